@@ -1,0 +1,79 @@
+"""Which combinations of my inputs made this model say that?
+
+    from transformers import pipeline
+    from proxyspex_hf import InteractionExplainer
+
+    explainer = InteractionExplainer(pipeline("text-classification", model=...))
+    explanation = explainer("The sequel truly elevated the original")
+
+Names load on first use, so that ``proxyspex_hf.core`` needs neither torch nor transformers.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from proxyspex_hf.core.algorithm import ProxySPEX
+    from proxyspex_hf.core.progress import Progress
+    from proxyspex_hf.core.spectrum import FourierSpectrum
+    from proxyspex_hf.demo import DEMO_MODEL
+    from proxyspex_hf.errors import (
+        HubError,
+        InputError,
+        ModelError,
+        ProxySpexError,
+        ProxySpexWarning,
+        SchemaError,
+        SolveError,
+    )
+    from proxyspex_hf.explainer import InteractionExplainer
+    from proxyspex_hf.explanation import Interaction, InteractionExplanation
+
+_PLACES = {
+    "DEMO_MODEL": "demo",
+    "FourierSpectrum": "core.spectrum",
+    "HubError": "errors",
+    "InputError": "errors",
+    "Interaction": "explanation",
+    "InteractionExplainer": "explainer",
+    "InteractionExplanation": "explanation",
+    "ModelError": "errors",
+    "Progress": "core.progress",
+    "ProxySPEX": "core.algorithm",
+    "ProxySpexError": "errors",
+    "ProxySpexWarning": "errors",
+    "SchemaError": "errors",
+    "SolveError": "errors",
+}
+
+__all__ = [
+    "DEMO_MODEL",
+    "FourierSpectrum",
+    "HubError",
+    "InputError",
+    "Interaction",
+    "InteractionExplainer",
+    "InteractionExplanation",
+    "ModelError",
+    "Progress",
+    "ProxySPEX",
+    "ProxySpexError",
+    "ProxySpexWarning",
+    "SchemaError",
+    "SolveError",
+    "__version__",
+]
+
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PLACES:
+        return getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,182 @@
+"""The command line: ``proxyspex-hf explain | show | demo``.
+
+Exit codes: 0 done; 1 the model or a file failed; 2 the arguments or the input cannot be used;
+130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from proxyspex_hf import __version__
+from proxyspex_hf.errors import InputError, ProxySpexError, ProxySpexWarning
+
+__all__ = ["main"]
+
+EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    run: Callable[[argparse.Namespace], int] = options.run
+    try:
+        with warnings.catch_warnings():
+            # What a reader must know is printed with the result, once.
+            warnings.simplefilter("ignore", ProxySpexWarning)
+            return run(options)
+    except InputError as error:
+        return _complain(error, EXIT_USAGE)
+    except ProxySpexError as error:
+        return _complain(error, EXIT_FAILED)
+    except KeyboardInterrupt:
+        return _complain("interrupted; nothing was written.", EXIT_INTERRUPTED)
+    except BrokenPipeError:  # the reader of our output went away, as `| head` does
+        sys.stderr.close()
+        return EXIT_OK
+
+
+def _complain(what: object, code: int) -> int:
+    sys.stderr.write(f"proxyspex-hf: {what}\n")
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="proxyspex-hf",
+        description="Which combinations of the inputs made a model say that?",
+    )
+    parser.add_argument("--version", action="version", version=f"proxyspex-hf {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    explain = commands.add_parser("explain", help="explain a text under a model")
+    explain.add_argument("text", help="the text, or - to read standard input")
+    explain.add_argument("--model", required=True, help="directory or Hub id of the model")
+    explain.add_argument("--task", default="text-classification")
+    explain.add_argument("--target", help="label to explain (default: the predicted one)")
+    explain.add_argument("--features", default="words", choices=["words", "sentences", "tokens"])
+    explain.add_argument("--masking", default="mask", choices=["mask", "delete"])
+    explain.add_argument("--mask-token", help="text that replaces a masked feature")
+    explain.add_argument("--device", help="cpu, cuda, cuda:1, mps … (default: the pipeline's)")
+    _effort(explain)
+    _output(explain)
+    explain.set_defaults(run=_explain)
+
+    show = commands.add_parser("show", help="show a saved explanation")
+    show.add_argument("file", type=Path, help="file written by --out or save()")
+    _output(show, saved=True)
+    show.set_defaults(run=_show)
+
+    demo = commands.add_parser("demo", help="explain a real review with the shipped model")
+    _effort(demo)
+    _output(demo)
+    demo.set_defaults(run=_demo)
+    return parser
+
+
+def _effort(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("effort")
+    group.add_argument("--alpha", type=float, help="fit alpha * n * log2(n) masks (default 2)")
+    group.add_argument("--budget", type=int, help="exact number of masks to fit instead")
+    group.add_argument("--max-order", type=int, help="largest interaction to look for")
+    group.add_argument("--seed", type=int, default=0)
+    group.add_argument("--batch-size", type=int)
+    group.add_argument("--no-progress", action="store_true", help="no progress bars")
+
+
+def _output(parser: argparse.ArgumentParser, saved: bool = False) -> None:
+    group = parser.add_argument_group("output")
+    if not saved:
+        group.add_argument("--out", type=Path, metavar="E.JSON", help="save the explanation")
+    group.add_argument("--html", type=Path, metavar="E.HTML", help="write the report")
+    group.add_argument("--json", action="store_true", help="print JSON for machines")
+    group.add_argument("--top", type=int, default=10, help="interactions to print (default 10)")
+
+
+def _options(given: argparse.Namespace) -> dict[str, Any]:
+    options: dict[str, Any] = {"seed": given.seed, "progress": not given.no_progress}
+    for name in ("alpha", "budget", "max_order", "batch_size"):
+        if getattr(given, name) is not None:
+            options[name] = getattr(given, name)
+    return options
+
+
+def _explain(given: argparse.Namespace) -> int:
+    text = sys.stdin.read() if given.text == "-" else given.text
+    options = _options(given)
+    for name in ("target", "features", "masking", "mask_token"):
+        if getattr(given, name) is not None:
+            options[name] = getattr(given, name)
+    _check_places(given)
+    return _explain_with(given, _pipeline(given), text, options)
+
+
+def _demo(given: argparse.Namespace) -> int:
+    from proxyspex_hf.demo import DEMO_MODEL, demo_review
+
+    _check_places(given)
+    given.model, given.task, given.device = DEMO_MODEL, "text-classification", "cpu"
+    return _explain_with(given, _pipeline(given), demo_review(), _options(given))
+
+
+def _explain_with(given: argparse.Namespace, pipe: Any, text: str, options: dict[str, Any]) -> int:
+    from proxyspex_hf.explainer import InteractionExplainer
+
+    explanation = InteractionExplainer(pipe)(text, **options)
+    if given.out is not None:
+        explanation.save(given.out)
+    return _print(given, explanation)
+
+
+def _show(given: argparse.Namespace) -> int:
+    from proxyspex_hf.explanation import InteractionExplanation
+
+    return _print(given, InteractionExplanation.load(given.file))
+
+
+def _print(given: argparse.Namespace, explanation: Any) -> int:
+    from proxyspex_hf.serialize import dumps
+    from proxyspex_hf.viz import render_text
+
+    if given.html is not None:
+        explanation.to_html(given.html)
+    if given.json:
+        sys.stdout.write(dumps(explanation.record) + "\n")
+    else:
+        sys.stdout.write(render_text(explanation.record, top=given.top).rstrip() + "\n")
+        for path in (getattr(given, "out", None), given.html):
+            if path is not None:
+                sys.stdout.write(f"wrote {path}\n")
+    return EXIT_OK
+
+
+def _check_places(given: argparse.Namespace) -> None:
+    """Find out before the model is asked a thousand times, not after."""
+    for path in (given.out, given.html):
+        if path is not None and not path.absolute().parent.is_dir():
+            raise InputError(f"cannot write {path}: {path.absolute().parent} is not a directory.")
+
+
+def _pipeline(given: argparse.Namespace) -> Any:
+    import transformers
+
+    transformers.utils.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        return transformers.pipeline(given.task, model=given.model, device=given.device)
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+        first = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+        raise InputError(
+            f"cannot load {given.model!r} for {given.task}: {first} (--model takes a directory or "
+            "a Hub id, --task a transformers task)"
+        ) from error
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,199 @@
+"""ProxySPEX: from masks and values to a sparse spectrum (paper, section 3.3), on one page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from proxyspex_hf.core.masks import MAX_ENUMERATED, BoolArray, all_masks, as_masks
+from proxyspex_hf.core.progress import ProgressCallback, Reporter
+from proxyspex_hf.core.proxies.base import CVReport, Proxy, ProxyFit, make_folds
+from proxyspex_hf.core.proxies.boosting import BoostedTrees
+from proxyspex_hf.core.refine import RefineMethod, refine
+from proxyspex_hf.core.spectrum import FloatArray, FourierSpectrum
+from proxyspex_hf.core.walsh import exact_spectrum
+from proxyspex_hf.errors import InputError
+
+__all__ = ["ProxySPEX", "SpectrumFit"]
+
+#: Proxies by name; adding one is an entry here and a file beside ``boosting``.
+PROXIES: dict[str, Proxy] = {"boosting": BoostedTrees(), "paper": BoostedTrees.paper()}
+
+
+@dataclass(frozen=True)
+class SpectrumFit:
+    """What :meth:`ProxySPEX.fit` found.
+
+    Attributes:
+        spectrum: the explanation: sparse and refined.
+        cv: every configuration of the proxy that was tried; None where the fit is exact.
+        method: ``"exact"``, ``"constant"``, or the proxy's name.
+        refinement: what was done to the extracted coefficients, or ``"none"``.
+        dropped_energy: bound on the energy that the extraction guard left out.
+        cv_r2: cross-validated R² of the proxy; None where the fit is exact.
+    """
+
+    spectrum: FourierSpectrum
+    cv: CVReport | None
+    method: str
+    refinement: str
+    dropped_energy: float = 0.0
+    _dense: ProxyFit | FourierSpectrum | None = field(default=None, repr=False)
+    _scale: tuple[float, float] = (0.0, 1.0)
+
+    @property
+    def cv_r2(self) -> float | None:
+        return None if self.cv is None else self.cv.r2
+
+    def predict(self, masks: Any) -> FloatArray:
+        """The proxy itself, before sparsification: (m, n) -> (m,).
+
+        Compare with ``spectrum.evaluate`` to see what sparsifying and refining changed.
+        """
+        rows = as_masks(masks, self.spectrum.n_features)
+        if self._dense is None:
+            return self.spectrum.evaluate(rows)
+        if isinstance(self._dense, FourierSpectrum):
+            return self._dense.evaluate(rows)
+        level, scale = self._scale
+        return level + scale * self._dense.predict(rows)
+
+
+@dataclass(frozen=True)
+class ProxySPEX:
+    """The algorithm with its settings.
+
+    Attributes:
+        proxy: ``"boosting"``, ``"paper"`` (boosting with the paper's grid to the letter), or any
+            object with the ``Proxy`` protocol.
+        n_coefficients: k, how many coefficients besides ∅ to keep (the paper finds 200 to lose
+            nothing).
+        max_order: largest order to keep; None for no limit.
+        refine: ``"stack"``, ``"lasso"`` (the paper's) or ``"none"``; kept only where
+            cross-validation says so.
+        n_folds: folds of the cross-validation.
+        seed: of everything random.
+    """
+
+    proxy: str | Proxy = "boosting"
+    n_coefficients: int = 200
+    max_order: int | None = None
+    refine: RefineMethod = "stack"
+    n_folds: int = 5
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if isinstance(self.proxy, str) and self.proxy not in PROXIES:
+            raise InputError(f"unknown proxy {self.proxy!r}; choose from {', '.join(PROXIES)}.")
+        if self.n_coefficients < 1:
+            raise InputError(f"n_coefficients must be at least 1, got {self.n_coefficients}.")
+        if self.max_order is not None and self.max_order < 1:
+            raise InputError(f"max_order must be at least 1 or None, got {self.max_order}.")
+        if self.refine not in ("stack", "lasso", "none"):
+            raise InputError(f"refine must be 'stack', 'lasso' or 'none', got {self.refine!r}.")
+        if self.seed < 0:
+            raise InputError(f"seed must not be negative, got {self.seed}.")
+
+    def fit(
+        self, masks: Any, values: Any, *, progress: ProgressCallback | None = None
+    ) -> SpectrumFit:
+        """Fit a sparse spectrum to the values of masks.
+
+        Args:
+            masks: (m, n) bool, 1 = kept. Where all 2^n subsets are among them (n <= 20), their
+                exact transform is taken instead of a proxy. Repeated masks are averaged.
+            values: (m,) finite floats.
+
+        Raises:
+            InputError: shapes that do not fit, values that are not finite, fewer than 20 masks.
+        """
+        rows, target = _distinct(as_masks(masks), values)
+        m, n = rows.shape
+        if n <= MAX_ENUMERATED and m == 2**n:
+            return self._fit_exact(rows, target)
+        folds = make_folds(m, self.n_folds, np.random.default_rng(self.seed))
+        # Trees see values of mean 0 and variance 1, whatever the model's units.
+        level, scale = _level_and_scale(target)
+        if scale == 0.0:
+            constant = FourierSpectrum.from_dict({(): level}, n)
+            return SpectrumFit(constant, None, "constant", "none")
+        standard = (target - level) / scale
+        proxy = PROXIES[self.proxy] if isinstance(self.proxy, str) else self.proxy
+        fitted = proxy.fit(rows, standard, folds, seed=self.seed, progress=progress)
+        report = Reporter(progress, "extracting", 2)
+        extraction = fitted.spectrum(self.max_order)
+        report.advance()
+        refinement = refine(
+            extraction.spectrum,
+            fitted.fold_spectra(self.max_order),
+            rows,
+            standard,
+            folds,
+            k=self.n_coefficients,
+            method=self.refine,
+        )
+        report.advance()
+        return SpectrumFit(
+            spectrum=_rescale(refinement.spectrum, level, scale),
+            cv=fitted.cv,
+            method=self.proxy if isinstance(self.proxy, str) else type(proxy).__name__,
+            refinement=refinement.chosen,
+            dropped_energy=extraction.dropped_energy * scale * scale,
+            _dense=fitted,
+            _scale=(level, scale),
+        )
+
+    def _fit_exact(self, masks: BoolArray, values: FloatArray) -> SpectrumFit:
+        n = masks.shape[1]
+        position = masks @ (1 << np.arange(n))
+        table = np.empty(len(values))
+        table[position] = values
+        dense = exact_spectrum(table)
+        # Sums of 2^n rounded numbers: what is below their rounding error is zero.
+        noise = n * np.finfo(np.float64).eps * float(np.abs(table).max())
+        sparse = dense.select(np.flatnonzero(np.abs(dense.coefficients) > noise))
+        if self.max_order is not None:
+            sparse = sparse.select(np.flatnonzero(sparse.orders <= self.max_order))
+        sparse = sparse.top(self.n_coefficients)
+        dropped = max(0.0, dense.energy - sparse.energy)
+        return SpectrumFit(sparse, None, "exact", "none", dropped, dense)
+
+
+def enumerated(n_features: int) -> BoolArray:
+    """Every mask, the full and the empty one first: what an exact fit asks for."""
+    masks = all_masks(n_features)
+    return np.concatenate([masks[-1:], masks[:-1]])
+
+
+def _distinct(masks: BoolArray, values: Any) -> tuple[BoolArray, FloatArray]:
+    target = np.asarray(values, dtype=np.float64)
+    if target.shape != (len(masks),):
+        raise InputError(f"values must have shape ({len(masks)},), got {target.shape}.")
+    if not np.isfinite(target).all():
+        raise InputError("values must be finite; drop the rows that are NaN or infinite.")
+    _, first, inverse = np.unique(
+        np.packbits(masks, axis=1), axis=0, return_index=True, return_inverse=True
+    )
+    if len(first) == len(masks):
+        return masks, target
+    counts = np.bincount(inverse)
+    means = np.bincount(inverse, weights=target / counts[inverse]).astype(np.float64)
+    order = np.argsort(first)
+    return masks[first[order]], means[order]
+
+
+def _level_and_scale(values: FloatArray) -> tuple[float, float]:
+    """Mean and standard deviation, safe for values of any finite magnitude."""
+    largest = float(np.abs(values).max())
+    if largest == 0.0 or bool((values == values[0]).all()):
+        return float(values[0]), 0.0
+    unit = values / largest
+    return float(unit.mean()) * largest, float(unit.std()) * largest
+
+
+def _rescale(spectrum: FourierSpectrum, level: float, scale: float) -> FourierSpectrum:
+    coefficients = spectrum.coefficients * scale
+    coefficients[0] += level
+    return spectrum.with_coefficients(coefficients)

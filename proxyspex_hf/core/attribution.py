@@ -1,0 +1,236 @@
+"""From a value function to an explanation's evidence: sample, ask, fit, test (paper, section 3.3)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.linear_model import LassoCV
+
+from proxyspex_hf.core.algorithm import ProxySPEX, SpectrumFit, enumerated
+from proxyspex_hf.core.faithfulness import TEST_DENSITIES, DensityScore, held_out_masks, r2_score
+from proxyspex_hf.core.masks import MAX_ENUMERATED, BoolArray, budget_for, sample_masks
+from proxyspex_hf.core.progress import ProgressCallback, Reporter
+from proxyspex_hf.core.spectrum import FloatArray
+from proxyspex_hf.core.values import Cached
+from proxyspex_hf.errors import InputError
+
+__all__ = ["Attribution", "Plan", "attribute", "plan"]
+
+#: Up to this many features all subsets are asked (128 calls) unless a budget says otherwise.
+ALWAYS_EXACT = 7
+MIN_BUDGET = 20
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How many masks will be asked, decided before any model call.
+
+    Attributes:
+        budget: masks to fit, the full and the empty one among them.
+        n_test: held-out masks at each density; 0 where every subset is asked.
+        exact: every one of the 2^n subsets is asked, so there is nothing to estimate.
+        densities: keep probabilities of the fitting masks, in equal shares.
+    """
+
+    n_features: int
+    budget: int
+    n_test: int
+    exact: bool
+    densities: tuple[float, ...]
+
+    @property
+    def calls(self) -> int:
+        """Model calls at the most."""
+        return self.budget + self.n_test * len(TEST_DENSITIES)
+
+
+def plan(
+    n_features: int,
+    *,
+    alpha: float | None = None,
+    budget: int | None = None,
+    n_test: int = 100,
+    density: float | Sequence[float] = 0.5,
+) -> Plan:
+    """Decide the model calls from ``alpha`` (budget = alpha * n * log2 n) or an exact ``budget``.
+
+    Raises:
+        InputError: both given, a budget below 20 (and below 2^n), or arguments out of range.
+    """
+    if alpha is not None and budget is not None:
+        raise InputError(f"give alpha or budget, not both (got alpha={alpha}, budget={budget}).")
+    densities = tuple([density] if isinstance(density, (int, float)) else density)
+    if not densities or not all(0 < d < 1 for d in densities):
+        raise InputError(f"density must lie strictly between 0 and 1, got {density!r}.")
+    if n_test < 0 or n_test == 1:
+        raise InputError(f"n_test must be 0 or at least 2 masks a density, got {n_test}.")
+    unlimited = alpha is None and budget is None
+    masks = budget_for(n_features, 2.0 if alpha is None else alpha) if budget is None else budget
+    subsets = 2**n_features if n_features <= MAX_ENUMERATED else None
+    if subsets is not None and (masks >= subsets or (unlimited and n_features <= ALWAYS_EXACT)):
+        return Plan(n_features, subsets, 0, True, densities)
+    if masks < MIN_BUDGET:
+        given = f"budget={budget}" if alpha is None else f"alpha={alpha} (budget {masks})"
+        raise InputError(
+            f"{given} is too small for {n_features} features: at least {MIN_BUDGET} masks are "
+            "needed to fit and cross-validate. Raise alpha or budget, or leave both out."
+        )
+    return Plan(n_features, masks, n_test, False, densities)
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """What was asked, what was answered, what was fitted, and how well it predicts.
+
+    Attributes:
+        masks, values: (m, n), (m,): all queries; row 0 keeps everything, row 1 nothing.
+        densities: (m,) the keep probability each mask was drawn with.
+        n_fit: the first rows were fitted, the others are held out.
+        seconds: wall time by phase.
+    """
+
+    plan: Plan
+    masks: BoolArray
+    values: FloatArray
+    densities: FloatArray
+    n_fit: int
+    fit: SpectrumFit
+    faithfulness: tuple[DensityScore, ...]
+    seconds: dict[str, float]
+
+
+def attribute(
+    values_of: Cached,
+    how: Plan,
+    algorithm: ProxySPEX,
+    *,
+    progress: ProgressCallback | None = None,
+) -> Attribution:
+    """Run a plan: sample masks, ask the value function, fit, and test on masks of their own.
+
+    Where the plan is exact, faithfulness is computed over *all* subsets, each weighted by its
+    probability at the density, instead of on held-out ones.
+
+    Raises:
+        InputError: the value function's width differs from the plan's.
+        ModelError: the value function gave something unusable; earlier values stay in its cache.
+    """
+    n = values_of.n_features
+    if n != how.n_features:
+        raise InputError(f"the plan is for {how.n_features} features, the function has {n}.")
+    rng = np.random.default_rng(algorithm.seed)
+    masks, densities = _fitting_masks(how, rng)
+    n_fit = len(masks)
+    tests = held_out_masks(n, masks, how.n_test, rng) if how.n_test else []
+    asked = np.concatenate([masks, *(rows for _, rows in tests)])
+    densities = np.concatenate([densities, *(np.full(len(rows), d) for d, rows in tests)])
+    start = time.perf_counter()
+    values = values_of(asked, progress)
+    answered = time.perf_counter()
+    fit = algorithm.fit(masks, values[:n_fit], progress=progress)
+    fitted = time.perf_counter()
+    report = Reporter(progress, "testing", 1)
+    if how.exact:
+        faithfulness = _over_all_subsets(asked, values, fit)
+    else:
+        faithfulness = _held_out(asked, values, n_fit, [d for d, _ in tests], densities, fit)
+    report.advance()
+    seconds = {
+        "model": answered - start,
+        "attribution": fitted - answered,
+        "testing": time.perf_counter() - fitted,
+    }
+    return Attribution(how, asked, values, densities, n_fit, fit, faithfulness, seconds)
+
+
+def _fitting_masks(how: Plan, rng: np.random.Generator) -> tuple[BoolArray, FloatArray]:
+    if how.exact:
+        masks = enumerated(how.n_features)
+        return masks, np.full(len(masks), 0.5)
+    shares = np.full(len(how.densities), how.budget // len(how.densities))
+    shares[: how.budget % len(how.densities)] += 1
+    masks = np.zeros((0, how.n_features), dtype=np.bool_)
+    drawn: list[float] = []
+    for density, share in zip(how.densities, shares, strict=True):
+        if share:
+            new = sample_masks(
+                how.n_features,
+                int(share),
+                density=density,
+                seed=rng,
+                exclude=masks,
+                anchors=len(masks) == 0,
+            )
+            masks = np.concatenate([masks, new])
+            drawn += [density] * len(new)
+    if len(masks) < MIN_BUDGET:
+        raise InputError(
+            f"only {len(masks)} distinct masks of {how.n_features} features could be drawn at "
+            f"density {how.densities}; choose densities nearer to 0.5."
+        )
+    return masks, np.array(drawn)
+
+
+def _held_out(
+    masks: BoolArray,
+    values: FloatArray,
+    n_fit: int,
+    tested: list[float],
+    densities: FloatArray,
+    fit: SpectrumFit,
+) -> tuple[DensityScore, ...]:
+    linear = _additive_baseline(masks[:n_fit], values[:n_fit])
+    out = []
+    for density in TEST_DENSITIES:
+        if density not in tested:
+            out.append(DensityScore(density, None, None, 0))
+            continue
+        rows = np.flatnonzero(densities[n_fit:] == density) + n_fit
+        truth = values[rows]
+        out.append(
+            DensityScore(
+                density,
+                r2_score(truth, fit.spectrum.evaluate(masks[rows])),
+                r2_score(truth, linear.predict(masks[rows])),
+                len(rows),
+            )
+        )
+    return tuple(out)
+
+
+def _additive_baseline(masks: BoolArray, values: FloatArray) -> LassoCV:
+    """The paper's marginal baseline: LASSO, 100 penalties, ratio 0.001, 5 folds (B.1.1)."""
+    return LassoCV(eps=1e-3, alphas=100, cv=5, max_iter=5000).fit(masks, values)
+
+
+def _over_all_subsets(
+    masks: BoolArray, values: FloatArray, fit: SpectrumFit
+) -> tuple[DensityScore, ...]:
+    predictions = fit.spectrum.evaluate(masks)
+    kept = masks.sum(axis=1)
+    out = []
+    for density in TEST_DENSITIES:
+        weights = density**kept * (1 - density) ** (masks.shape[1] - kept)
+        design = np.column_stack([np.ones(len(masks)), masks])
+        root = np.sqrt(weights)[:, None]
+        best, *_ = np.linalg.lstsq(design * root, values * root[:, 0], rcond=None)
+        out.append(
+            DensityScore(
+                density,
+                _weighted_r2(values, predictions, weights),
+                _weighted_r2(values, design @ best, weights),
+                len(masks),
+            )
+        )
+    return tuple(out)
+
+
+def _weighted_r2(values: FloatArray, predictions: FloatArray, weights: FloatArray) -> float | None:
+    deviation = values - np.average(values, weights=weights)
+    spread = float(weights @ np.square(deviation))
+    if spread == 0.0 or bool((values == values[0]).all()):
+        return None
+    return 1.0 - float(weights @ np.square(predictions - values)) / spread

@@ -1,0 +1,121 @@
+"""Masks: which features are kept. A row m in {0, 1}^n, 1 = kept (DESIGN: S is the kept set).
+
+Section 4.1 of the paper sets the budget to alpha * n * log2(n) masks drawn uniformly over subsets;
+``density`` generalises the draw to other keep probabilities.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from proxyspex_hf.errors import InputError
+
+__all__ = ["BoolArray", "all_masks", "as_masks", "budget_for", "sample_masks"]
+
+BoolArray = NDArray[np.bool_]
+
+#: Above this many features 2^n masks are never enumerated.
+MAX_ENUMERATED = 20
+
+
+def budget_for(n_features: int, alpha: float) -> int:
+    """Number of masks for the inference multiplier ``alpha``: round(alpha * n * log2 n).
+
+    Raises:
+        InputError: ``alpha`` is not a positive finite number.
+    """
+    if not (isinstance(alpha, (int, float)) and math.isfinite(alpha) and alpha > 0):
+        raise InputError(f"alpha must be a positive number, got {alpha!r}; the paper uses 2 to 8.")
+    return max(1, round(alpha * n_features * math.log2(n_features))) if n_features > 1 else 1
+
+
+def as_masks(masks: Any, n_features: int | None = None, name: str = "masks") -> BoolArray:
+    """``masks`` as a (m, n) bool array; accepts 0/1 numbers and a single row.
+
+    Raises:
+        InputError: not two-dimensional, not 0/1, or not ``n_features`` wide.
+    """
+    array = np.asarray(masks)
+    if array.ndim == 1:
+        array = array[None, :]
+    if array.ndim != 2 or array.shape[1] == 0:
+        raise InputError(
+            f"{name} must have shape (m, n) with n >= 1, got {np.asarray(masks).shape}."
+        )
+    if n_features is not None and array.shape[1] != n_features:
+        raise InputError(f"{name} must have {n_features} columns, got {array.shape[1]}.")
+    if array.dtype != np.bool_:
+        if array.dtype.kind not in "iuf" or not np.isin(array, (0, 1)).all():
+            raise InputError(
+                f"{name} must hold booleans (or 0 and 1), 1 = kept; got {array.dtype}."
+            )
+        array = array.astype(np.bool_)
+    return array
+
+
+def all_masks(n_features: int) -> BoolArray:
+    """Every mask of ``n_features`` features, shape (2^n, n); row r keeps i where bit i of r is set.
+
+    Raises:
+        InputError: more than 20 features.
+    """
+    if not 1 <= n_features <= MAX_ENUMERATED:
+        raise InputError(
+            f"cannot enumerate 2^{n_features} masks; expected 1 to {MAX_ENUMERATED} features."
+        )
+    rows = np.arange(2**n_features, dtype=np.uint32)[:, None]
+    return ((rows >> np.arange(n_features, dtype=np.uint32)) & 1).astype(np.bool_)
+
+
+def sample_masks(
+    n_features: int,
+    n_masks: int,
+    *,
+    density: float = 0.5,
+    seed: int | np.random.Generator = 0,
+    exclude: BoolArray | None = None,
+    anchors: bool = True,
+) -> BoolArray:
+    """Distinct random masks, each feature kept independently with probability ``density``.
+
+    ``density=0.5`` is uniform over subsets, as in the paper (section 3.3, step 1). With
+    ``anchors`` the first two rows are the full and the empty mask. Rows of ``exclude`` are never
+    drawn (held-out masks must be new).
+
+    Returns:
+        (m, n) bool with m <= ``n_masks``: fewer where so many distinct masks do not exist, or are
+        too rare at this density to be drawn.
+
+    Raises:
+        InputError: ``density`` outside (0, 1) or ``n_masks`` below one.
+    """
+    if not 0 < density < 1:
+        raise InputError(f"density must lie strictly between 0 and 1, got {density!r}.")
+    if n_masks < 1 or n_features < 1:
+        raise InputError(
+            f"expected at least one mask of one feature, got {n_masks} masks of {n_features}."
+        )
+    rng = np.random.default_rng(seed)
+    fixed = np.stack([np.ones(n_features, np.bool_), np.zeros(n_features, np.bool_)])
+    chosen = fixed[:n_masks] if anchors else np.zeros((0, n_features), np.bool_)
+    seen = {row.tobytes() for row in np.packbits(chosen, axis=1)}
+    if exclude is not None:
+        seen |= {row.tobytes() for row in np.packbits(exclude, axis=1)}
+    parts, missing, barren = [chosen], n_masks - len(chosen), 0
+    while missing > 0 and barren < 20:
+        drawn = rng.random((max(64, missing), n_features)) < density
+        new: list[BoolArray] = []
+        for row, packed in zip(drawn, np.packbits(drawn, axis=1), strict=True):
+            key = packed.tobytes()
+            if key not in seen and len(new) < missing:
+                seen.add(key)
+                new.append(row)
+        barren = 0 if new else barren + 1
+        if new:
+            parts.append(np.array(new))
+        missing -= len(new)
+    return np.concatenate(parts)

@@ -1,0 +1,1 @@
+"""Proxies: models of the model, one file each, behind the protocol in ``base``."""

@@ -1,0 +1,120 @@
+"""What a proxy is: something cheap that is fitted to masks and values and has a spectrum."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from proxyspex_hf.core.masks import BoolArray
+from proxyspex_hf.core.progress import ProgressCallback
+from proxyspex_hf.core.spectrum import FloatArray, FourierSpectrum
+from proxyspex_hf.core.trees import Extraction
+from proxyspex_hf.errors import InputError
+
+__all__ = ["CVEntry", "CVReport", "Folds", "Proxy", "ProxyFit", "make_folds"]
+
+#: (m,) the fold in which each mask is held out.
+Folds = NDArray[np.int64]
+
+
+def make_folds(n_masks: int, n_folds: int, rng: np.random.Generator) -> Folds:
+    """A balanced random assignment of masks to folds.
+
+    Raises:
+        InputError: fewer than two folds, or fewer than four masks a fold.
+    """
+    if n_folds < 2 or n_masks < 4 * n_folds:
+        raise InputError(
+            f"{n_masks} masks cannot be cross-validated in {n_folds} folds: give at least "
+            f"{4 * max(n_folds, 2)} masks (a larger alpha or budget)."
+        )
+    return rng.permutation(n_masks) % n_folds
+
+
+@dataclass(frozen=True)
+class CVEntry:
+    """One configuration that was tried.
+
+    Attributes:
+        params: its settings.
+        fold_errors: mean squared error on each held-out fold, in units of the values' variance;
+            shorter than the number of folds where the configuration was dropped early.
+        note: why it was dropped, or "".
+    """
+
+    params: Mapping[str, Any]
+    fold_errors: tuple[float, ...]
+    note: str = ""
+
+    @property
+    def error(self) -> float:
+        """Mean over the folds it saw."""
+        return float(np.mean(self.fold_errors))
+
+
+@dataclass(frozen=True)
+class CVReport:
+    """Every configuration tried, and which was chosen."""
+
+    entries: tuple[CVEntry, ...]
+    chosen: int
+
+    @property
+    def best(self) -> CVEntry:
+        return self.entries[self.chosen]
+
+    @property
+    def r2(self) -> float:
+        """Cross-validated R² of the chosen configuration."""
+        return 1.0 - self.best.error
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Plain data, one row a configuration: for records and tables."""
+        return [
+            {
+                **dict(entry.params),
+                "error": entry.error,
+                "folds": len(entry.fold_errors),
+                "note": "chosen" if position == self.chosen else entry.note,
+            }
+            for position, entry in enumerate(self.entries)
+        ]
+
+
+class ProxyFit(Protocol):
+    """A fitted proxy."""
+
+    @property
+    def cv(self) -> CVReport: ...
+
+    def predict(self, masks: BoolArray) -> FloatArray:
+        """(m, n) bool -> (m,), before any sparsification."""
+        ...
+
+    def spectrum(self, max_order: int | None = None) -> Extraction:
+        """The proxy's exact spectrum."""
+        ...
+
+    def fold_spectra(self, max_order: int | None = None) -> list[FourierSpectrum]:
+        """One spectrum a fold, of the same configuration fitted without that fold."""
+        ...
+
+
+class Proxy(Protocol):
+    """Fits (m, n) masks to (m,) values of mean 0 and variance 1; ``folds`` are shared by all."""
+
+    def fit(
+        self,
+        masks: BoolArray,
+        values: FloatArray,
+        folds: Folds,
+        *,
+        seed: int,
+        progress: ProgressCallback | None = None,
+    ) -> ProxyFit: ...
+
+

@@ -1,0 +1,238 @@
+"""Refinement: fit the kept coefficients to the answers again (paper, section 3.3, step 4).
+
+Cross-validation must not see the support that it judges, so each fold uses the support that the
+proxy found *without* that fold. Refits of three kinds compete, at several sizes of support:
+
+- the extracted coefficients as they are,
+- a LASSO over the kept terms (the paper's refinement: 100 penalties, ratio 0.001),
+- a ridge that shrinks towards the *extracted* coefficients instead of towards zero,
+- a LASSO over all single features, so that a purely additive function is never explained worse
+  than by the additive baseline.
+
+``"stack"`` blends them with non-negative weights, fitted on their out-of-fold predictions.
+Everything is linear, so the blend is again one spectrum; its k largest terms are kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from sklearn.linear_model import LinearRegression, lasso_path
+
+from proxyspex_hf.core.masks import BoolArray
+from proxyspex_hf.core.proxies.base import Folds
+from proxyspex_hf.core.spectrum import FloatArray, FourierSpectrum, parities
+
+__all__ = ["Refinement", "RefineMethod", "refine"]
+
+RefineMethod = Literal["stack", "lasso", "none"]
+
+#: Penalties as fractions of the smallest one that silences every term (paper, appendix B.1.1).
+_LASSO_PENALTIES = np.logspace(0, -3, 100)
+#: Penalties as fractions of the largest squared singular value.
+_RIDGE_PENALTIES = np.logspace(2, -5, 40)
+
+
+@dataclass(frozen=True)
+class Refinement:
+    """The refined spectrum and the evidence for it.
+
+    Attributes:
+        spectrum: at most k coefficients and ∅.
+        chosen: what was kept, in words; ``"none"`` where refining did not lower the error.
+        errors: cross-validated error of each alternative, in units of the values' variance.
+    """
+
+    spectrum: FourierSpectrum
+    chosen: str
+    errors: dict[str, float]
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """One way to refit a support, at its best penalty."""
+
+    name: str
+    out_of_fold: FloatArray  # (m,)
+    refit: Callable[[], FourierSpectrum]
+
+
+#: (design without ∅, values, design to predict, extracted coefficients) ->
+#: predictions (m', penalties), coefficients (k, penalties), intercepts (penalties,)
+_Path = Callable[
+    [FloatArray, FloatArray, FloatArray, FloatArray], tuple[FloatArray, FloatArray, FloatArray]
+]
+
+
+def refine(
+    spectrum: FourierSpectrum,
+    fold_spectra: list[FourierSpectrum],
+    masks: BoolArray,
+    values: FloatArray,
+    folds: Folds,
+    *,
+    k: int,
+    method: RefineMethod = "stack",
+) -> Refinement:
+    """Sparsify to the ``k`` largest coefficients and refine them where that lowers the CV error.
+
+    Args:
+        spectrum: extracted from the proxy fitted to all (masks, values).
+        fold_spectra: extracted from the same proxy fitted without each fold.
+        masks, values, folds: (m, n), (m,), (m,).
+    """
+    extracted = _extracted(spectrum, fold_spectra, masks, folds, k)
+    if method == "none" or len(spectrum) == 1 or any(len(s) == 1 for s in fold_spectra):
+        return Refinement(extracted.refit(), "none", {})
+    variance = float(np.square(values - values.mean()).mean()) or 1.0
+
+    def error(predictions: FloatArray) -> float:
+        return float(np.square(predictions - values).mean()) / variance
+
+    data = (spectrum, fold_spectra, masks, values, folds)
+    if method == "lasso":
+        paper = _best_on_path("LASSO", _lasso, *data, k)
+        errors = {"none": error(extracted.out_of_fold), "LASSO": error(paper.out_of_fold)}
+        better = errors["LASSO"] < errors["none"]
+        kept = paper if better else extracted
+        return Refinement(kept.refit(), "LASSO" if better else "none", errors)
+    sizes = sorted({max(1, k // 8), max(1, k // 4), max(1, k // 2), k})
+    candidates = [extracted]
+    for size in sizes:
+        candidates.append(_best_on_path(f"LASSO on {size} terms", _lasso, *data, size))
+        candidates.append(_best_on_path(f"ridge on {size} terms", _ridge, *data, size))
+    candidates.append(_best_on_path("LASSO on single features", _lasso, *data, 0))
+    errors = {"none" if c is extracted else c.name: error(c.out_of_fold) for c in candidates}
+    stacked = np.stack([c.out_of_fold for c in candidates], axis=1)
+    errors["stack"] = error(_cross_fitted(stacked, values, folds))
+    if errors["stack"] >= errors["none"]:
+        return Refinement(extracted.refit(), "none", errors)
+    weights = _weights(stacked, values)
+    used = [(w, c) for w, c in zip(weights, candidates, strict=True) if w > 0]
+    blended = _blend([(float(w), c.refit()) for w, c in used], float(values.mean()))
+    parts = ", ".join(f"{w:.2f} {c.name}" for w, c in used)
+    return Refinement(blended.top(k), f"stack of {parts}", errors)
+
+
+def _extracted(
+    spectrum: FourierSpectrum,
+    fold_spectra: list[FourierSpectrum],
+    masks: BoolArray,
+    folds: Folds,
+    k: int,
+) -> _Candidate:
+    predictions = np.empty(len(masks))
+    for fold, fitted in enumerate(fold_spectra):
+        predictions[folds == fold] = fitted.top(k).evaluate(masks[folds == fold])
+    return _Candidate("extracted", predictions, lambda: spectrum.top(k))
+
+
+def _best_on_path(
+    name: str,
+    path: _Path,
+    spectrum: FourierSpectrum,
+    fold_spectra: list[FourierSpectrum],
+    masks: BoolArray,
+    values: FloatArray,
+    folds: Folds,
+    size: int,
+) -> _Candidate:
+    """Cross-validate a path of penalties on the folds' own supports; refit at the best one."""
+    columns: FloatArray | None = None
+    for fold, fitted in enumerate(fold_spectra):
+        held_out = folds == fold
+        sparse = _support(fitted, size)
+        train, test = (_design(masks[rows], sparse) for rows in (~held_out, held_out))
+        predictions, _, _ = path(train, values[~held_out], test, sparse.coefficients[1:])
+        if columns is None:
+            columns = np.empty((len(masks), predictions.shape[1]))
+        columns[held_out] = predictions
+    if columns is None:
+        columns = values[:, None]
+    best = int(np.square(columns - values[:, None]).sum(axis=0).argmin())
+
+    def refit() -> FourierSpectrum:
+        sparse = _support(spectrum, size)
+        design = _design(masks, sparse)
+        _, coefficients, intercepts = path(design, values, design[:1], sparse.coefficients[1:])
+        return sparse.with_coefficients(np.append(intercepts[best], coefficients[:, best]))
+
+    return _Candidate(name, columns[:, best], refit)
+
+
+def _support(spectrum: FourierSpectrum, size: int) -> FourierSpectrum:
+    """The ``size`` largest terms; size 0 stands for all single features."""
+    if size:
+        return spectrum.top(size)
+    singles = np.arange(spectrum.n_features, dtype=np.int32)[:, None]
+    return FourierSpectrum.from_arrays(singles, np.zeros(len(singles)), spectrum.n_features)
+
+
+def _design(masks: BoolArray, spectrum: FourierSpectrum) -> FloatArray:
+    """chi_T of every term but ∅: (m, k)."""
+    return parities(masks, spectrum.support[1:]).T.astype(np.float64)
+
+
+def _lasso(
+    design: FloatArray, values: FloatArray, test: FloatArray, _extracted: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    mean, level = design.mean(axis=0), float(values.mean())
+    centred, target = np.asfortranarray(design - mean), values - level
+    largest = float(np.abs(centred.T @ target).max()) / len(values)
+    penalties = max(largest, np.finfo(float).tiny) * _LASSO_PENALTIES
+    _, coefficients, _ = lasso_path(
+        centred, target, alphas=penalties, precompute=True, max_iter=2000
+    )
+    intercepts = level - mean @ coefficients
+    return test @ coefficients + intercepts, coefficients, intercepts
+
+
+def _ridge(
+    design: FloatArray, values: FloatArray, test: FloatArray, extracted: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    mean = design.mean(axis=0)
+    residual = values - design @ extracted
+    level = float(residual.mean())
+    u, s, vt = np.linalg.svd(design - mean, full_matrices=False)
+    projected = s * (u.T @ (residual - level))
+    penalties = max(float(s[0]) ** 2, np.finfo(float).tiny) * _RIDGE_PENALTIES
+    steps = vt.T @ (projected[:, None] / (np.square(s)[:, None] + penalties))
+    coefficients = extracted[:, None] + steps
+    intercepts = level - mean @ steps
+    return test @ coefficients + intercepts, coefficients, intercepts
+
+
+def _weights(stacked: FloatArray, values: FloatArray) -> FloatArray:
+    level = float(values.mean())
+    model = LinearRegression(positive=True, fit_intercept=False)
+    model.fit(stacked - level, values - level)
+    return np.asarray(model.coef_, dtype=np.float64)
+
+
+def _cross_fitted(stacked: FloatArray, values: FloatArray, folds: Folds) -> FloatArray:
+    """Predictions of the blend with each fold's weights fitted on the other folds."""
+    out = np.empty(len(values))
+    for fold in range(int(folds.max()) + 1):
+        held_out = folds == fold
+        level = float(values[~held_out].mean())
+        weights = _weights(stacked[~held_out], values[~held_out])
+        out[held_out] = level + (stacked[held_out] - level) @ weights
+    return out
+
+
+def _blend(parts: list[tuple[float, FourierSpectrum]], level: float) -> FourierSpectrum:
+    n = parts[0][1].n_features
+    width = max(s.support.shape[1] for _, s in parts)
+    supports = [
+        np.pad(s.support, ((0, 0), (0, width - s.support.shape[1])), constant_values=-1)
+        for _, s in parts
+    ]
+    values = [w * s.coefficients for w, s in parts]
+    rest = level * (1.0 - sum(w for w, _ in parts))
+    empty = np.full((1, width), -1, dtype=np.int32)
+    return FourierSpectrum.from_arrays(
+        np.concatenate([*supports, empty]), np.concatenate([*values, [rest]]), n
+    )

@@ -1,0 +1,236 @@
+"""The sparse Fourier spectrum of a set function: the one object everything is derived from.
+
+f(S) = sum_T F(T) * chi_T(S) with chi_T(S) = (-1)^|T ∩ S| and S the set of kept features
+(paper, equation 1). A *coefficient* is a pair (T, F(T)), its *order* is |T|.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from proxyspex_hf.core.masks import BoolArray, all_masks, as_masks
+from proxyspex_hf.errors import InputError
+
+if TYPE_CHECKING:
+    from proxyspex_hf.core.interactions import Interactions
+
+__all__ = ["FloatArray", "FourierSpectrum", "IntArray", "pack_support", "parities"]
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int32]
+
+#: Bytes of parities held at once by ``evaluate``.
+_CHUNK_BYTES = 64 * 2**20
+
+
+def pack_support(sets: Iterable[Iterable[int]]) -> IntArray:
+    """Sets of feature indices as rows of a (k, max_order) array, sorted, padded with -1."""
+    rows = [sorted(set(map(int, members))) for members in sets]
+    width = max((len(row) for row in rows), default=0)
+    packed = np.full((len(rows), width), -1, dtype=np.int32)
+    for r, row in enumerate(rows):
+        packed[r, : len(row)] = row
+    return packed
+
+
+def parities(masks: BoolArray, support: IntArray) -> NDArray[np.int8]:
+    """chi_T(S) for every mask and every row of ``support``: (m, n), (k, order) -> (k, m), ±1."""
+    m = masks.shape[0]
+    # One row per feature, -1 where kept; the padding index -1 lands on the last row, all ones.
+    signs = np.ones((masks.shape[1] + 1, m), dtype=np.int8)
+    np.negative(signs[:-1], where=masks.T, out=signs[:-1])
+    product = np.ones((support.shape[0], m), dtype=np.int8)
+    for column in support.T:
+        product *= signs[column]
+    return product
+
+
+@dataclass(frozen=True, eq=False)
+class FourierSpectrum:
+    """A sparse spectrum on ``n_features`` features.
+
+    Attributes:
+        n_features: n.
+        support: (k, max_order) int32, one coefficient's members a row, ascending, padded with -1.
+            Rows are unique and in canonical order (by size, then lexicographically); row 0 is ∅.
+        coefficients: (k,) float64, finite, F(T) of the row.
+
+    Build it with :meth:`from_dict` or :meth:`from_arrays`, which sort, merge and add ∅.
+
+    Raises:
+        InputError: the invariants above do not hold.
+    """
+
+    n_features: int
+    support: IntArray
+    coefficients: FloatArray
+
+    def __post_init__(self) -> None:
+        support = np.array(self.support, dtype=np.int32)
+        coefficients = np.array(self.coefficients, dtype=np.float64)
+        if self.n_features < 1:
+            raise InputError(f"a spectrum needs at least one feature, got {self.n_features}.")
+        if support.ndim != 2 or coefficients.shape != support.shape[:1] or not len(support):
+            raise InputError(
+                "support must be (k, max_order) and coefficients (k,) with k >= 1, got "
+                f"{support.shape} and {coefficients.shape}."
+            )
+        if not np.isfinite(coefficients).all():
+            raise InputError("coefficients must be finite.")
+        if support.size and (support.min() < -1 or support.max() >= self.n_features):
+            raise InputError(f"support must hold indices 0 to {self.n_features - 1}, or -1.")
+        size = (support >= 0).sum(axis=1)
+        pads_last = (support >= 0) == (np.arange(support.shape[1]) < size[:, None])
+        ascends = (np.diff(support, axis=1) > 0) | (support[:, 1:] < 0)
+        if not (pads_last.all() and ascends.all()):
+            raise InputError("each row of support must ascend without repeats, -1 only at its end.")
+        if size[0] != 0 or not _strictly_canonical(support, size):
+            raise InputError("support must start with ∅ and ascend by size, then by members.")
+        support.flags.writeable = coefficients.flags.writeable = False
+        object.__setattr__(self, "support", support)
+        object.__setattr__(self, "coefficients", coefficients)
+
+    @classmethod
+    def from_arrays(
+        cls, support: IntArray, coefficients: FloatArray, n_features: int
+    ) -> FourierSpectrum:
+        """From rows in any order: equal sets are summed, a missing ∅ is added with coefficient 0.
+
+        ``support`` rows must ascend, with -1 only as padding at their end.
+        """
+        support = np.asarray(support, dtype=np.int32)
+        coefficients = np.asarray(coefficients, dtype=np.float64)
+        empty = np.full((1, support.shape[1]), -1, dtype=np.int32)
+        rows = np.concatenate([empty, support])
+        values = np.concatenate([[0.0], coefficients])
+        # lexsort's last key is the primary one: size first, then column by column.
+        size = (rows >= 0).sum(axis=1)
+        order = np.lexsort((*rows.T[::-1], size))
+        rows, values = rows[order], values[order]
+        starts = np.concatenate([[True], (rows[1:] != rows[:-1]).any(axis=1)])
+        merged = np.add.reduceat(values, np.flatnonzero(starts))
+        rows = rows[starts]
+        width = int((rows >= 0).sum(axis=1).max())
+        return cls(n_features, rows[:, :width], merged)
+
+    @classmethod
+    def from_dict(
+        cls, coefficients: Mapping[tuple[int, ...], float], n_features: int
+    ) -> FourierSpectrum:
+        """From ``{(): 0.1, (0, 2): 0.5}``; keys are tuples of feature indices, in any order.
+
+        Raises:
+            InputError: an index out of range or repeated within a key, a value that is not finite.
+        """
+        for key in coefficients:
+            if not isinstance(key, tuple) or len(set(key)) != len(key):
+                raise InputError(f"keys must be tuples of distinct feature indices, got {key!r}.")
+            if not all(isinstance(i, (int, np.integer)) and 0 <= i < n_features for i in key):
+                raise InputError(f"key {key!r} must hold integers from 0 to {n_features - 1}.")
+        values = np.fromiter(coefficients.values(), dtype=np.float64, count=len(coefficients))
+        return cls.from_arrays(pack_support(coefficients), values, n_features)
+
+    def to_dict(self) -> dict[tuple[int, ...], float]:
+        """``{members: coefficient}`` with sorted index tuples as keys, in canonical order."""
+        return dict(zip(self.sets, self.coefficients.tolist(), strict=True))
+
+    @property
+    def sets(self) -> list[tuple[int, ...]]:
+        """The support as sorted index tuples, in canonical order."""
+        return [_row(row) for row in self.support]
+
+    @property
+    def orders(self) -> NDArray[np.int64]:
+        """|T| of each coefficient, shape (k,)."""
+        return np.asarray((self.support >= 0).sum(axis=1), dtype=np.int64)
+
+    @property
+    def energy(self) -> float:
+        """Sum of F(T)^2 over T ≠ ∅: the variance of f over uniform masks (Parseval)."""
+        return float(np.square(self.coefficients[1:]).sum())
+
+    def __len__(self) -> int:
+        return len(self.coefficients)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, FourierSpectrum):
+            return NotImplemented
+        return (
+            self.n_features == other.n_features
+            and np.array_equal(self.support, other.support)
+            and np.array_equal(self.coefficients, other.coefficients)
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return (
+            f"FourierSpectrum(n_features={self.n_features}, coefficients={len(self)}, "
+            f"max_order={self.support.shape[1]}, energy={self.energy:.4g})"
+        )
+
+    def evaluate(self, masks: Any) -> FloatArray:
+        """f(S) for each mask: (m, n) bool -> (m,) float64.
+
+        Raises:
+            InputError: masks of the wrong width or not 0/1.
+        """
+        rows = as_masks(masks, self.n_features)
+        out = np.empty(len(rows), dtype=np.float64)
+        step = max(1, _CHUNK_BYTES // (9 * len(self) + self.n_features))
+        for start in range(0, len(rows), step):
+            chunk = rows[start : start + step]
+            out[start : start + step] = self.coefficients @ parities(chunk, self.support)
+        return out
+
+    def evaluate_all(self) -> FloatArray:
+        """f of every subset, ordered as :func:`all_masks`; at most 20 features."""
+        return self.evaluate(all_masks(self.n_features))
+
+    def interactions(self, index: str, order: int | None = None) -> Interactions:
+        """Scores of an index such as ``"SII"``: :func:`proxyspex_hf.core.indices.interactions`."""
+        from proxyspex_hf.core.indices import interactions  # noqa: PLC0415 - indices needs this one
+
+        return interactions(self, index, order)
+
+    def top(self, k: int) -> FourierSpectrum:
+        """The ``k`` coefficients of largest magnitude and ∅, which is always kept and not counted.
+
+        This is the best k-term approximation for uniform masks only (paper, section 3.3, step 3).
+        Ties go to the smaller set, then to the lexicographically first.
+        """
+        if k < 0:
+            raise InputError(f"k must not be negative, got {k}.")
+        order = np.argsort(-np.abs(self.coefficients[1:]), kind="stable")[:k] + 1
+        return self.select(order)
+
+    def select(self, rows: NDArray[np.intp]) -> FourierSpectrum:
+        """The coefficients at ``rows`` (positions in the support) and ∅."""
+        keep = np.union1d([0], rows)
+        support = self.support[keep]
+        width = int((support >= 0).sum(axis=1).max())
+        return FourierSpectrum(self.n_features, support[:, :width], self.coefficients[keep])
+
+    def with_coefficients(self, coefficients: FloatArray) -> FourierSpectrum:
+        """The same support with other coefficients, shape (k,)."""
+        return FourierSpectrum(self.n_features, self.support, coefficients)
+
+
+def _row(row: IntArray) -> tuple[int, ...]:
+    return tuple(int(i) for i in row[: int((row >= 0).sum())])
+
+
+def _strictly_canonical(support: IntArray, size: NDArray[np.int64]) -> bool:
+    """Whether rows ascend strictly by size, then lexicographically."""
+    if support.shape[1] == 0:
+        return len(support) == 1
+    change = np.diff(support, axis=0)
+    differs = change != 0
+    step = np.take_along_axis(change, differs.argmax(axis=1)[:, None], axis=1)[:, 0]
+    larger = size[1:] > size[:-1]
+    return bool((larger | ((size[1:] == size[:-1]) & (step > 0))).all())

@@ -1,0 +1,112 @@
+"""Value functions: masks in, one number a mask out. The only thing the core knows of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from proxyspex_hf.core.masks import BoolArray, as_masks
+from proxyspex_hf.core.progress import ProgressCallback, Reporter
+from proxyspex_hf.core.spectrum import FloatArray
+from proxyspex_hf.errors import InputError, ModelError
+
+__all__ = ["Cached", "FunctionOfMasks", "ValueFunction"]
+
+
+@runtime_checkable
+class ValueFunction(Protocol):
+    """A set function f. Pure: a mask's value depends neither on its row's place nor its batch."""
+
+    @property
+    def n_features(self) -> int: ...
+
+    def __call__(self, masks: BoolArray, /) -> FloatArray:
+        """(b, n) bool, 1 = kept -> (b,) float64."""
+        ...
+
+
+class FunctionOfMasks:
+    """Any callable on masks as a value function.
+
+    Raises:
+        InputError: ``n_features`` below one, or ``function`` not callable.
+    """
+
+    def __init__(self, function: Callable[[BoolArray], FloatArray], n_features: int) -> None:
+        if not callable(function) or n_features < 1:
+            raise InputError("expected a callable on masks (b, n) and n_features of at least 1.")
+        self._function = function
+        self._n = n_features
+
+    @property
+    def n_features(self) -> int:
+        return self._n
+
+    def __call__(self, masks: BoolArray) -> FloatArray:
+        return np.asarray(self._function(masks), dtype=np.float64)
+
+
+class Cached:
+    """Asks each distinct mask once, remembers its value, and checks what comes back.
+
+    Values arrive in chunks and are kept as they arrive, so an interrupted run has lost at most one
+    chunk: asking again continues where it stopped.
+
+    Attributes:
+        calls: masks the wrapped function has answered.
+    """
+
+    def __init__(self, function: ValueFunction, *, chunk: int = 64) -> None:
+        self._function = function
+        self._chunk = chunk
+        self._known: dict[bytes, float] = {}
+        self.calls = 0
+
+    @property
+    def n_features(self) -> int:
+        return self._function.n_features
+
+    def __call__(self, masks: BoolArray, progress: ProgressCallback | None = None) -> FloatArray:
+        """Values of ``masks`` (b, n) -> (b,).
+
+        Raises:
+            InputError: masks of the wrong shape.
+            ModelError: values of the wrong shape, NaN or infinite.
+        """
+        rows = as_masks(masks, self.n_features)
+        keys = [row.tobytes() for row in np.packbits(rows, axis=1)]
+        first: dict[bytes, int] = {}
+        for position, key in enumerate(keys):
+            if key not in self._known:
+                first.setdefault(key, position)
+        missing = list(first.values())
+        report = Reporter(progress, "model calls", len(missing))
+        for start in range(0, len(missing), self._chunk):
+            asked = missing[start : start + self._chunk]
+            values = _checked(self._function(rows[asked]), rows[asked])
+            self._known.update(zip((keys[i] for i in asked), values.tolist(), strict=True))
+            self.calls += len(asked)
+            report.advance(len(asked))
+        return np.array([self._known[key] for key in keys], dtype=np.float64)
+
+
+def _checked(values: FloatArray, masks: BoolArray) -> FloatArray:
+    array = np.asarray(values, dtype=np.float64)
+    if array.shape != (len(masks),):
+        raise ModelError(
+            f"the value function gave shape {array.shape} for {len(masks)} masks; expected "
+            f"({len(masks)},)."
+        )
+    bad = ~np.isfinite(array)
+    if bad.any():
+        row = int(bad.argmax())
+        kept = int(masks[row].sum())
+        raise ModelError(
+            f"the model gave {array[row]} for {int(bad.sum())} of {len(masks)} masked inputs, the "
+            f"first with {kept} of {masks.shape[1]} features kept. An explanation needs finite "
+            "values: check the model's weights and dtype (half precision can overflow), or choose "
+            "another target or masking."
+        )
+    return array

@@ -1,0 +1,39 @@
+"""The exact spectrum of a function known on every subset (fast Walsh-Hadamard transform)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from proxyspex_hf.core.masks import all_masks
+from proxyspex_hf.core.spectrum import FloatArray, FourierSpectrum, pack_support
+from proxyspex_hf.errors import InputError
+
+__all__ = ["exact_spectrum", "walsh_hadamard"]
+
+
+def walsh_hadamard(values: FloatArray) -> FloatArray:
+    """F(T) for all T (paper, equation 1), both indexed by bit sets: (2^n,) -> (2^n,).
+
+    Raises:
+        InputError: the length is not a power of two.
+    """
+    size = len(values)
+    if size == 0 or size & (size - 1):
+        raise InputError(f"expected values of all 2^n subsets, got {size} of them.")
+    out = np.array(values, dtype=np.float64)
+    width = 1
+    while width < size:
+        blocks = out.reshape(-1, 2, width)
+        # Halving at each step keeps the largest finite values from overflowing.
+        low, high = blocks[:, 0] / 2, blocks[:, 1] / 2
+        out = np.stack([low + high, low - high], axis=1).reshape(-1)
+        width *= 2
+    return out
+
+
+def exact_spectrum(values: FloatArray) -> FourierSpectrum:
+    """Exact spectrum from the values of all 2^n masks in the order of :func:`all_masks`."""
+    coefficients = walsh_hadamard(values)
+    n = len(values).bit_length() - 1
+    support = pack_support([np.flatnonzero(row).tolist() for row in all_masks(n)])
+    return FourierSpectrum.from_arrays(support, coefficients, n)

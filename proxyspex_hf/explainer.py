@@ -1,0 +1,250 @@
+"""InteractionExplainer: from a pipeline and an input to an explanation."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, overload
+
+from proxyspex_hf.core.algorithm import ProxySPEX
+from proxyspex_hf.core.attribution import Attribution, Plan, attribute, plan
+from proxyspex_hf.core.progress import ProgressCallback
+from proxyspex_hf.core.proxies.base import Proxy
+from proxyspex_hf.core.refine import RefineMethod
+from proxyspex_hf.core.values import Cached
+from proxyspex_hf.errors import InputError, ProxySpexWarning
+from proxyspex_hf.explanation import InteractionExplanation
+from proxyspex_hf.hf.classification import TextClassification
+from proxyspex_hf.hf.masking import Masking
+from proxyspex_hf.hf.options import FeatureOptions
+from proxyspex_hf.hf.tasks import bind
+from proxyspex_hf.progress_bar import progress_callback
+from proxyspex_hf.provenance import provenance_of
+from proxyspex_hf.record import ExplanationRecord, FeatureKind, FitReport, Queries, Settings
+
+__all__ = ["ExplainerOptions", "InteractionExplainer"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExplainerOptions:
+    """Everything that may be chosen; the explainer's and each call's keyword arguments.
+
+    About the input:
+        features: ``"words"``, ``"sentences"``, ``"tokens"``, or (start, stop) character ranges.
+        masking: ``"mask"`` replaces a feature, ``"delete"`` takes it away.
+        mask_token: what replaces a feature; default the tokenizer's mask (or unknown) token.
+        target: the label to explain, by name or index; default the predicted one.
+        batch_size: masked inputs in one forward pass.
+
+    About the effort:
+        alpha: inference multiplier: alpha * n * log2(n) masks are fitted (the paper uses 2 to 8);
+            default 2. Up to 7 features, all 2^n subsets are asked instead.
+        budget: the exact number of masks to fit, instead of ``alpha``.
+        n_test: held-out masks at each of the densities 0.5, 0.7 and 0.9.
+        density: share of the features that the fitted masks keep, or several to mix in equal
+            parts; 0.5 is the paper's uniform sampling.
+
+    About the explanation:
+        n_coefficients: interactions to keep at the most.
+        max_order: largest interaction to look for; default no limit.
+        proxy, refine: see :class:`proxyspex_hf.core.ProxySPEX`.
+        seed: the same seed gives the same explanation, bit for bit.
+        progress: True for a bar, False for none, a callable on :class:`Progress`; default a bar
+            where a person is looking.
+    """
+
+    features: FeatureKind | Sequence[tuple[int, int]] = "words"
+    masking: Masking = "mask"
+    mask_token: str | None = None
+    target: str | int | None = None
+    batch_size: int | None = None
+    alpha: float | None = None
+    budget: int | None = None
+    n_test: int = 100
+    density: float | Sequence[float] = 0.5
+    n_coefficients: int = 200
+    max_order: int | None = None
+    proxy: str | Proxy = "boosting"
+    refine: RefineMethod = "stack"
+    seed: int = 0
+    progress: bool | ProgressCallback | None = None
+
+    def changed(self, changes: dict[str, Any]) -> ExplainerOptions:
+        """These options with some replaced.
+
+        Raises:
+            InputError: a name that is not an option.
+        """
+        known = [field.name for field in fields(self)]
+        unknown = sorted(set(changes) - set(known))
+        if unknown:
+            raise InputError(f"unknown option {unknown[0]!r}; the options are {', '.join(known)}.")
+        if changes.get("budget") is not None and "alpha" not in changes:
+            changes = {**changes, "alpha": None}
+        if changes.get("alpha") is not None and "budget" not in changes:
+            changes = {**changes, "budget": None}
+        return replace(self, **changes)
+
+
+class InteractionExplainer:
+    """Explains what a pipeline says by the combinations of features that made it say so.
+
+        explainer = InteractionExplainer(pipe)
+        explanation = explainer("The sequel truly elevated the original")
+
+    The pipeline and its model are only called: never moved, recast or changed.
+
+    Args:
+        pipe: a transformers pipeline; supported tasks are those in ``proxyspex_hf.hf.tasks``.
+        options: see :class:`ExplainerOptions`; each may also be given to a single call.
+
+    Raises:
+        InputError: an unknown option.
+    """
+
+    def __init__(self, pipe: Any, **options: Any) -> None:
+        self.pipe = pipe
+        self.options = ExplainerOptions().changed(options)
+        self._last: tuple[Any, Cached] | None = None
+
+    @overload
+    def __call__(self, inputs: str, **options: Any) -> InteractionExplanation: ...
+
+    @overload
+    def __call__(self, inputs: Sequence[str], **options: Any) -> list[InteractionExplanation]: ...
+
+    def __call__(
+        self, inputs: str | Sequence[str], **options: Any
+    ) -> InteractionExplanation | list[InteractionExplanation]:
+        """Explain one text, or a list of them.
+
+        Interrupted (Ctrl-C, or a progress callback that raises), the values already computed are
+        kept: the same call again continues from there.
+
+        Raises:
+            InputError: an input or option that cannot be used.
+            ModelError: the model failed or gave NaN or infinite values.
+        """
+        chosen = self.options.changed(options)
+        if isinstance(inputs, (list, tuple)):
+            return [self._explain(text, chosen) for text in inputs]
+        return self._explain(inputs, chosen)
+
+    def value_function(self, text: str, **options: Any) -> TextClassification:
+        """The set function itself, for one's own algorithm: masks (b, n), 1 = kept -> (b,)."""
+        return self._bind(text, self.options.changed(options))
+
+    def plan(self, text: str, **options: Any) -> Plan:
+        """How many model calls an explanation would take, without making them."""
+        chosen = self.options.changed(options)
+        return _plan(self._bind(text, chosen).n_features, chosen)
+
+    def _bind(self, text: Any, chosen: ExplainerOptions) -> TextClassification:
+        wanted = FeatureOptions(
+            features=chosen.features,
+            masking=chosen.masking,
+            mask_token=chosen.mask_token,
+            target=chosen.target,
+            batch_size=chosen.batch_size,
+        )
+        return bind(self.pipe, text, wanted)
+
+    def _explain(self, text: Any, chosen: ExplainerOptions) -> InteractionExplanation:
+        function = self._bind(text, chosen)
+        algorithm = ProxySPEX(
+            proxy=chosen.proxy,
+            n_coefficients=chosen.n_coefficients,
+            max_order=chosen.max_order,
+            refine=chosen.refine,
+            seed=chosen.seed,
+        )
+        how = _plan(function.n_features, chosen)
+        found = attribute(
+            self._cached(function),
+            how,
+            algorithm,
+            progress=progress_callback(chosen.progress),
+        )
+        notes = function.notes
+        if how.exact:
+            notes = (
+                *notes,
+                f"All {how.budget} subsets of the {function.n_features} features were asked: the "
+                "spectrum is exact, and faithfulness is computed over all of them.",
+            )
+        for note in function.notes:
+            warnings.warn(note, ProxySpexWarning, stacklevel=3)
+        return InteractionExplanation(
+            _record(self.pipe, function, chosen, found, notes)
+        )
+
+    def _cached(self, function: TextClassification) -> Cached:
+        """The values of the input explained last are kept, so that a call can be continued."""
+        key = (
+            function.text,
+            function.features,
+            function.target,
+            function.mask_token,
+            id(self.pipe.model),
+        )
+        if self._last is None or self._last[0] != key:
+            self._last = (key, Cached(function, chunk=max(32, function.batch_size)))
+        return self._last[1]
+
+
+def _plan(n_features: int, chosen: ExplainerOptions) -> Plan:
+    return plan(
+        n_features,
+        alpha=chosen.alpha,
+        budget=chosen.budget,
+        n_test=chosen.n_test,
+        density=chosen.density,
+    )
+
+
+def _record(
+    pipe: Any,
+    function: TextClassification,
+    chosen: ExplainerOptions,
+    found: Attribution,
+    notes: tuple[str, ...],
+) -> ExplanationRecord:
+    fit, how = found.fit, found.plan
+    parts = [] if fit.cv is None else [f"{k}={v}" for k, v in fit.cv.best.params.items()]
+    if how.exact:
+        sampling = "all subsets"
+    elif how.densities == (0.5,):
+        sampling = "uniform"
+    else:
+        sampling = "density " + ", ".join(f"{d:g}" for d in how.densities)
+    alpha = 2.0 if chosen.alpha is None and chosen.budget is None else chosen.alpha
+    return ExplanationRecord(
+        task=pipe.task,
+        text=function.text,
+        features=function.features,
+        target=function.target,
+        spectrum=fit.spectrum,
+        queries=Queries(found.masks, found.values, found.n_fit, found.densities),
+        faithfulness=found.faithfulness,
+        fit=FitReport(
+            method=fit.method,
+            chosen=", ".join(parts),
+            refinement=fit.refinement,
+            cv_r2=fit.cv_r2,
+            cv=() if fit.cv is None else tuple(fit.cv.rows()),
+            dropped_energy=fit.dropped_energy,
+        ),
+        settings=Settings(
+            features=function.features.kind,
+            masking=chosen.masking,
+            mask_token=function.mask_token,
+            alpha=None if how.exact else alpha,
+            budget=how.budget,
+            n_coefficients=chosen.n_coefficients,
+            max_order=chosen.max_order,
+            sampling=sampling,
+            seed=chosen.seed,
+        ),
+        provenance=provenance_of(pipe, notes, found.seconds),
+    )

@@ -1,0 +1,204 @@
+"""InteractionExplanation: one explanation, with the verbs a user has for it."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from proxyspex_hf.core.faithfulness import DensityScore
+from proxyspex_hf.core.spectrum import FloatArray, FourierSpectrum
+from proxyspex_hf.errors import InputError, SchemaError
+from proxyspex_hf.record import ExplanationRecord, Features
+from proxyspex_hf.serialize import MAX_FILE_BYTES, dumps, record_from_json
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Interaction", "InteractionExplanation"]
+
+
+class Interaction(NamedTuple):
+    """One combination of features.
+
+    Attributes:
+        members: the features' indices, ascending.
+        labels: their texts.
+        value: Banzhaf interaction (-2)^|T| F(T), in units of the model's output: for one feature,
+            the average change when it is kept instead of masked; for several, what keeping them
+            together adds beyond their smaller parts, averaged over the other features.
+        coefficient: the Fourier coefficient F(T).
+    """
+
+    members: tuple[int, ...]
+    labels: tuple[str, ...]
+    value: float
+    coefficient: float
+
+    @property
+    def order(self) -> int:
+        return len(self.members)
+
+    def __str__(self) -> str:
+        return f"{self.value:+.3f}  {' × '.join(self.labels)}"
+
+
+class InteractionExplanation:
+    """Which combinations of features made the model say that.
+
+    Made by :class:`proxyspex_hf.InteractionExplainer`, or read with :meth:`load`. Immutable; two
+    explanations are equal if everything but the time of their making is.
+
+    Attributes:
+        record: the plain data underneath.
+    """
+
+    def __init__(self, record: ExplanationRecord) -> None:
+        self.record = record
+
+    @property
+    def text(self) -> str:
+        """The input, as the model read it."""
+        return self.record.text
+
+    @property
+    def features(self) -> Features:
+        return self.record.features
+
+    @property
+    def spectrum(self) -> FourierSpectrum:
+        """The sparse Fourier spectrum that everything else is derived from."""
+        return self.record.spectrum
+
+    @property
+    def faithfulness(self) -> dict[float, float | None]:
+        """R² on held-out masks by density (share of features kept); see ``scores`` for more."""
+        return {score.density: score.r2 for score in self.record.faithfulness}
+
+    @property
+    def scores(self) -> tuple[DensityScore, ...]:
+        """Faithfulness by density, with the additive baseline and the number of masks."""
+        return self.record.faithfulness
+
+    def interactions_by_strength(self) -> Iterator[Interaction]:
+        """Every interaction but ∅, the strongest |value| first; ties in canonical order."""
+        values = {
+            members: (-2.0) ** len(members) * coefficient
+            for members, coefficient in self.spectrum.to_dict().items()
+            if members
+        }
+        for members in sorted(values, key=lambda t: -abs(values[t])):
+            labels = tuple(self.features.labels[i] for i in members)
+            value = values[members]
+            yield Interaction(members, labels, value, value / (-2.0) ** len(members))
+
+    def top(self, k: int = 10, *, order: int | None = None) -> list[Interaction]:
+        """The ``k`` strongest interactions, of one ``order`` if given."""
+        if k < 0:
+            raise InputError(f"k must not be negative, got {k}.")
+        found = [i for i in self.interactions_by_strength() if order in (None, i.order)]
+        return found[:k]
+
+    def predict(self, masks: Any) -> FloatArray:
+        """What the explanation predicts for masks (b, n), 1 = kept -> (b,): no model call.
+
+        Raises:
+            InputError: masks of another width, or not 0/1.
+        """
+        return self.spectrum.evaluate(masks)
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """One row an interaction, strongest first: labels, members, order, value, coefficient."""
+        import pandas as pd  # 0.3 s to import: only for those who ask for a frame
+
+        columns = ["labels", "members", "order", "value", "coefficient"]
+        rows = [
+            (" × ".join(i.labels), i.members, i.order, i.value, i.coefficient)
+            for i in self.interactions_by_strength()
+        ]
+        return pd.DataFrame(rows, columns=columns)
+
+    def to_html(self, path: str | Path | None = None) -> str:
+        """A report in one self-contained HTML page; also written to ``path`` if given."""
+        from proxyspex_hf.viz import render_html
+
+        page = render_html(self.record)
+        if path is not None:
+            write_whole(path, page)
+        return page
+
+    def save(self, path: str | Path) -> None:
+        """Write the explanation as one JSON file, whole or not at all."""
+        write_whole(path, dumps(self.record))
+
+    @classmethod
+    def load(cls, path: str | Path) -> InteractionExplanation:
+        """Read a file that :meth:`save` wrote.
+
+        Raises:
+            SchemaError: not an explanation, damaged, or of a newer version.
+            InputError: the file cannot be read.
+        """
+        source = Path(path)
+        try:
+            if source.stat().st_size > MAX_FILE_BYTES:
+                raise SchemaError(f"{source} is larger than any explanation ({MAX_FILE_BYTES} B).")
+            data = json.loads(source.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise InputError(f"cannot read {source}: {error.strerror or error}.") from error
+        except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+            raise SchemaError(f"{source} is not an explanation: {error}.") from error
+        return cls(record_from_json(data))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, InteractionExplanation):
+            return NotImplemented
+        return self.record == other.record
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        best = self.top(1)
+        strongest = f", strongest {best[0]}" if best else ""
+        return (
+            f"InteractionExplanation({self.record.target.label!r}, {len(self.features)} "
+            f"{self.features.kind}, {len(self.record.queries)} model calls{strongest})"
+        )
+
+    def __str__(self) -> str:
+        from proxyspex_hf.viz import render_text
+
+        return render_text(self.record)
+
+    def _repr_html_(self) -> str:
+        from proxyspex_hf.viz import render_notebook
+
+        return render_notebook(self.record)
+
+
+def write_whole(path: str | Path, text: str) -> None:
+    """Write a file through a temporary one beside it: interrupted, the old one is still there.
+
+    Raises:
+        InputError: the place cannot be written.
+    """
+    target = Path(path)
+    temporary: str | None = None
+    try:
+        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as stream:
+            stream.write(text)
+        # mkstemp makes private files; give this one what open() would have.
+        mask = os.umask(0)
+        os.umask(mask)
+        os.chmod(temporary, 0o666 & ~mask)
+        os.replace(temporary, target)
+        temporary = None
+    except OSError as error:
+        raise InputError(f"cannot write {target}: {error.strerror or error}.") from error
+    finally:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)

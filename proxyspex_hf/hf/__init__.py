@@ -1,0 +1,1 @@
+"""From a transformers pipeline to a value function: features, masking, tasks, batches."""

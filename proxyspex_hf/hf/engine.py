@@ -1,0 +1,103 @@
+"""Running a model on many token sequences: batches by length, each distinct sequence once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+
+from proxyspex_hf.core.spectrum import FloatArray
+from proxyspex_hf.errors import InputError, ModelError
+
+__all__ = ["evaluating", "run_batches"]
+
+DEFAULT_BATCH = 32
+
+
+@contextmanager
+def evaluating(model: torch.nn.Module) -> Iterator[None]:
+    """Dropout off and no gradients while inside; every module's mode is put back afterwards."""
+    training = [module for module in model.modules() if module.training]
+    try:
+        for module in training:
+            module.training = False
+        with torch.inference_mode():
+            yield
+    finally:
+        for module in training:
+            module.training = True
+
+
+def run_batches(
+    sequences: Sequence[list[int]],
+    forward: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+    *,
+    device: torch.device,
+    pad_token_id: int | None,
+    padding_side: str,
+    batch_size: int,
+) -> FloatArray:
+    """``forward(input_ids, attention_mask) -> (b,)`` over all sequences, in any batch size.
+
+    Identical sequences are computed once. Without a padding token only sequences of one length
+    share a batch. Out of memory halves the batch; it is an error only for a single sequence.
+
+    Raises:
+        ModelError: a sequence is empty, or one sequence alone does not fit into memory.
+    """
+    if batch_size < 1:
+        raise InputError(f"batch_size must be at least 1, got {batch_size}.")
+    distinct: dict[tuple[int, ...], int] = {}
+    place = np.array([distinct.setdefault(tuple(ids), len(distinct)) for ids in sequences])
+    unique = list(distinct)
+    if any(not ids for ids in unique):
+        raise ModelError(
+            "a masked input has no tokens at all, which the model cannot take: this tokenizer adds "
+            "none of its own. Use masking='mask' instead of 'delete'."
+        )
+    out: FloatArray = np.empty(len(unique), dtype=np.float64)
+    order = sorted(range(len(unique)), key=lambda i: len(unique[i]))
+    start = 0
+    while start < len(order):
+        rows = order[start : start + batch_size]
+        if pad_token_id is None:
+            length = len(unique[rows[0]])
+            rows = [row for row in rows if len(unique[row]) == length]
+        ids, attention = _pad([unique[row] for row in rows], pad_token_id or 0, padding_side)
+        try:
+            answers = forward(ids.to(device), attention.to(device))
+        except torch.cuda.OutOfMemoryError as error:
+            if len(rows) == 1:
+                raise ModelError(
+                    f"one input of {len(unique[rows[0]])} tokens does not fit into the memory of "
+                    f"{device}: explain a shorter text, or load the model in 8 bits."
+                ) from error
+            torch.cuda.empty_cache()
+            batch_size = max(1, len(rows) // 2)
+            continue
+        out[rows] = answers.to(torch.float64).cpu().numpy()
+        start += len(rows)
+    every: FloatArray = out[place]
+    return every
+
+
+def _pad(
+    sequences: list[tuple[int, ...]], pad: int, side: str
+) -> tuple[torch.Tensor, torch.Tensor]:
+    longest = max(map(len, sequences))
+    ids = torch.full((len(sequences), longest), pad, dtype=torch.long)
+    attention = torch.zeros((len(sequences), longest), dtype=torch.long)
+    for row, sequence in enumerate(sequences):
+        columns = slice(longest - len(sequence), None) if side == "left" else slice(len(sequence))
+        ids[row, columns] = torch.tensor(sequence, dtype=torch.long)
+        attention[row, columns] = 1
+    return ids, attention
+
+
+def model_device(model: Any) -> torch.device:
+    """Where inputs go: the first parameter's device (right for models spread by a device map)."""
+    device: torch.device = next(iter(model.parameters())).device
+    return device

@@ -1,0 +1,42 @@
+"""The table of tasks. Adding one: write a value function like ``classification``, enter it here.
+
+A value function has ``n_features``, ``features``, ``text``, ``target``, ``mask_token``, ``notes``,
+``batch_size``, ``masked_text(mask)`` and answers masks (b, n) with (b,) float64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from proxyspex_hf.errors import InputError
+from proxyspex_hf.hf.classification import TextClassification
+from proxyspex_hf.hf.options import FeatureOptions
+
+__all__ = ["TASKS", "bind"]
+
+TASKS: dict[str, Callable[[Any, Any, FeatureOptions], TextClassification]] = {
+    "text-classification": TextClassification.of,
+}
+
+
+def bind(pipe: Any, value: Any, options: FeatureOptions) -> TextClassification:
+    """The value function of one input under a pipeline.
+
+    Raises:
+        InputError: not a pipeline, a task that is not in the table, or an unusable input.
+    """
+    task = getattr(pipe, "task", None)
+    if not isinstance(task, str) or not hasattr(pipe, "model"):
+        raise InputError(
+            f"expected a transformers pipeline, got {type(pipe).__name__}: make one with "
+            "transformers.pipeline('text-classification', model=...)."
+        )
+    if task not in TASKS:
+        raise InputError(
+            f"task {task!r} is not supported; supported: {', '.join(TASKS)}. CONTRIBUTING.md tells "
+            "how to add one; any callable on masks can be explained with proxyspex_hf.core."
+        )
+    if getattr(pipe, "tokenizer", None) is None:
+        raise InputError(f"the {task} pipeline has no tokenizer; make it with tokenizer=...")
+    return TASKS[task](pipe, value, options)
