@@ -7,7 +7,6 @@ Exit codes: 0 done; 1 the model or a file failed; 2 the arguments or the input c
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import warnings
 from collections.abc import Callable, Sequence

@@ -4,7 +4,7 @@
 
     ProxySpexError
     ├── InputError      the caller gave something that cannot be used (also a ValueError)
-    ├── ModelError      the model answered with something that cannot be used, or could not answer
+    ├── ModelError      the model could not answer, or gave something that cannot be used
     ├── SolveError      an optimisation could not be posed or solved
     ├── SchemaError     a file or row is not an explanation, is damaged, or is newer than this version
     └── HubError        the Hub could not be reached, or refused

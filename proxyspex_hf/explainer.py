@@ -18,9 +18,9 @@ from proxyspex_hf.explanation import InteractionExplanation
 from proxyspex_hf.hf.classification import TextClassification
 from proxyspex_hf.hf.masking import Masking
 from proxyspex_hf.hf.options import FeatureOptions
+from proxyspex_hf.hf.provenance import provenance_of
 from proxyspex_hf.hf.tasks import bind
 from proxyspex_hf.progress_bar import progress_callback
-from proxyspex_hf.provenance import provenance_of
 from proxyspex_hf.record import ExplanationRecord, FeatureKind, FitReport, Queries, Settings
 
 __all__ = ["ExplainerOptions", "InteractionExplainer"]
@@ -175,9 +175,7 @@ class InteractionExplainer:
             )
         for note in function.notes:
             warnings.warn(note, ProxySpexWarning, stacklevel=3)
-        return InteractionExplanation(
-            _record(self.pipe, function, chosen, found, notes)
-        )
+        return InteractionExplanation(_record(self.pipe, function, chosen, found, notes))
 
     def _cached(self, function: TextClassification) -> Cached:
         """The values of the input explained last are kept, so that a call can be continued."""

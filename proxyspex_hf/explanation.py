@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 from proxyspex_hf.core.faithfulness import DensityScore
 from proxyspex_hf.core.spectrum import FloatArray, FourierSpectrum
 from proxyspex_hf.errors import InputError, SchemaError
@@ -27,15 +29,15 @@ class Interaction(NamedTuple):
     Attributes:
         members: the features' indices, ascending.
         labels: their texts.
-        value: Banzhaf interaction (-2)^|T| F(T), in units of the model's output: for one feature,
-            the average change when it is kept instead of masked; for several, what keeping them
-            together adds beyond their smaller parts, averaged over the other features.
+        effect: 2 (-1)^|T| F(T), in units of the model's output: what the output loses through
+            this combination when any one of its members is taken out of the full input. For one
+            feature it is the Banzhaf value.
         coefficient: the Fourier coefficient F(T).
     """
 
     members: tuple[int, ...]
     labels: tuple[str, ...]
-    value: float
+    effect: float
     coefficient: float
 
     @property
@@ -43,7 +45,7 @@ class Interaction(NamedTuple):
         return len(self.members)
 
     def __str__(self) -> str:
-        return f"{self.value:+.3f}  {' × '.join(self.labels)}"
+        return f"{self.effect:+.3f}  {' × '.join(self.labels)}"
 
 
 class InteractionExplanation:
@@ -83,23 +85,22 @@ class InteractionExplanation:
         """Faithfulness by density, with the additive baseline and the number of masks."""
         return self.record.faithfulness
 
-    def interactions_by_strength(self) -> Iterator[Interaction]:
-        """Every interaction but ∅, the strongest |value| first; ties in canonical order."""
-        values = {
-            members: (-2.0) ** len(members) * coefficient
-            for members, coefficient in self.spectrum.to_dict().items()
-            if members
-        }
-        for members in sorted(values, key=lambda t: -abs(values[t])):
-            labels = tuple(self.features.labels[i] for i in members)
-            value = values[members]
-            yield Interaction(members, labels, value, value / (-2.0) ** len(members))
+    def _ranked(self) -> Iterator[Interaction]:
+        """Every interaction but ∅, the strongest first; ties in canonical order."""
+        spectrum = self.spectrum
+        effects, sets = spectrum.effects, spectrum.sets
+        for row in np.argsort(-np.abs(effects), kind="stable"):
+            if sets[row]:
+                labels = tuple(self.features.labels[i] for i in sets[row])
+                yield Interaction(
+                    sets[row], labels, float(effects[row]), float(spectrum.coefficients[row])
+                )
 
     def top(self, k: int = 10, *, order: int | None = None) -> list[Interaction]:
         """The ``k`` strongest interactions, of one ``order`` if given."""
         if k < 0:
             raise InputError(f"k must not be negative, got {k}.")
-        found = [i for i in self.interactions_by_strength() if order in (None, i.order)]
+        found = [i for i in self._ranked() if order in (None, i.order)]
         return found[:k]
 
     def predict(self, masks: Any) -> FloatArray:
@@ -111,13 +112,13 @@ class InteractionExplanation:
         return self.spectrum.evaluate(masks)
 
     def to_dataframe(self) -> pd.DataFrame:
-        """One row an interaction, strongest first: labels, members, order, value, coefficient."""
+        """One row an interaction, strongest first: labels, members, order, effect, coefficient."""
         import pandas as pd  # 0.3 s to import: only for those who ask for a frame
 
-        columns = ["labels", "members", "order", "value", "coefficient"]
+        columns = ["labels", "members", "order", "effect", "coefficient"]
         rows = [
-            (" × ".join(i.labels), i.members, i.order, i.value, i.coefficient)
-            for i in self.interactions_by_strength()
+            (" × ".join(i.labels), i.members, i.order, i.effect, i.coefficient)
+            for i in self._ranked()
         ]
         return pd.DataFrame(rows, columns=columns)
 

@@ -86,7 +86,7 @@ class Target:
 
 @dataclass(frozen=True, eq=False)
 class Queries:
-    """Every mask the model was asked, and its answer; ``n_fit`` rows were fitted, the rest held out.
+    """Every mask the model was asked, and its answer; ``n_fit`` were fitted, the rest held out.
 
     Attributes:
         masks: (m, n) bool, 1 = kept. Row 0 keeps everything, row 1 nothing.

@@ -1,4 +1,4 @@
-"""From a value function to an explanation's evidence: sample, ask, fit, test (paper, section 3.3)."""
+"""From a value function to its explanation: sample, ask, fit, test (paper, section 3.3)."""
 
 from __future__ import annotations
 
@@ -71,14 +71,14 @@ def plan(
     masks = budget_for(n_features, 2.0 if alpha is None else alpha) if budget is None else budget
     subsets = 2**n_features if n_features <= MAX_ENUMERATED else None
     if subsets is not None and (masks >= subsets or (unlimited and n_features <= ALWAYS_EXACT)):
-        return Plan(n_features, subsets, 0, True, densities)
+        return Plan(n_features, subsets, n_test=0, exact=True, densities=densities)
     if masks < MIN_BUDGET:
         given = f"budget={budget}" if alpha is None else f"alpha={alpha} (budget {masks})"
         raise InputError(
             f"{given} is too small for {n_features} features: at least {MIN_BUDGET} masks are "
             "needed to fit and cross-validate. Raise alpha or budget, or leave both out."
         )
-    return Plan(n_features, masks, n_test, False, densities)
+    return Plan(n_features, masks, n_test=n_test, exact=False, densities=densities)
 
 
 @dataclass(frozen=True)

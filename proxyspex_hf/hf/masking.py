@@ -177,9 +177,7 @@ class MaskedText:
         trials = np.concatenate([fixed, rng.random((28, n)) < rng.random((28, 1))])
         texts = [self.masked_text(mask) for mask in trials]
         actual = self._tokenizer(texts)["input_ids"]
-        return all(
-            pieces.join(mask) == list(ids) for mask, ids in zip(trials, actual, strict=True)
-        )
+        return all(pieces.join(mask) == list(ids) for mask, ids in zip(trials, actual, strict=True))
 
 
 def _texts(

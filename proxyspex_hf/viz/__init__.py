@@ -1,0 +1,8 @@
+"""Pictures of an explanation: a record in, a page or a text out."""
+
+from __future__ import annotations
+
+from proxyspex_hf.viz.report import render_html, render_notebook
+from proxyspex_hf.viz.text import render_text
+
+__all__ = ["render_html", "render_notebook", "render_text"]

@@ -1,0 +1,169 @@
+"""One explanation for a terminal: plain characters, and nothing of a stranger's that acts on it."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Iterator
+
+from proxyspex_hf.errors import InputError
+from proxyspex_hf.record import ExplanationRecord
+from proxyspex_hf.viz.terms import Member, Term, ranked_terms, spell
+from proxyspex_hf.viz.wording import (
+    decimals_for,
+    near_input_warning,
+    nouns,
+    percent,
+    r2_text,
+    signed,
+    verdict,
+    visible,
+)
+
+__all__ = ["render_text"]
+
+_NARROWEST = 40
+_POSITIVE, _NEGATIVE, _RESET = "\x1b[33m", "\x1b[34m", "\x1b[0m"
+
+
+def render_text(
+    record: ExplanationRecord, *, top: int = 10, width: int = 80, color: bool = False
+) -> str:
+    """The ranked interactions, how far to trust them, and the notes.
+
+    Args:
+        record: what to show.
+        top: how many interactions.
+        width: columns of the terminal; wide (CJK) characters count twice.
+        color: add ANSI colours to the values and bars.
+
+    Raises:
+        InputError: ``top`` below one or ``width`` below 40.
+    """
+    if top < 1:
+        raise InputError(f"top must be at least 1, got {top}.")
+    if width < _NARROWEST:
+        raise InputError(f"width must be at least {_NARROWEST} columns, got {width}.")
+    terms = ranked_terms(record)
+    decimals = decimals_for(term.effect for term in terms[:1])
+    lines = [
+        *_head(record, decimals, width),
+        "",
+        *_ranking(record, terms, top, width, decimals, color),
+        "",
+        *_trust(record, width),
+    ]
+    return "\n".join(line.rstrip() for line in lines) + "\n"
+
+
+def _head(record: ExplanationRecord, decimals: int, width: int) -> Iterator[str]:
+    target, many = record.target, nouns(record)[1]
+    gone = "masked" if record.settings.masking == "mask" else "deleted"
+    yield from _wrapped(
+        f"{visible(target.label)} {signed(record.full_value, decimals, '-')} "
+        f"(all {many} {gone}: {signed(record.empty_value, decimals, '-')}), "
+        f"{visible(record.provenance.model)}",
+        width,
+    )
+    if target.predicted != target.label:
+        yield from _wrapped(f"The model predicts {visible(target.predicted)}.", width)
+    for note in record.provenance.notes:
+        yield from _wrapped(f"Note: {visible(note)}", width, "      ")
+
+
+def _ranking(
+    record: ExplanationRecord,
+    terms: list[Term],
+    top: int,
+    width: int,
+    decimals: int,
+    color: bool,
+) -> Iterator[str]:
+    if not terms:
+        yield "No interaction was found."
+        return
+    shown, speller = terms[:top], spell(record)
+    values = [signed(term.effect, decimals, "-") for term in shown]
+    value_width = max(len("effect"), *map(len, values))
+    bar_width = max(6, min(20, width // 5))
+    indent = " " * (value_width + bar_width + 4)
+    yield f"{'effect':>{value_width}}  {'':{bar_width}}  combination"
+    for term, value in zip(shown, values, strict=True):
+        length = max(1, round(bar_width * abs(term.effect) / abs(terms[0].effect)))
+        bar = ("█" if term.effect > 0 else "░") * length + " " * (bar_width - length)
+        start = f"{value:>{value_width}}  {bar}  "
+        spelled = _wrapped(_spelled(speller(term)), width - len(indent))
+        if color:
+            start = f"{_POSITIVE if term.effect > 0 else _NEGATIVE}{start}{_RESET}"
+        for line in spelled:
+            yield start + line
+            start = indent
+    if len(terms) > top:
+        yield f"{indent}… {len(terms) - top:,} more"
+
+
+def _spelled(members: list[Member]) -> str:
+    text = ""
+    for position, member in enumerate(members):
+        if position:
+            text += " \N{MULTIPLICATION SIGN} " + ("… " if member.after_gap else "")
+        text += member.label + (f"[{member.occurrence}]" if member.occurrence else "")
+    return text
+
+
+def _trust(record: ExplanationRecord, width: int) -> Iterator[str]:
+    many, queries = nouns(record)[1], record.queries
+    for score in sorted(record.faithfulness, key=lambda score: score.density):
+        yield from _wrapped(
+            f"keeps {percent(score.density):>3} of the {many}: R² {r2_text(score.r2, '-'):>5} "
+            f"{verdict(score.r2)}, additive {r2_text(score.linear_r2, '-')} "
+            f"({score.n_masks:,} masks)",
+            width,
+            "  ",
+        )
+    if not record.faithfulness:
+        exact = record.fit.method == "exact"
+        yield "exact: every subset was asked" if exact else "faithfulness was not measured"
+    warning = near_input_warning(record, "-")
+    if warning:
+        yield from _wrapped(f"Warning: {warning}", width, "         ")
+    yield from _wrapped(
+        f"{len(queries):,} model calls ({queries.n_fit:,} fitted, "
+        f"{len(queries) - queries.n_fit:,} held out)",
+        width,
+        "  ",
+    )
+
+
+def _columns(text: str) -> int:
+    """Terminal columns of ``text``: wide characters take two, combining ones none."""
+    return sum(map(_character_columns, text))
+
+
+def _character_columns(character: str) -> int:
+    if unicodedata.category(character) in ("Mn", "Me", "Cf"):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+def _wrapped(text: str, width: int, indent: str = "") -> list[str]:
+    """``text`` in lines of at most ``width`` columns, broken at spaces, or inside a longer word."""
+    lines, line = [], ""
+    for piece in _pieces(text.split(" "), width - len(indent)):
+        joined = f"{line} {piece}" if line.strip() else line + piece
+        if line.strip() and _columns(joined) > width:
+            lines.append(line)
+            joined = indent + piece
+        line = joined
+    return [*lines, line]
+
+
+def _pieces(words: Iterable[str], width: int) -> Iterator[str]:
+    for word in words:
+        piece, used = "", 0
+        for character in word:
+            columns = _character_columns(character)
+            if piece and used + columns > width:
+                yield piece
+                piece, used = "", 0
+            piece, used = piece + character, used + columns
+        yield piece

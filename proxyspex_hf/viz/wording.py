@@ -1,0 +1,108 @@
+"""Numbers, verdicts and strangers' text in words that both pictures share."""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from collections.abc import Iterable
+
+from proxyspex_hf.record import DensityScore, ExplanationRecord
+
+__all__ = [
+    "decimals_for",
+    "near_input_warning",
+    "nouns",
+    "percent",
+    "r2_text",
+    "signed",
+    "verdict",
+    "visible",
+]
+
+#: R² from here on is called good, or fair; below FAIR it is poor, below 0 worse than a constant.
+GOOD, FAIR = 0.8, 0.5
+#: From this density on, masks are the neighbourhood of the actual input.
+NEAR_INPUT = 0.85
+
+_NOUNS = {
+    "words": ("word", "words"),
+    "sentences": ("sentence", "sentences"),
+    "tokens": ("token", "tokens"),
+    "spans": ("span", "spans"),
+}
+#: Zero-width, yet part of how words of some scripts and emoji are written.
+_JOINERS = "\u200c\u200d"
+
+
+def nouns(record: ExplanationRecord) -> tuple[str, str]:
+    """What one feature, and several, are called."""
+    return _NOUNS.get(record.features.kind, ("feature", "features"))
+
+
+def decimals_for(effects: Iterable[float]) -> int:
+    """Digits after the point that show about three figures of the largest effect; 1 to 6."""
+    largest = max(map(abs, effects), default=0.0)
+    return min(6, max(1, 2 - round(math.log10(largest)))) if largest > 0 else 2
+
+
+def signed(value: float, decimals: int, minus: str = "\N{MINUS SIGN}") -> str:
+    """``+1.30``: the sign is always there, since colour alone says nothing."""
+    return f"{minus if value < 0 else '+'}{abs(value):.{decimals}f}"
+
+
+def percent(share: float) -> str:
+    """``90%``."""
+    return f"{100 * share:.3g}%"
+
+
+def r2_text(r2: float | None, minus: str = "\N{MINUS SIGN}") -> str:
+    """R² with two digits, or a dash."""
+    return "\N{EN DASH}" if r2 is None else f"{r2:.2f}".replace("-", minus)
+
+
+def verdict(r2: float | None) -> str:
+    """good, fair, poor, worse than a constant, or not measured."""
+    if r2 is None:
+        return "not measured"
+    if r2 < 0:
+        return "worse than a constant"
+    return "good" if r2 >= GOOD else "fair" if r2 >= FAIR else "poor"
+
+
+def near_input_warning(record: ExplanationRecord, minus: str = "\N{MINUS SIGN}") -> str | None:
+    """A warning where the explanation cannot be trusted around the actual input, else None."""
+    if record.fit.method == "exact":
+        return None
+    near = [score for score in record.faithfulness if score.density >= NEAR_INPUT]
+    measured: list[DensityScore] = [score for score in near if score.r2 is not None]
+    many = nouns(record)[1]
+    if not measured:
+        return (
+            f"How far the explanation holds close to the actual input (few {many} taken out) was "
+            "not measured."
+        )
+    score = max(measured, key=lambda score: score.density)
+    if score.r2 is None or score.r2 >= FAIR:
+        return None
+    return (
+        f"Close to the actual input (masks that keep {percent(score.density)} of the {many}) the "
+        f"explanation is {verdict(score.r2)}: R² {r2_text(score.r2, minus)}. Do not rely on it for "
+        f"what a few {many} do."
+    )
+
+
+def visible(text: str) -> str:
+    """``text`` on one line, with control and direction characters spelled out (``\\x1b``).
+
+    Runs of white space become one space; a text of nothing else is spelled out too.
+    """
+    joined = " ".join(text.split()) if text.strip() else repr(text)[1:-1].replace(" ", "␣")
+    return "".join(map(_spelled, joined)) or "(empty)"
+
+
+def _spelled(character: str) -> str:
+    category = unicodedata.category(character)
+    if category in ("Cc", "Cs", "Zl", "Zp") or (category == "Cf" and character not in _JOINERS):
+        code = ord(character)
+        return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+    return character

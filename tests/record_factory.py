@@ -1,0 +1,191 @@
+"""Records for tests: any text, a given or a seeded spectrum, everything else plausible."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from proxyspex_hf.core.masks import sample_masks
+from proxyspex_hf.core.spectrum import FourierSpectrum
+from proxyspex_hf.record import (
+    DensityScore,
+    ExplanationRecord,
+    FeatureKind,
+    Features,
+    FitReport,
+    Provenance,
+    Queries,
+    Settings,
+    Target,
+)
+
+__all__ = [
+    "REVIEW",
+    "from_effects",
+    "make_record",
+    "random_spectrum",
+    "review_record",
+    "word_features",
+]
+
+REVIEW = """\
+I went in expecting very little, and for the first half hour I was not surprised: the plot \
+is thin, the jokes are old, and the score never stops telling you what to feel. But then \
+something odd happens. The two leads, who have been hardly more than posters until the train \
+scene, start to listen to each other, and the film is suddenly not bad at all.
+
+It is no masterpiece. The villain could have been cut without loss, and the ending, far from \
+being a surprise, is one you will have guessed by the second reel. Yet I left the cinema \
+smiling, which I cannot say of anything else this summer. If you only see one sequel this \
+year, you could do much worse than this warm, clumsy and strangely moving little picture."""
+
+
+def word_features(text: str, kind: FeatureKind = "words") -> Features:
+    """One feature a run of letters and marks between white space, punctuation left in gaps."""
+    found = list(re.finditer(r"\w+(?:'\w+)*", text)) or list(re.finditer(r"\S+", text))
+    return Features(
+        labels=tuple(match.group() for match in found),
+        spans=tuple(match.span() for match in found),
+        kind=kind,
+    )
+
+
+def from_effects(effects: Mapping[tuple[int, ...], float], n: int) -> FourierSpectrum:
+    """A spectrum with the given effects 2 (-1)^|T| F(T); the key ``()`` is F(∅) itself."""
+    return FourierSpectrum.from_dict(
+        {
+            members: value * (0.5 * (-1) ** len(members) if members else 1.0)
+            for members, value in effects.items()
+        },
+        n,
+    )
+
+
+def random_spectrum(n: int, k: int = 40, seed: int = 0, max_order: int = 4) -> FourierSpectrum:
+    """``k`` seeded coefficients, smaller with the order."""
+    rng = np.random.default_rng(seed)
+    effects: dict[tuple[int, ...], float] = {(): float(rng.normal())}
+    for _ in range(20 * k):
+        size = min(n, int(rng.integers(1, max_order + 1)))
+        members = tuple(sorted(rng.choice(n, size, replace=False).tolist()))
+        effects[members] = float(rng.normal() / size)
+        if len(effects) > k:
+            break
+    return from_effects(effects, n)
+
+
+def make_record(
+    text: str,
+    spectrum: FourierSpectrum | None = None,
+    *,
+    features: Features | None = None,
+    seed: int = 0,
+    target: Target | None = None,
+    provenance: Mapping[str, Any] | None = None,
+    **changes: Any,
+) -> ExplanationRecord:
+    """A record of ``text``; ``provenance`` and ``changes`` replace single fields of it."""
+    features = features or word_features(text)
+    n = len(features)
+    spectrum = spectrum or random_spectrum(n, seed=seed)
+    masks = sample_masks(n, 200, density=0.7, seed=seed)
+    noise = np.random.default_rng(seed).normal(0, 0.02, len(masks))
+    record = ExplanationRecord(
+        task="text-classification",
+        text=text,
+        features=features,
+        target=target or Target("POSITIVE", 1, "logit", "POSITIVE"),
+        spectrum=spectrum,
+        queries=Queries(
+            masks=masks,
+            values=spectrum.evaluate(masks) + noise,
+            n_fit=int(0.8 * len(masks)),
+            densities=np.full(len(masks), 0.7),
+        ),
+        faithfulness=(
+            DensityScore(0.5, 0.87, 0.71, 64),
+            DensityScore(0.7, 0.83, 0.69, 64),
+            DensityScore(0.9, 0.62, 0.48, 64),
+        ),
+        fit=FitReport(
+            method="boosting",
+            chosen="depth 5, 1000 trees, learning rate 0.01",
+            refinement="ridge on the kept coefficients",
+            cv_r2=0.84,
+            dropped_energy=0.0,
+        ),
+        settings=Settings(
+            features=features.kind,
+            masking="mask",
+            mask_token="[MASK]",
+            alpha=4.0,
+            budget=len(masks),
+            n_coefficients=200,
+            max_order=None,
+            sampling="mixture of 0.5, 0.7 and 0.9",
+            seed=seed,
+        ),
+        provenance=Provenance(
+            model="acme/distil-sentiment",
+            revision="3f1c2ab",
+            dtype="float32",
+            device="cpu",
+            versions={"proxyspex_hf": "0.1.0", "transformers": "5.13.0", "torch": "2.12.0"},
+            created="2026-03-01T09:30:00+00:00",
+            seconds={"model": 11.2, "fit": 4.5, "held out": 2.1},
+        ),
+    )
+    if provenance:
+        changes["provenance"] = replace(record.provenance, **provenance)
+    return replace(record, **changes)
+
+
+def review_record(seed: int = 0, n_extra: int = 150) -> ExplanationRecord:
+    """A film review of some 130 words with combinations of one to four, and a faint tail."""
+    features = word_features(REVIEW)
+    labels, n = features.labels, len(features)
+
+    def at(*words: str) -> tuple[int, ...]:
+        found = [labels.index(words[-1])]
+        for word in reversed(words[:-1]):  # the nearest one before
+            found.insert(0, max(i for i in range(found[0]) if labels[i] == word))
+        return tuple(found)
+
+    effects: dict[tuple[int, ...], float] = {
+        (): 0.21,
+        at("not", "bad"): 0.92,
+        at("bad"): -0.78,
+        at("moving"): 0.71,
+        at("warm"): 0.52,
+        at("smiling"): 0.47,
+        at("thin"): -0.44,
+        at("could", "much", "worse"): 0.41,
+        at("worse"): -0.39,
+        at("no", "masterpiece"): -0.36,
+        at("masterpiece"): 0.31,
+        at("not", "surprised"): -0.27,
+        (*at("suddenly", "not", "bad"), labels.index("all")): 0.24,
+        at("clumsy"): -0.23,
+        at("strangely", "moving"): 0.21,
+        at("hardly", "until", "listen"): 0.19,
+        at("But", "bad"): 0.17,
+        at("thin", "Yet"): 0.16,
+        at("Yet"): 0.15,
+        at("without", "loss"): -0.13,
+        at("odd"): -0.12,
+        at("old"): -0.12,
+        at("If", "only", "worse"): 0.11,
+        at("far", "from", "surprise"): -0.1,
+        at("cannot", "anything"): 0.09,
+        at("stops", "feel"): -0.08,
+    }
+    rng = np.random.default_rng(seed)
+    while len(effects) < n_extra:
+        size = int(rng.choice([1, 2, 3], p=[0.5, 0.4, 0.1]))
+        members = tuple(sorted(rng.choice(n, size, replace=False).tolist()))
+        effects.setdefault(members, float(rng.normal() * 0.03))
+    return make_record(REVIEW, from_effects(effects, n), seed=seed)

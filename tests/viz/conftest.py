@@ -1,0 +1,120 @@
+"""What the tests of the report share: a parser of pages and one headless browser."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from proxyspex_hf.record import ExplanationRecord
+from proxyspex_hf.viz import render_html
+
+CHROMIUM = Path("/usr/bin/chromium")
+FLAGS = [
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
+    *("--disable-background-networking", "--disable-component-update"),
+]
+
+
+class Page(HTMLParser):
+    """The page as a parser sees it: every tag with its attributes, and text by element id."""
+
+    VOID = frozenset({"meta", "br", "input", "link", "img", "rect", "path"})
+
+    def __init__(self, page: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[tuple[str, str | None]] = []
+        self.texts: dict[str, str] = {}
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = dict(attrs)
+        self.tags.append((tag, values))
+        if tag not in self.VOID:
+            self.open.append((tag, values.get("id")))
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        found, _ = self.open.pop()
+        assert found == tag, f"<{found}> is closed by </{tag}>"
+
+    def handle_data(self, data: str) -> None:
+        for tag, name in self.open:
+            for key in {tag, name} - {None}:
+                self.texts[str(key)] = self.texts.get(str(key), "") + data
+
+
+@dataclass
+class Opened:
+    """A page, and everything that it complained of or asked for."""
+
+    page: Any
+    complaints: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+
+    def value(self) -> float:
+        return float(self.page.locator("#prediction").get_attribute("data-value"))
+
+    def word(self, i: int) -> Any:
+        return self.page.locator("#text .f").nth(i)
+
+    def lit(self, scope: str) -> list[int]:
+        """Positions of the elements of ``scope`` that are highlighted."""
+        script = "all => all.flatMap((e, i) => e.classList.contains('on') ? [i] : [])"
+        return list(self.page.locator(scope).evaluate_all(script))
+
+    def active(self) -> str:
+        return str(self.page.evaluate("document.activeElement.textContent"))
+
+
+@pytest.fixture
+def parse() -> type[Page]:
+    return Page
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    if not CHROMIUM.exists() and "CI" not in os.environ:
+        pytest.skip(f"needs a browser at {CHROMIUM}")
+    from playwright import sync_api
+
+    with sync_api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def open_page(browser: Any, tmp_path: Path) -> Iterator[Callable[..., Opened]]:
+    opened: list[Opened] = []
+
+    def open_page(
+        record: ExplanationRecord, *, content: str | None = None, **options: Any
+    ) -> Opened:
+        path = tmp_path / "report.html"
+        path.write_text(content or render_html(record), encoding="utf-8")
+        options.setdefault("viewport", {"width": 1200, "height": 900})
+        page = browser.new_context(**options).new_page()
+        result = Opened(page)
+        page.on("console", lambda message: result.complaints.append(message.text))
+        page.on("pageerror", lambda error: result.complaints.append(str(error)))
+        page.on("request", lambda request: result.requests.append(request.url))
+        page.goto(path.as_uri())
+        opened.append(result)
+        return result
+
+    yield open_page
+    for result in opened:
+        result.page.context.close()
+        assert result.complaints == []
+        assert [u for u in result.requests if not u.startswith(("file:", "about:"))] == []
+        assert sum(url.startswith("file:") for url in result.requests) == 1
