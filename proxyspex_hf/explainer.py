@@ -19,7 +19,7 @@ from proxyspex_hf.hf.classification import TextClassification
 from proxyspex_hf.hf.masking import Masking
 from proxyspex_hf.hf.options import FeatureOptions
 from proxyspex_hf.hf.provenance import provenance_of
-from proxyspex_hf.hf.tasks import bind
+from proxyspex_hf.hf.tasks import bind, task_of
 from proxyspex_hf.progress_bar import progress_callback
 from proxyspex_hf.record import ExplanationRecord, FeatureKind, FitReport, Queries, Settings
 
@@ -218,7 +218,7 @@ def _record(
         sampling = "density " + ", ".join(f"{d:g}" for d in how.densities)
     alpha = 2.0 if chosen.alpha is None and chosen.budget is None else chosen.alpha
     return ExplanationRecord(
-        task=pipe.task,
+        task=task_of(pipe),
         text=function.text,
         features=function.features,
         target=function.target,

@@ -26,7 +26,7 @@ from proxyspex_hf.core.masks import BoolArray
 from proxyspex_hf.core.proxies.base import Folds
 from proxyspex_hf.core.spectrum import FloatArray, FourierSpectrum, parities
 
-__all__ = ["Refinement", "RefineMethod", "refine"]
+__all__ = ["RefineMethod", "Refinement", "refine"]
 
 RefineMethod = Literal["stack", "lasso", "none"]
 

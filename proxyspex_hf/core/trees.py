@@ -261,9 +261,7 @@ def _sum_equal(
     if keys.shape[1] == 0:
         return keys[:1], np.array([values.sum()])
     order = (
-        np.argsort(keys[:, 0], kind="stable")
-        if keys.shape[1] == 1
-        else np.lexsort(keys.T[::-1])
+        np.argsort(keys[:, 0], kind="stable") if keys.shape[1] == 1 else np.lexsort(keys.T[::-1])
     )
     keys, values = keys[order], values[order]
     starts = np.concatenate([[True], (keys[1:] != keys[:-1]).any(axis=1)])

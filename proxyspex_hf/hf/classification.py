@@ -75,7 +75,7 @@ class TextClassification:
             notes=notes,
             _pipe=pipe,
             _masked=masked,
-            _batch_size=options.batch_size or DEFAULT_BATCH,
+            _batch_size=DEFAULT_BATCH if options.batch_size is None else options.batch_size,
         )
         return replace(bound, target=bound._resolve_target(options.target))
 
@@ -92,11 +92,15 @@ class TextClassification:
         return self._masked.masked_text(as_masks(mask, self.n_features, "mask")[0])
 
     def __call__(self, masks: BoolArray) -> FloatArray:
+        return self._logits(masks)[:, self.target.index]
+
+    def _logits(self, masks: BoolArray) -> FloatArray:
+        """Every label's logit: (b, n) -> (b, labels)."""
         model, tokenizer = self._pipe.model, self._pipe.tokenizer
 
         def forward(ids: torch.Tensor, attention: torch.Tensor) -> torch.Tensor:
             logits: torch.Tensor = model(input_ids=ids, attention_mask=attention).logits
-            return logits[:, self.target.index]
+            return logits
 
         with evaluating(model):
             return run_batches(
@@ -111,10 +115,7 @@ class TextClassification:
     def _resolve_target(self, wanted: str | int | None) -> Target:
         config = self._pipe.model.config
         labels = {int(i): str(label) for i, label in config.id2label.items()}
-        ids = self._masked.token_ids(np.ones((1, self.n_features), dtype=np.bool_))
-        with evaluating(self._pipe.model):
-            inputs = torch.tensor(ids, device=model_device(self._pipe.model))
-            scores = self._pipe.model(input_ids=inputs).logits[0]
+        scores = self._logits(np.ones((1, self.n_features), dtype=np.bool_))[0]
         predicted = int(scores.argmax())
         index = predicted if wanted is None else _label_index(labels, wanted)
         return Target(labels[index], index, "logit", labels[predicted])

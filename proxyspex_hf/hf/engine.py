@@ -40,13 +40,14 @@ def run_batches(
     padding_side: str,
     batch_size: int,
 ) -> FloatArray:
-    """``forward(input_ids, attention_mask) -> (b,)`` over all sequences, in any batch size.
+    """``forward(input_ids, attention_mask) -> (b, outputs)`` over all sequences -> (m, outputs).
 
-    Identical sequences are computed once. Without a padding token only sequences of one length
-    share a batch. Out of memory halves the batch; it is an error only for a single sequence.
+    Identical sequences are computed once. Without a padding token they go one at a time, since
+    models without one refuse batches. Out of memory halves the batch; it is an error only for a
+    single sequence.
 
     Raises:
-        ModelError: a sequence is empty, or one sequence alone does not fit into memory.
+        ModelError: the model failed, a sequence is empty, or one alone does not fit into memory.
     """
     if batch_size < 1:
         raise InputError(f"batch_size must be at least 1, got {batch_size}.")
@@ -58,14 +59,12 @@ def run_batches(
             "a masked input has no tokens at all, which the model cannot take: this tokenizer adds "
             "none of its own. Use masking='mask' instead of 'delete'."
         )
-    out: FloatArray = np.empty(len(unique), dtype=np.float64)
+    out: list[FloatArray] = [np.empty(0)] * len(unique)
     order = sorted(range(len(unique)), key=lambda i: len(unique[i]))
     start = 0
+    batch_size = 1 if pad_token_id is None else batch_size
     while start < len(order):
         rows = order[start : start + batch_size]
-        if pad_token_id is None:
-            length = len(unique[rows[0]])
-            rows = [row for row in rows if len(unique[row]) == length]
         ids, attention = _pad([unique[row] for row in rows], pad_token_id or 0, padding_side)
         try:
             answers = forward(ids.to(device), attention.to(device))
@@ -78,9 +77,16 @@ def run_batches(
             torch.cuda.empty_cache()
             batch_size = max(1, len(rows) // 2)
             continue
-        out[rows] = answers.to(torch.float64).cpu().numpy()
+        except (ValueError, RuntimeError, IndexError, TypeError) as error:
+            first = (str(error).strip() or repr(error)).splitlines()[0]
+            raise ModelError(
+                f"the model failed on {len(rows)} inputs of up to {ids.shape[1]} tokens: "
+                f"{type(error).__name__}: {first}"
+            ) from error
+        for row, answer in zip(rows, answers.to(torch.float64).cpu().numpy(), strict=True):
+            out[row] = answer
         start += len(rows)
-    every: FloatArray = out[place]
+    every: FloatArray = np.stack(out)[place]
     return every
 
 

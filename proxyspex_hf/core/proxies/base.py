@@ -116,5 +116,3 @@ class Proxy(Protocol):
         seed: int,
         progress: ProgressCallback | None = None,
     ) -> ProxyFit: ...
-
-

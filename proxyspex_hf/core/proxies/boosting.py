@@ -127,7 +127,6 @@ class BoostedTrees:
             ),
         )
 
-
     def _survivors(
         self, configs: list[tuple[int | None, float]], curves: list[FloatArray]
     ) -> list[int]:

@@ -1,0 +1,322 @@
+"""Interaction scores: one frozen type for every index (paper, section 3.1 and table in A.1)."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import permutations
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from proxyspex_hf.core.spectrum import FloatArray, IntArray, pack_support
+from proxyspex_hf.errors import InputError, SchemaError
+
+__all__ = ["Interactions"]
+
+#: Entries a dense array may have (512 MiB).
+_MAX_DENSE = 2**26
+
+#: What shapiq calls the indices that both packages know.
+_SHAPIQ_NAMES = {"Banzhaf": "BV", "Shapley": "SV", "Moebius": "Moebius"} | {
+    name: name for name in ("BII", "SII", "STII", "FBII", "FSII")
+}
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Interactions:
+    """Scores I(T) of one index on sets of features; a set without a row has the score 0.
+
+    Attributes:
+        index: name of the index, as :func:`proxyspex_hf.core.indices.interactions` gives it.
+        order: the order that was asked for (STII, FBII and FSII depend on it); no set is larger.
+        n_features: n.
+        support: (k, max_size) int32, members ascending, padded with -1; rows unique and in the
+            canonical order of :class:`~proxyspex_hf.core.spectrum.FourierSpectrum` (by size, then
+            lexicographically). ∅ has a row where the index scores it.
+        values: (k,) float64, finite.
+
+    Raises:
+        InputError: the invariants above do not hold.
+    """
+
+    index: str
+    order: int
+    n_features: int
+    support: IntArray
+    values: FloatArray
+
+    def __post_init__(self) -> None:
+        support = np.array(self.support, dtype=np.int32)
+        values = np.array(self.values, dtype=np.float64)
+        if not isinstance(self.index, str) or not self.index:
+            raise InputError(f"index must be the name of an index, got {self.index!r}.")
+        if self.n_features < 1 or self.order < 0:
+            raise InputError(
+                "expected n_features >= 1 and order >= 0, "
+                f"got n_features={self.n_features} and order={self.order}."
+            )
+        if support.ndim != 2 or values.shape != support.shape[:1]:
+            raise InputError(
+                "support must be (k, max_size) and values (k,), "
+                f"got {support.shape} and {values.shape}."
+            )
+        if not np.isfinite(values).all():
+            raise InputError("values must be finite.")
+        sizes = _check_rows(support, self.n_features)
+        width = int(sizes.max(initial=0))
+        if width > self.order:
+            raise InputError(
+                f"support has a set of {width} features, more than order={self.order}."
+            )
+        support = np.ascontiguousarray(support[:, :width])
+        support.flags.writeable = values.flags.writeable = False
+        object.__setattr__(self, "support", support)
+        object.__setattr__(self, "values", values)
+
+    @classmethod
+    def from_dict(
+        cls,
+        values: Mapping[tuple[int, ...], float],
+        *,
+        index: str,
+        n_features: int,
+        order: int | None = None,
+    ) -> Interactions:
+        """From ``{(0, 2): 0.5}``; keys in any order. ``order`` defaults to the largest set.
+
+        Raises:
+            InputError: a key with a repeated or an unknown feature, the same set twice.
+        """
+        keys = [tuple(sorted(key)) for key in values]
+        if any(len(set(key)) != len(key) for key in keys):
+            raise InputError("values must have sets as keys: a feature is repeated within one.")
+        scores = np.fromiter(values.values(), dtype=np.float64, count=len(keys))
+        rows = sorted(range(len(keys)), key=lambda r: (len(keys[r]), keys[r]))
+        support = pack_support(keys[r] for r in rows)
+        return cls(
+            index,
+            support.shape[1] if order is None else order,
+            n_features,
+            support,
+            scores[rows],
+        )
+
+    @property
+    def sets(self) -> list[tuple[int, ...]]:
+        """The sets as sorted index tuples, in canonical order."""
+        sizes = self.orders.tolist()
+        return [tuple(row[:size]) for row, size in zip(self.support.tolist(), sizes, strict=True)]
+
+    @property
+    def orders(self) -> NDArray[np.int64]:
+        """|T| of each row, shape (k,)."""
+        return np.asarray((self.support >= 0).sum(axis=1), dtype=np.int64)
+
+    @property
+    def baseline(self) -> float:
+        """I(∅), which the index gives to no feature; 0 where it has none."""
+        return float(self.values[0]) if len(self) and self.orders[0] == 0 else 0.0
+
+    def to_dict(self) -> dict[tuple[int, ...], float]:
+        """``{members: value}`` with sorted index tuples as keys, in canonical order."""
+        return dict(zip(self.sets, self.values.tolist(), strict=True))
+
+    def ranked(self) -> Iterator[tuple[tuple[int, ...], float]]:
+        """``(members, value)`` from the largest magnitude down, ∅ left out.
+
+        Ties go to the smaller set, then to the lexicographically first.
+        """
+        return iter(self.top(len(self)))
+
+    def top(self, k: int) -> list[tuple[tuple[int, ...], float]]:
+        """The first ``k`` of :meth:`ranked`.
+
+        Raises:
+            InputError: ``k`` is negative.
+        """
+        if k < 0:
+            raise InputError(f"k must not be negative, got {k}.")
+        named = np.flatnonzero(self.orders > 0)
+        best = named[np.argsort(-np.abs(self.values[named]), kind="stable")][:k]
+        rows, scores = self.support[best].tolist(), self.values[best].tolist()
+        return [
+            (tuple(i for i in row if i >= 0), score)
+            for row, score in zip(rows, scores, strict=True)
+        ]
+
+    def of_order(self, *orders: int) -> Interactions:
+        """Only the sets whose size is one of ``orders``."""
+        return self._where(np.isin(self.orders, orders))
+
+    def containing(self, *features: int) -> Interactions:
+        """Only the sets that hold every one of ``features``.
+
+        Raises:
+            InputError: a feature that does not exist.
+        """
+        for feature in features:
+            if not 0 <= feature < self.n_features:
+                raise InputError(f"features must lie in 0 to {self.n_features - 1}, got {feature}.")
+        hits = [(self.support == feature).any(axis=1) for feature in features]
+        return self._where(np.logical_and.reduce(hits) if hits else np.ones(len(self), np.bool_))
+
+    def positive(self) -> Interactions:
+        """Only the sets whose value is above 0."""
+        return self._where(self.values > 0)
+
+    def negative(self) -> Interactions:
+        """Only the sets whose value is below 0."""
+        return self._where(self.values < 0)
+
+    def first_order(self) -> FloatArray:
+        """The value of each single feature, shape (n,); 0 where it has no row."""
+        return self.to_dense(1)
+
+    def to_dense(self, order: int) -> FloatArray:
+        """The values of the sets of size ``order`` as a symmetric array, shape (n,) * order.
+
+        Entries with a repeated index are 0.
+
+        Raises:
+            InputError: ``order`` below 1, or an array of more than 2^26 entries.
+        """
+        if order < 1 or self.n_features**order > _MAX_DENSE:
+            raise InputError(
+                f"a dense array of order {order} on {self.n_features} features cannot be built: "
+                "order must be at least 1 and n_features**order at most 2**26; use to_dict()."
+            )
+        dense = np.zeros((self.n_features,) * order)
+        rows = np.flatnonzero(self.orders == order)
+        for arrangement in permutations(range(order)) if len(rows) else ():
+            dense[tuple(self.support[rows][:, arrangement].T)] = self.values[rows]
+        return dense
+
+    def to_dataframe(self, labels: Sequence[str] | None = None) -> Any:
+        """A ``pandas.DataFrame`` with a row a set: ``features``, ``labels``, ``order``, ``value``.
+
+        Args:
+            labels: the n names of the features; without it there is no column ``labels``.
+
+        Raises:
+            InputError: not n labels, or pandas is not installed.
+        """
+        pandas = _optional("pandas", "to_dataframe")
+        columns: dict[str, Any] = {"features": self.sets}
+        if labels is not None:
+            if len(labels) != self.n_features:
+                raise InputError(f"labels must name {self.n_features} features, got {len(labels)}.")
+            columns["labels"] = [tuple(labels[i] for i in members) for members in self.sets]
+        return pandas.DataFrame(columns | {"order": self.orders, "value": self.values})
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data (str, int, float, list) that :meth:`from_json` reads back exactly."""
+        return {
+            "index": self.index,
+            "order": self.order,
+            "n_features": self.n_features,
+            "sets": [list(members) for members in self.sets],
+            "values": self.values.tolist(),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Interactions:
+        """The inverse of :meth:`to_json`.
+
+        Raises:
+            SchemaError: a key is missing, or the data do not describe interactions.
+        """
+        try:
+            order, n_features = int(data["order"]), int(data["n_features"])
+            rows = [tuple(map(int, members)) for members in data["sets"]]
+            pairs = dict(zip(rows, map(float, data["values"]), strict=True))
+            if len(pairs) != len(rows):
+                raise SchemaError("interactions: the same set is given twice.")
+            return cls.from_dict(pairs, index=data["index"], n_features=n_features, order=order)
+        except KeyError as error:
+            raise SchemaError(
+                f"interactions need index, order, n_features, sets and values; {error} is missing."
+            ) from error
+        except (TypeError, ValueError) as error:
+            raise SchemaError(f"not interactions: {error}") from error
+
+    def to_shapiq(self, baseline: float | None = None) -> Any:
+        """The same scores as a ``shapiq.InteractionValues``, which shapiq's plots take.
+
+        Args:
+            baseline: f(∅), for indices that do not score ∅ (Banzhaf, Shapley, BII, SII).
+
+        Raises:
+            InputError: shapiq is not installed, or does not know the index (influence, OR).
+        """
+        if self.index not in _SHAPIQ_NAMES:
+            raise InputError(
+                f"shapiq has no index {self.index}; it knows {', '.join(_SHAPIQ_NAMES)}."
+            )
+        shapiq = _optional("shapiq", "to_shapiq")
+        return shapiq.InteractionValues(
+            values=self.to_dict(),
+            index=_SHAPIQ_NAMES[self.index],
+            max_order=self.order,
+            min_order=int(self.orders.min(initial=1)),
+            n_players=self.n_features,
+            baseline_value=self.baseline if baseline is None else baseline,
+        )
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Interactions):
+            return NotImplemented
+        return (
+            (self.index, self.order, self.n_features)
+            == (other.index, other.order, other.n_features)
+            and np.array_equal(self.support, other.support)
+            and np.array_equal(self.values, other.values)
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{members}: {value:+.4g}" for members, value in self.top(3))
+        more = ", …" if len(self) > 3 else ""
+        return (
+            f"Interactions({self.index}, order={self.order}, n_features={self.n_features}, "
+            f"{len(self)} sets: {{{shown}{more}}})"
+        )
+
+    def _where(self, keep: NDArray[np.bool_]) -> Interactions:
+        return replace(self, support=self.support[keep], values=self.values[keep])
+
+
+def _check_rows(support: IntArray, n_features: int) -> NDArray[np.int64]:
+    """The sizes of the rows, shape (k,); an InputError where they are not canonical."""
+    if support.size and (support.min() < -1 or support.max() >= n_features):
+        raise InputError(f"support must hold indices 0 to {n_features - 1}, or -1.")
+    sizes = (support >= 0).sum(axis=1)
+    inside = np.arange(support.shape[1]) < sizes[:, None]
+    descends = inside[:, 1:] & (np.diff(support, axis=1) <= 0)
+    if ((support >= 0) != inside).any() or descends.any():
+        raise InputError("each row of support must ascend without repeats, -1 only at its end.")
+    # Consecutive rows: the sign of the first column that differs decides between equal sizes.
+    steps = np.diff(support, axis=0)
+    if support.shape[1]:
+        lead = np.take_along_axis(steps, (steps != 0).argmax(axis=1)[:, None], axis=1)[:, 0]
+    else:
+        lead = np.zeros(max(len(support) - 1, 0), dtype=np.int32)
+    grows = np.diff(sizes)
+    if not ((grows > 0) | ((grows == 0) & (lead > 0))).all():
+        raise InputError("support must ascend by size, then by members, without repeated rows.")
+    return np.asarray(sizes, dtype=np.int64)
+
+
+def _optional(package: str, verb: str) -> Any:
+    try:
+        return importlib.import_module(package)
+    except ImportError as error:
+        raise InputError(
+            f"{verb} needs {package}, which is missing: pip install {package}"
+        ) from error

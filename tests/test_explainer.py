@@ -1,0 +1,226 @@
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tiny_models import roberta_pipeline
+
+from proxyspex_hf import (
+    InputError,
+    InteractionExplainer,
+    InteractionExplanation,
+    ModelError,
+    Progress,
+    ProxySpexWarning,
+)
+
+SIX_WORDS = "The sequel truly elevated the original"
+
+
+def test_six_words_are_explained_exactly(pipe: Any) -> None:
+    explanation = InteractionExplainer(pipe)(SIX_WORDS)
+    scores = pipe(SIX_WORDS, top_k=None, function_to_apply="none")
+    best = max(scores, key=lambda s: s["score"])
+    assert explanation.record.target.label == best["label"]
+    assert explanation.record.full_value == pytest.approx(best["score"], abs=1e-5)
+    assert len(explanation.record.queries) == 64
+    assert explanation.faithfulness == pytest.approx({0.5: 1.0, 0.7: 1.0, 0.9: 1.0})
+    masks, values = explanation.record.queries.masks, explanation.record.queries.values
+    np.testing.assert_allclose(explanation.predict(masks), values, atol=1e-6)
+    assert "All 64 subsets" in explanation.record.provenance.notes[0]
+    assert {s.n_masks for s in explanation.scores} == {64}
+
+
+def test_effects_are_what_breaking_a_combination_costs(pipe: Any) -> None:
+    explanation = InteractionExplainer(pipe)(SIX_WORDS)
+    full = np.ones(6, bool)
+    for i in range(6):
+        without = full.copy()
+        without[i] = False
+        change = explanation.predict(without)[0] - explanation.predict(full)[0]
+        effects = [x.effect for x in explanation.top(1000) if i in x.members]
+        assert change == pytest.approx(-sum(effects), abs=1e-9)
+    sizes = [abs(x.effect) for x in explanation.top(1000)]
+    assert sizes == sorted(sizes, reverse=True)
+    assert [x.order for x in explanation.top(3, order=2)] == [2, 2, 2]
+    frame = explanation.to_dataframe()
+    assert frame["effect"].tolist() == [x.effect for x in explanation.top(1000)]
+    assert frame["members"][0] == explanation.top(1)[0].members
+    assert frame["labels"][0] == " × ".join(explanation.top(1)[0].labels)
+
+
+def test_a_list_of_texts_gives_a_list(pipe: Any) -> None:
+    explainer = InteractionExplainer(pipe)
+    one, two = explainer(["good fun", "not good"])
+    assert one == explainer("good fun")
+    assert two == explainer("not good")
+    assert one != two
+    assert explainer([]) == []
+
+
+def test_options_reach_what_they_name(pipe: Any, short_text: str) -> None:
+    explainer = InteractionExplainer(pipe, budget=40, n_test=10, seed=3)
+    negative = explainer(short_text, target="negative")
+    positive = explainer(short_text, target=1)
+    assert (negative.record.target.label, positive.record.target.label) == ("NEGATIVE", "POSITIVE")
+    assert negative.record.queries.n_fit == 40
+    assert [s.n_masks for s in negative.scores] == [10, 10, 10]
+    assert negative.record.settings.seed == 3
+    assert negative.record.settings.alpha is None
+    limited = explainer(short_text, max_order=1, n_coefficients=4)
+    assert len(limited.spectrum) <= 5
+    assert limited.spectrum.orders.max() == 1
+    # A call's alpha replaces the explainer's budget.
+    assert explainer.plan(short_text, alpha=2).budget == round(2 * 13 * np.log2(13))
+    assert explainer.plan(short_text).calls == 70
+
+
+def test_the_same_seed_gives_the_same_explanation(pipe: Any, short_text: str) -> None:
+    first = InteractionExplainer(pipe, alpha=1, seed=1)(short_text)
+    again = InteractionExplainer(pipe, alpha=1, seed=1)(short_text)
+    other = InteractionExplainer(pipe, alpha=1, seed=2)(short_text)
+    assert first == again
+    assert first.spectrum == again.spectrum
+    assert first != other
+
+
+def test_the_papers_settings_are_available_by_name(pipe: Any, short_text: str) -> None:
+    explanation = InteractionExplainer(pipe, proxy="paper", refine="lasso", budget=30, n_test=10)(
+        short_text
+    )
+    fit = explanation.record.fit
+    assert fit.method == "paper"
+    assert {row["trees"] for row in fit.cv} == {500, 1000, 5000}
+    assert len(fit.cv) == 18
+    assert fit.refinement in ("LASSO", "none")
+    assert explanation.record.settings.sampling == "uniform"
+
+
+def test_an_interrupted_call_continues_where_it_stopped(pipe: Any, short_text: str) -> None:
+    explainer = InteractionExplainer(pipe, alpha=4)
+    done = 0
+
+    def stop(progress: Progress) -> None:
+        nonlocal done
+        if progress.phase == "model calls" and progress.done >= 64:
+            done = progress.done
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        explainer(short_text, progress=stop)
+    totals: list[int] = []
+    explainer(
+        short_text,
+        progress=lambda p: totals.append(p.total) if p.phase == "model calls" else None,
+    )
+    whole = explainer.plan(short_text).calls
+    assert done >= 64
+    assert set(totals) == {whole - done}
+
+
+def test_a_changed_model_does_not_answer_from_the_cache() -> None:
+    pipe = roberta_pipeline()
+    explainer = InteractionExplainer(pipe)
+    before = explainer("good fun", target=0)
+    pipe.model = copy.deepcopy(pipe.model)
+    with torch.no_grad():
+        pipe.model.classifier.out_proj.bias += 1.0
+    after = explainer("good fun", target=0)
+    shift = after.record.queries.values - before.record.queries.values
+    np.testing.assert_allclose(shift, 1.0, atol=1e-5)
+
+
+def test_a_text_that_is_too_long_is_cut_and_says_so() -> None:
+    pipe = roberta_pipeline(positions=34)  # 32 tokens
+    text = "not bad at all " * 30
+    with pytest.warns(ProxySpexWarning, match="the model takes 32 tokens, so the last"):
+        explanation = InteractionExplainer(pipe, features="words", budget=30, n_test=4)(text)
+    assert text.startswith(explanation.text)
+    assert len(explanation.features) < 120
+    note = explanation.record.provenance.notes[0]
+    assert f"the last {120 - len(explanation.features)} words" in note
+    assert note in " ".join(str(explanation).split())
+    assert "The text was cut" in explanation.to_html()
+    ids = pipe.tokenizer(explanation.text)["input_ids"]
+    assert len(ids) <= 32
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_broken_model_is_named(value: float) -> None:
+    pipe = roberta_pipeline()
+    with torch.no_grad():
+        pipe.model.classifier.out_proj.weight[1].fill_(value)
+    with pytest.raises(ModelError, match="An explanation needs finite values"):
+        InteractionExplainer(pipe)("good fun", target=1)
+
+
+def test_a_model_that_raises_is_an_error_of_ours() -> None:
+    pipe = roberta_pipeline()
+    pipe.model.config.vocab_size = 1
+    pipe.model.roberta.embeddings.word_embeddings = torch.nn.Embedding(3, 32)
+    with pytest.raises(ModelError, match="the model failed on 1 inputs of up to .* IndexError"):
+        InteractionExplainer(pipe)("good fun")
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "message"),
+    [
+        ("", {}, "the text is empty"),
+        ("  ", {}, "the text is empty"),
+        (None, {}, "explains a text"),
+        ({"text": "a", "text_pair": "b"}, {}, "Pairs and other inputs are not supported"),
+        ("good fun", {"target": "GREAT"}, "target='GREAT' is not a label of this model; it has"),
+        ("good fun", {"target": 7}, "target=7 is not a label"),
+        ("good fun", {"budget": 3}, "budget=3 is too small"),
+        ("good fun", {"alpha": -1}, "alpha must be a positive number"),
+        ("good fun", {"alpha": 1, "budget": 30}, "not both"),
+        ("good fun", {"masking": "blur"}, "masking must be 'mask' or 'delete'"),
+        ("good fun", {"masking": "delete", "mask_token": "x"}, "mask_token has no meaning"),
+        ("good fun", {"mask_token": " "}, "not blank"),
+        ("good fun", {"batch_size": 0}, "batch_size must be at least 1"),
+        ("good fun", {"progress": 7}, "progress must be"),
+        ("good fun", {"aplha": 2}, "unknown option 'aplha'; the options are features"),
+    ],
+)
+def test_bad_input_is_refused(pipe: Any, text: Any, options: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        InteractionExplainer(pipe)(text, **options)
+
+
+def test_what_is_no_pipeline_is_refused(pipe: Any) -> None:
+    with pytest.raises(InputError, match="expected a transformers pipeline, got str"):
+        InteractionExplainer("distilbert")("good fun")
+    other = copy.copy(pipe)
+    other.task = "token-classification"
+    with pytest.raises(InputError, match="not supported; supported: text-classification"):
+        InteractionExplainer(other)("good fun")
+
+
+def test_one_feature_is_enough(pipe: Any) -> None:
+    explanation = InteractionExplainer(pipe)("terrible")
+    only = explanation.top(5)
+    assert [x.labels for x in only] == [("terrible",)]
+    record = explanation.record
+    assert only[0].effect == pytest.approx(record.full_value - record.empty_value)
+
+
+def test_the_set_function_is_usable_alone(pipe: Any) -> None:
+    function = InteractionExplainer(pipe).value_function(SIX_WORDS)
+    assert function.n_features == 6
+    assert function.features.labels == tuple(SIX_WORDS.split())
+    values = function(np.array([[1, 1, 1, 1, 1, 1], [0, 0, 0, 0, 0, 0]]))
+    assert values.dtype == np.float64
+    assert values.shape == (2,)
+    with pytest.raises(InputError, match="6 columns, got 5"):
+        function(np.ones((1, 5), bool))
+
+
+def test_local_paths_stay_private(pipe: Any) -> None:
+    explanation = InteractionExplainer(pipe)("good fun")
+    assert explanation.record.provenance.model == "sentiment"
+    assert "/" not in explanation.record.provenance.model
+    assert isinstance(explanation, InteractionExplanation)
+    assert explanation.record.provenance.versions["transformers"]

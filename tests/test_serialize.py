@@ -1,0 +1,182 @@
+"""Files: what is saved is what is loaded, and what is no explanation is refused in words."""
+
+from __future__ import annotations
+
+import copy
+import json
+import stat
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from record_factory import review_record
+
+from proxyspex_hf import InputError, InteractionExplanation, ProxySpexError, SchemaError
+from proxyspex_hf.serialize import record_from_json, record_to_json
+
+
+@pytest.fixture(scope="module")
+def explanation() -> InteractionExplanation:
+    return InteractionExplanation(review_record())
+
+
+def test_load_restores_what_save_wrote(explanation: InteractionExplanation, tmp_path: Path) -> None:
+    path = tmp_path / "e.json"
+    explanation.save(path)
+    loaded = InteractionExplanation.load(path)
+    assert loaded == explanation
+    np.testing.assert_array_equal(loaded.record.queries.masks, explanation.record.queries.masks)
+    np.testing.assert_array_equal(loaded.record.queries.values, explanation.record.queries.values)
+    assert loaded.record.provenance.created == explanation.record.provenance.created
+    assert loaded.spectrum == explanation.spectrum
+    assert loaded.to_html() == explanation.to_html()
+    assert [p.name for p in tmp_path.iterdir()] == ["e.json"]
+    assert stat.S_IMODE(path.stat().st_mode) & 0o444
+
+
+def test_files_of_schema_version_1_are_read_for_ever() -> None:
+    path = Path(__file__).parent / "data" / "explanation_v1.json"
+    old = InteractionExplanation.load(path)
+    assert old.text == "not bad"
+    assert old.record.schema_version == 1
+    assert old.spectrum.to_dict() == {(): 0.5, (0,): 0.25, (0, 1): -0.75}
+    assert old.predict([[1, 1]]).tolist() == [0.5 - 0.25 - 0.75]
+    assert old.faithfulness == {0.5: 1.0, 0.9: None}
+
+
+def test_nothing_half_written_is_left(
+    explanation: InteractionExplanation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "e.json"
+    path.write_text("what was there before")
+
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("os.replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        explanation.save(path)
+    assert path.read_text() == "what was there before"
+    assert [p.name for p in tmp_path.iterdir()] == ["e.json"]
+
+
+def test_places_that_cannot_be_written_or_read(
+    explanation: InteractionExplanation, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match="cannot write .*No such file or directory"):
+        explanation.save(tmp_path / "missing" / "e.json")
+    with pytest.raises(InputError, match="cannot write"):
+        explanation.to_html(tmp_path)
+    with pytest.raises(InputError, match="cannot read .*No such file or directory"):
+        InteractionExplanation.load(tmp_path / "none.json")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is not an explanation"),
+        (b"\x89PNG\r\n\x1a\n", "is not an explanation"),
+        (b"{", "is not an explanation"),
+        (b"[" * 100_000, "is not an explanation"),
+        (b"[1, 2]", "must be a JSON object"),
+        (b"{}", "this is not an explanation: 'format' is None"),
+        (b'{"format": "proxyspex-hf/explanation"}', "the field schema_version is missing"),
+        (
+            b'{"format": "proxyspex-hf/explanation", "schema_version": 2}',
+            "schema version 2, .* reads up to 1: upgrade",
+        ),
+    ],
+)
+def test_foreign_files_are_refused(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "e.json"
+    path.write_bytes(content)
+    with pytest.raises(SchemaError, match=message):
+        InteractionExplanation.load(path)
+
+
+CHANGES: list[tuple[tuple[Any, ...], Any, str]] = [
+    (("task",), 7, "task must be a text"),
+    (("text",), "short", "reach beyond the end of the text"),
+    (("features", "kind"), "patches", "features.kind"),
+    (("features", "labels"), ["a"], "one label a span"),
+    (("features", "spans", 0), [0], "lists of 2 integers"),
+    (("features", "spans", 0), [5, 2], "ordered, disjoint"),
+    (("features", "spans", 0), [True, 2], "integers"),
+    (("spectrum", "n_features"), 3, "spectrum.support must hold indices from 0 to 2"),
+    (("spectrum", "n_features"), 10**9, "integer from 1 to"),
+    (("spectrum", "support", 0), [1], "start with ∅"),
+    (("spectrum", "coefficients", 0), "1", "finite numbers"),
+    (("spectrum", "coefficients", 0), float("nan"), "finite numbers"),
+    (("spectrum", "coefficients", 0), 10**400, "finite numbers"),
+    (("spectrum", "coefficients"), [1.0], "coefficients"),
+    (("queries", "masks"), "!!", "not base64"),
+    (("queries", "masks"), "AAAA", "has 3 bytes, expected"),
+    (("queries", "n_fit"), 10**8, "queries.n_fit must be an integer"),
+    (("queries", "densities"), [0.5], "densities"),
+    (("faithfulness", 0, "density"), 2.0, "must lie in"),
+    (("faithfulness", 0, "r2"), "good", "finite number"),
+    (("settings", "masking"), "blur", "settings.masking"),
+    (("settings", "seed"), -1, "settings.seed"),
+    (("fit", "cv"), [[]], "fit.cv must hold objects"),
+    (("provenance", "notes"), [1], "list of texts"),
+    (("provenance", "versions"), {"numpy": 2}, "provenance.versions.numpy must be a text"),
+    (("provenance", "seconds"), {"model": "1"}, "provenance.seconds.model"),
+]
+
+
+@pytest.mark.parametrize(("place", "value", "message"), CHANGES)
+def test_damaged_fields_are_named(
+    explanation: InteractionExplanation, place: tuple[Any, ...], value: Any, message: str
+) -> None:
+    data = json.loads(json.dumps(record_to_json(explanation.record)))
+    inner = data
+    for step in place[:-1]:
+        inner = inner[step]
+    inner[place[-1]] = value
+    with pytest.raises(SchemaError, match=message):
+        record_from_json(data)
+
+
+def test_unknown_fields_are_ignored(explanation: InteractionExplanation) -> None:
+    data = record_to_json(explanation.record)
+    data["added_later"] = {"x": 1}
+    data["features"]["added_later"] = [1]
+    assert record_from_json(data) == explanation.record
+
+
+JUNK = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5), st.just([]),
+    st.just({}), st.lists(st.integers(-3, 3), max_size=3),
+)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_mutated_files_never_crash_with_a_foreign_error(
+    explanation: InteractionExplanation, data: st.DataObject
+) -> None:
+    mutated = copy.deepcopy(record_to_json(explanation.record))
+    inner: Any = mutated
+    for _ in range(data.draw(st.integers(1, 4))):
+        keys = list(inner) if isinstance(inner, dict) else list(range(min(len(inner), 5)))
+        if not keys:
+            break
+        key = data.draw(st.sampled_from(keys))
+        if isinstance(inner[key], (dict, list)) and data.draw(st.booleans()):
+            inner = inner[key]
+        else:
+            inner[key] = data.draw(JUNK)
+            break
+    try:
+        record = record_from_json(mutated)
+    except ProxySpexError:
+        return
+    # Accepted: then it is whole, and can be shown, evaluated and saved again.
+    again = InteractionExplanation(record)
+    assert np.isfinite(again.predict(record.queries.masks)).all()
+    assert str(again)
+    assert again.to_html()
+    assert record_from_json(json.loads(json.dumps(record_to_json(record)))) == record
