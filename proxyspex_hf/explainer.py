@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, overload
+
+import numpy as np
 
 from proxyspex_hf.core.algorithm import ProxySPEX
 from proxyspex_hf.core.attribution import Attribution, Plan, attribute, plan
 from proxyspex_hf.core.progress import ProgressCallback
 from proxyspex_hf.core.proxies.base import Proxy
 from proxyspex_hf.core.refine import RefineMethod
+from proxyspex_hf.core.removal import RemovalSolution
 from proxyspex_hf.core.values import Cached
 from proxyspex_hf.errors import InputError, ProxySpexWarning
 from proxyspex_hf.explanation import InteractionExplanation
@@ -23,7 +27,7 @@ from proxyspex_hf.hf.tasks import bind, task_of
 from proxyspex_hf.progress_bar import progress_callback
 from proxyspex_hf.record import ExplanationRecord, FeatureKind, FitReport, Queries, Settings
 
-__all__ = ["ExplainerOptions", "InteractionExplainer"]
+__all__ = ["ExplainerOptions", "InteractionExplainer", "RemovalCheck"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +91,33 @@ class ExplainerOptions:
         return replace(self, **changes)
 
 
+@dataclass(frozen=True)
+class RemovalCheck:
+    """A removal set, what the explanation predicts of it, and what the model says.
+
+    Attributes:
+        solution: the set, with the predicted value and the proof of optimality.
+        labels: the removed features' texts.
+        full: the model's value of the whole input.
+        actual: the model's value without the removed features.
+    """
+
+    solution: RemovalSolution
+    labels: tuple[str, ...]
+    full: float
+    actual: float
+
+    @property
+    def delta(self) -> float:
+        """The paper's ΔLLM output, |f([n]) - f(S)| / |f([n])| (equation 4)."""
+        return abs(self.full - self.actual) / abs(self.full) if self.full else math.inf
+
+    @property
+    def predicted_delta(self) -> float:
+        """The same by the explanation, relative to the model's own full value."""
+        return abs(self.solution.change) / abs(self.full) if self.full else math.inf
+
+
 class InteractionExplainer:
     """Explains what a pipeline says by the combinations of features that made it say so.
 
@@ -139,6 +170,43 @@ class InteractionExplainer:
         """How many model calls an explanation would take, without making them."""
         chosen = self.options.changed(options)
         return _plan(self._bind(text, chosen).n_features, chosen)
+
+    def check_removal(
+        self, explanation: InteractionExplanation, ks: Sequence[int] = (1, 2, 3, 5), **limits: Any
+    ) -> list[RemovalCheck]:
+        """Ask the real model whether the removals that the explanation names do what it says.
+
+        For each of ``ks``, the best removal set (paper, section 4.2) is taken from the explanation
+        and its masked input is given to the model. ``limits`` as for ``explanation.removal``.
+
+        Raises:
+            InputError: a k outside 0 to n, or an explanation of another task.
+            ModelError: the model failed.
+        """
+        record = explanation.record
+        if record.task != task_of(self.pipe):
+            raise InputError(
+                f"the explanation is of {record.task}, this pipeline does {task_of(self.pipe)}."
+            )
+        function = self.value_function(
+            record.text,
+            features=record.features.spans,
+            masking=record.settings.masking,
+            mask_token=record.settings.mask_token,
+            target=record.target.label,
+        )
+        solutions = explanation.removal_curve(ks, **limits)
+        full = np.ones((1, function.n_features), dtype=np.bool_)
+        values = Cached(function)(np.concatenate([full, *(s.mask[None] for s in solutions)]))
+        return [
+            RemovalCheck(
+                solution=solution,
+                labels=tuple(record.features.labels[i] for i in solution.removed),
+                full=float(values[0]),
+                actual=float(value),
+            )
+            for solution, value in zip(solutions, values[1:], strict=True)
+        ]
 
     def _bind(self, text: Any, chosen: ExplainerOptions) -> TextClassification:
         wanted = FeatureOptions(

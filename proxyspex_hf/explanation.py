@@ -5,13 +5,28 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from proxyspex_hf.core.faithfulness import DensityScore
+from proxyspex_hf.core.hierarchy import (
+    EnergyByOrder,
+    HierarchyRates,
+    energy_by_order,
+    hierarchy_rates,
+)
+from proxyspex_hf.core.interactions import Interactions
+from proxyspex_hf.core.removal import (
+    RemovalSolution,
+    best_removal,
+    maximize,
+    minimize,
+    removal_curve,
+)
 from proxyspex_hf.core.spectrum import FloatArray, FourierSpectrum
 from proxyspex_hf.errors import InputError, SchemaError
 from proxyspex_hf.record import ExplanationRecord, Features
@@ -110,6 +125,47 @@ class InteractionExplanation:
             InputError: masks of another width, or not 0/1.
         """
         return self.spectrum.evaluate(masks)
+
+    def interactions(self, index: str, order: int | None = None) -> Interactions:
+        """An interaction index of every combination, by name: exact and without model calls.
+
+        Args:
+            index: any case, short or long: banzhaf, shapley, influence, moebius, or, BII, SII,
+                STII, FBII, FSII.
+            order: largest combination; default 2 (all, for moebius and or).
+
+        Raises:
+            InputError: an unknown index, or an order below one.
+        """
+        return replace(self.spectrum.interactions(index, order), labels=self.features.labels)
+
+    def removal(self, k: int, **limits: Any) -> RemovalSolution:
+        """The ``k`` features whose removal moves the prediction most, up or down (equation 4).
+
+        ``limits``: time_limit (seconds), always_keep, always_remove (feature indices). Errors as
+        :func:`proxyspex_hf.core.removal.best_removal`.
+        """
+        return best_removal(self.spectrum, k, **limits)
+
+    def removal_curve(self, ks: Sequence[int], **limits: Any) -> tuple[RemovalSolution, ...]:
+        """:meth:`removal` for each of ``ks``, building the program once."""
+        return removal_curve(self.spectrum, ks, **limits)
+
+    def maximize(self, **limits: Any) -> RemovalSolution:
+        """The kept set of largest prediction; min_kept, max_kept, exactly and limits as above."""
+        return maximize(self.spectrum, **limits)
+
+    def minimize(self, **limits: Any) -> RemovalSolution:
+        """The kept set of smallest prediction; arguments as :meth:`maximize`."""
+        return minimize(self.spectrum, **limits)
+
+    def hierarchy(self, ks: Sequence[int]) -> HierarchyRates:
+        """DSR, SCR and SHR of the ``k`` largest coefficients (equations 3, 10, 11)."""
+        return hierarchy_rates(self.spectrum, ks)
+
+    def energy_by_order(self) -> EnergyByOrder:
+        """How the variance over uniform masks divides among the orders."""
+        return energy_by_order(self.spectrum)
 
     def to_dataframe(self) -> pd.DataFrame:
         """One row an interaction, strongest first: labels, members, order, effect, coefficient."""

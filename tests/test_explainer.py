@@ -161,7 +161,7 @@ def test_a_model_that_raises_is_an_error_of_ours() -> None:
     pipe = roberta_pipeline()
     pipe.model.config.vocab_size = 1
     pipe.model.roberta.embeddings.word_embeddings = torch.nn.Embedding(3, 32)
-    with pytest.raises(ModelError, match="the model failed on 1 inputs of up to .* IndexError"):
+    with pytest.raises(ModelError, match=r"the model failed on 1 inputs of up to .* IndexError"):
         InteractionExplainer(pipe)("good fun")
 
 

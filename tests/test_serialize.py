@@ -66,11 +66,11 @@ def test_nothing_half_written_is_left(
 def test_places_that_cannot_be_written_or_read(
     explanation: InteractionExplanation, tmp_path: Path
 ) -> None:
-    with pytest.raises(InputError, match="cannot write .*No such file or directory"):
+    with pytest.raises(InputError, match=r"cannot write .*No such file or directory"):
         explanation.save(tmp_path / "missing" / "e.json")
     with pytest.raises(InputError, match="cannot write"):
         explanation.to_html(tmp_path)
-    with pytest.raises(InputError, match="cannot read .*No such file or directory"):
+    with pytest.raises(InputError, match=r"cannot read .*No such file or directory"):
         InteractionExplanation.load(tmp_path / "none.json")
 
 
@@ -148,8 +148,14 @@ def test_unknown_fields_are_ignored(explanation: InteractionExplanation) -> None
 
 
 JUNK = st.one_of(
-    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5), st.just([]),
-    st.just({}), st.lists(st.integers(-3, 3), max_size=3),
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(max_size=5),
+    st.just([]),
+    st.just({}),
+    st.lists(st.integers(-3, 3), max_size=3),
 )
 
 

@@ -45,7 +45,7 @@ def byte_level_tokenizer(*, mask: bool) -> PreTrainedTokenizerFast:
             tokenizer_object=tokenizer, eos_token="<|endoftext|>", unk_token="<|endoftext|>"
         )
     tokenizer.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0))
-    fast = PreTrainedTokenizerFast(
+    return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         bos_token="<s>",
         eos_token="</s>",
@@ -55,7 +55,6 @@ def byte_level_tokenizer(*, mask: bool) -> PreTrainedTokenizerFast:
         unk_token="<unk>",
         mask_token="<mask>",
     )
-    return fast
 
 
 def metaspace_tokenizer() -> PreTrainedTokenizerFast:
@@ -70,7 +69,9 @@ def metaspace_tokenizer() -> PreTrainedTokenizerFast:
         show_progress=False,
     )
     tokenizer.train_from_iterator(CORPUS, trainer)
-    tokenizer.post_processor = processors.TemplateProcessing("$A </s>", special_tokens=[("</s>", 2)])
+    tokenizer.post_processor = processors.TemplateProcessing(
+        "$A </s>", special_tokens=[("</s>", 2)]
+    )
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, pad_token="<pad>", unk_token="<unk>", eos_token="</s>"
     )

@@ -37,6 +37,7 @@ class Interactions:
             canonical order of :class:`~proxyspex_hf.core.spectrum.FourierSpectrum` (by size, then
             lexicographically). ∅ has a row where the index scores it.
         values: (k,) float64, finite.
+        labels: the n names of the features, where they are known; no part of equality.
 
     Raises:
         InputError: the invariants above do not hold.
@@ -47,8 +48,13 @@ class Interactions:
     n_features: int
     support: IntArray
     values: FloatArray
+    labels: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
+        if self.labels is not None and len(self.labels) != self.n_features:
+            raise InputError(
+                f"labels must name {self.n_features} features, got {len(self.labels)}."
+            )
         support = np.array(self.support, dtype=np.int32)
         values = np.array(self.values, dtype=np.float64)
         if not isinstance(self.index, str) or not self.index:
@@ -198,13 +204,15 @@ class Interactions:
         """A ``pandas.DataFrame`` with a row a set: ``features``, ``labels``, ``order``, ``value``.
 
         Args:
-            labels: the n names of the features; without it there is no column ``labels``.
+            labels: the n names of the features, default the ones it knows; without any there is
+                no column ``labels``.
 
         Raises:
             InputError: not n labels, or pandas is not installed.
         """
         pandas = _optional("pandas", "to_dataframe")
         columns: dict[str, Any] = {"features": self.sets}
+        labels = self.labels if labels is None else labels
         if labels is not None:
             if len(labels) != self.n_features:
                 raise InputError(f"labels must name {self.n_features} features, got {len(labels)}.")
@@ -281,7 +289,12 @@ class Interactions:
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        shown = ", ".join(f"{members}: {value:+.4g}" for members, value in self.top(3))
+        names = self.labels
+
+        def spell(members: tuple[int, ...]) -> str:
+            return str(members) if names is None else " × ".join(names[i] for i in members)
+
+        shown = ", ".join(f"{spell(members)}: {value:+.4g}" for members, value in self.top(3))
         more = ", …" if len(self) > 3 else ""
         return (
             f"Interactions({self.index}, order={self.order}, n_features={self.n_features}, "

@@ -13,7 +13,7 @@ from proxyspex_hf import InputError, InteractionExplainer, ModelError
 
 TEXTS = [
     "It could have been great, but the plot is dull and never funny.",
-    'Don\'t say it\'s "bad"... state-of-the-art, 3.5/10! (not) good -- ok?',
+    "Don't say it's \"bad\"... state-of-the-art, 3.5/10! (not) good -- ok?",
     "Emoji 👍🏽👨‍👩‍👧 and café, naïve 👎 — “quotes”…",
     "这部电影不好看，但是演员很棒。 OK?",
     "هذا الفيلم ليس سيئًا، بل رائع! I mean it.",

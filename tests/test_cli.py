@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import io
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from proxyspex_hf import DEMO_MODEL, InteractionExplanation
+from proxyspex_hf.cli import main
+
+SIX_WORDS = "The sequel truly elevated the original"
+RUN = [sys.executable, "-m", "proxyspex_hf.cli"]
+
+
+def explain(*more: str, text: str = SIX_WORDS) -> list[str]:
+    return ["explain", text, "--model", DEMO_MODEL, "--no-progress", *more]
+
+
+def test_explain_prints_saves_and_draws(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    out, page = tmp_path / "e.json", tmp_path / "e.html"
+    assert main(explain("--out", str(out), "--html", str(page), "--top", "3")) == 0
+    printed = capsys.readouterr().out
+    explanation = InteractionExplanation.load(out)
+    assert page.read_text() == explanation.to_html()
+    for interaction in explanation.top(3):
+        assert f"{interaction.effect:+.2f}" in printed
+        assert all(label in printed for label in interaction.labels)
+    assert "64 model calls" in printed
+    assert f"wrote {out}" in printed
+    assert main(["show", str(out), "--top", "3"]) == 0
+    assert capsys.readouterr().out == printed.split("wrote")[0]
+
+
+def test_json_is_the_saved_form(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    out = tmp_path / "e.json"
+    assert main(explain("--json", "--out", str(out), "--target", "positive", "--seed", "4")) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed == json.loads(out.read_text())
+    assert printed["target"]["label"] == "POSITIVE"
+    assert printed["settings"]["seed"] == 4
+    assert main(["show", str(out), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == printed
+
+
+def test_a_dash_reads_standard_input(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("not good. Not at all.\n"))
+    assert main(explain("--features", "sentences", text="-")) == 0
+    assert "not good." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (explain(text=""), 2, "the text is empty"),
+        (explain("--target", "GREAT"), 2, "is not a label of this model; it has 'NEGATIVE'"),
+        (explain("--budget", "3"), 2, "budget=3 is too small"),
+        (explain("--out", "missing/dir/e.json"), 2, "is not a directory"),
+        (["explain", "a", "--model", "no/such/model"], 2, "cannot load 'no/such/model'"),
+        (explain("--task", "chess"), 2, "cannot load .* for chess"),
+        (explain("--task", "token-classification"), 2, "token-classification"),
+        (["show", "missing.json"], 2, "cannot read missing.json"),
+    ],
+)
+def test_what_cannot_be_used_exits_with_2(
+    arguments: list[str], code: int, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == code
+    complaint = capsys.readouterr().err
+    assert re.search(message, complaint)
+    assert complaint.startswith("proxyspex-hf: ")
+    assert "Traceback" not in complaint
+
+
+def test_a_foreign_file_exits_with_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "other.json"
+    path.write_text('{"a": 1}')
+    assert main(["show", str(path)]) == 1
+    assert "this is not an explanation" in capsys.readouterr().err
+
+
+def test_wrong_usage_exits_with_2() -> None:
+    for arguments in ([], ["explain", "text"], ["dance"], explain("--alpha", "much")):
+        with pytest.raises(SystemExit) as stop:
+            main(arguments)
+        assert stop.value.code == 2
+
+
+def test_the_demo_explains_the_shipped_review(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    out = tmp_path / "demo.json"
+    assert main(["demo", "--budget", "60", "--no-progress", "--json", "--out", str(out)]) == 0
+    record: Any = InteractionExplanation.load(out).record
+    assert 100 <= len(record.features) <= 150
+    assert record.queries.n_fit == 60
+    assert capsys.readouterr().out.startswith("{")
+
+
+def test_ctrl_c_leaves_no_half_written_file(tmp_path: Path) -> None:
+    out = tmp_path / "e.json"
+    text = " ".join(f"word{i}" for i in range(150))
+    process = subprocess.Popen(
+        [*RUN, "explain", text, "--model", DEMO_MODEL, "--out", str(out), "--alpha", "50"],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    seen = ""
+    deadline = time.monotonic() + 120
+    while "model calls" not in seen and time.monotonic() < deadline:
+        seen += process.stderr.read(1)
+    process.send_signal(signal.SIGINT)
+    _, rest = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted; nothing was written" in rest
+    assert "Traceback" not in rest
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_closed_pipe_is_no_error(tmp_path: Path) -> None:
+    out = tmp_path / "e.json"
+    assert main(explain("--out", str(out), "--json")) == 0
+    shell = subprocess.run(
+        [
+            "bash",
+            "-c",
+            f"set -o pipefail; '{sys.executable}' -m proxyspex_hf.cli show {out} | true",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert "Traceback" not in shell.stderr
+    assert "BrokenPipe" not in shell.stderr

@@ -1,0 +1,89 @@
+"""The package as others meet it: imports, the wheel, and rules that no line may break."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import proxyspex_hf
+
+ROOT = Path(__file__).parents[1]
+SOURCES = sorted((ROOT / "proxyspex_hf").rglob("*.py"))
+
+
+def python(code: str, **environment: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+        env={**os.environ, **environment},
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("module", ["proxyspex_hf", "proxyspex_hf.core", "proxyspex_hf.viz"])
+def test_the_core_loads_nothing_of_hugging_face(module: str) -> None:
+    heavy = ["torch", "transformers", "datasets", "huggingface_hub", "gradio", "tokenizers"]
+    code = f"import sys, {module}; print([m for m in {heavy} if m in sys.modules])"
+    assert python(code).strip() == "[]"
+
+
+def test_every_public_name_can_be_had() -> None:
+    for name in proxyspex_hf.__all__:
+        assert getattr(proxyspex_hf, name) is not None
+    assert set(proxyspex_hf.__all__) <= set(dir(proxyspex_hf))
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = proxyspex_hf.nothing
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_library_code_keeps_the_house_rules(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 400
+    for node in ast.walk(ast.parse(text)):
+        assert not isinstance(node, ast.Assert), f"assert at line {node.lineno}"
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            assert node.func.id not in ("print", "eval", "exec"), f"line {node.lineno}"
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            names = [alias.name for alias in node.names] + [getattr(node, "module", "") or ""]
+            assert not {"pickle", "marshal", "shelve", "dill"} & {n.split(".")[0] for n in names}
+        if isinstance(node, ast.keyword):
+            assert node.arg != "trust_remote_code"
+
+
+def test_the_wheel_works_outside_the_checkout(tmp_path: Path) -> None:
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path)]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True, timeout=300)
+    (wheel,) = tmp_path.glob("*.whl")
+    site = tmp_path / "site"
+    install = [sys.executable, "-m", "pip", "install", "--no-deps", "--target", str(site)]
+    subprocess.run([*install, str(wheel)], check=True, capture_output=True, timeout=300)
+    code = (
+        "import proxyspex_hf, sys\n"
+        "from proxyspex_hf.cli import main\n"
+        "from proxyspex_hf.demo import DEMO_MODEL, demo_review\n"
+        "assert len(demo_review().split()) >= 100\n"
+        "sys.stderr.write(proxyspex_hf.__file__)\n"
+        "sys.exit(main(['explain', 'not a good film', '--model', DEMO_MODEL, '--json']))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(site)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    assert str(site) in done.stderr
+    assert json.loads(done.stdout)["features"]["labels"] == ["not", "a", "good", "film"]
