@@ -6,11 +6,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from proxyspex_hf.core.masks import MAX_ENUMERATED, BoolArray, all_masks, as_masks
 from proxyspex_hf.core.progress import ProgressCallback, Reporter
 from proxyspex_hf.core.proxies.base import CVReport, Proxy, ProxyFit, make_folds
 from proxyspex_hf.core.proxies.boosting import BoostedTrees
+from proxyspex_hf.core.proxies.distil import EstimatedExtraction
+from proxyspex_hf.core.proxies.forest import RandomForest
+from proxyspex_hf.core.proxies.lasso import Lasso
+from proxyspex_hf.core.proxies.network import NeuralNetwork
 from proxyspex_hf.core.refine import RefineMethod, refine
 from proxyspex_hf.core.spectrum import FloatArray, FourierSpectrum
 from proxyspex_hf.core.walsh import exact_spectrum
@@ -19,7 +24,13 @@ from proxyspex_hf.errors import InputError
 __all__ = ["ProxySPEX", "SpectrumFit"]
 
 #: Proxies by name; adding one is an entry here and a file beside ``boosting``.
-PROXIES: dict[str, Proxy] = {"boosting": BoostedTrees(), "paper": BoostedTrees.paper()}
+PROXIES: dict[str, Proxy] = {
+    "boosting": BoostedTrees(),
+    "paper": BoostedTrees.paper(),
+    "lasso": Lasso(),
+    "forest": RandomForest(),
+    "network": NeuralNetwork(),
+}
 
 
 @dataclass(frozen=True)
@@ -31,7 +42,10 @@ class SpectrumFit:
         cv: every configuration of the proxy that was tried; None where the fit is exact.
         method: ``"exact"``, ``"constant"``, or the proxy's name.
         refinement: what was done to the extracted coefficients, or ``"none"``.
-        dropped_energy: bound on the energy that the extraction guard left out.
+        dropped_energy: bound on the energy that the extraction guard left out; where the spectrum
+            is ``estimated``, the proxy's variance that the estimate misses, as measured.
+        estimated: the proxy has no spectrum that can be read off it, so ``spectrum`` rests on an
+            estimate (a neural network of more than 20 features); ``predict`` is the proxy itself.
         cv_r2: cross-validated R² of the proxy; None where the fit is exact.
     """
 
@@ -40,6 +54,7 @@ class SpectrumFit:
     method: str
     refinement: str
     dropped_energy: float = 0.0
+    estimated: bool = False
     _dense: ProxyFit | FourierSpectrum | None = field(default=None, repr=False)
     _scale: tuple[float, float] = (0.0, 1.0)
 
@@ -66,8 +81,9 @@ class ProxySPEX:
     """The algorithm with its settings.
 
     Attributes:
-        proxy: ``"boosting"``, ``"paper"`` (boosting with the paper's grid to the letter), or any
-            object with the ``Proxy`` protocol.
+        proxy: ``"boosting"``, ``"paper"`` (boosting with the paper's grid to the letter), the
+            paper's alternatives ``"lasso"`` (single features only), ``"forest"`` and ``"network"``,
+            or any object with the ``Proxy`` protocol.
         n_coefficients: k, how many coefficients besides ∅ to keep (the paper finds 200 to lose
             nothing).
         max_order: largest order to keep; None for no limit.
@@ -125,15 +141,17 @@ class ProxySPEX:
         report = Reporter(progress, "extracting", 2)
         extraction = fitted.spectrum(self.max_order)
         report.advance()
-        refinement = refine(
-            extraction.spectrum,
-            fitted.fold_spectra(self.max_order),
-            rows,
-            standard,
-            folds,
-            k=self.n_coefficients,
-            method=self.refine,
-        )
+        # One BLAS thread: sums in another order would change the last bits with the machine.
+        with threadpool_limits(limits=1, user_api="blas"):
+            refinement = refine(
+                extraction.spectrum,
+                fitted.fold_spectra(self.max_order),
+                rows,
+                standard,
+                folds,
+                k=self.n_coefficients,
+                method=self.refine,
+            )
         report.advance()
         return SpectrumFit(
             spectrum=_rescale(refinement.spectrum, level, scale),
@@ -141,6 +159,7 @@ class ProxySPEX:
             method=self.proxy if isinstance(self.proxy, str) else type(proxy).__name__,
             refinement=refinement.chosen,
             dropped_energy=extraction.dropped_energy * scale * scale,
+            estimated=isinstance(extraction, EstimatedExtraction),
             _dense=fitted,
             _scale=(level, scale),
         )
@@ -158,7 +177,7 @@ class ProxySPEX:
             sparse = sparse.select(np.flatnonzero(sparse.orders <= self.max_order))
         sparse = sparse.top(self.n_coefficients)
         dropped = max(0.0, dense.energy - sparse.energy)
-        return SpectrumFit(sparse, None, "exact", "none", dropped, dense)
+        return SpectrumFit(sparse, None, "exact", "none", dropped, _dense=dense)
 
 
 def enumerated(n_features: int) -> BoolArray:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from sklearn.linear_model import LassoCV
+from threadpoolctl import threadpool_limits
 
 from proxyspex_hf.core.algorithm import ProxySPEX, SpectrumFit, enumerated
 from proxyspex_hf.core.faithfulness import TEST_DENSITIES, DensityScore, held_out_masks, r2_score
@@ -203,7 +204,8 @@ def _held_out(
 
 def _additive_baseline(masks: BoolArray, values: FloatArray) -> LassoCV:
     """The paper's marginal baseline: LASSO, 100 penalties, ratio 0.001, 5 folds (B.1.1)."""
-    return LassoCV(eps=1e-3, alphas=100, cv=5, max_iter=5000).fit(masks, values)
+    with threadpool_limits(limits=1, user_api="blas"):
+        return LassoCV(eps=1e-3, alphas=100, cv=5, max_iter=5000).fit(masks, values)
 
 
 def _over_all_subsets(

@@ -1,0 +1,155 @@
+"""LASSO over single features: the paper's marginal baseline (section 4.1, appendix B.1.1).
+
+An additive function of 0/1 features has a spectrum of orders 0 and 1 only, and it is exact: with
+chi_{i} = 1 - 2 x_i, the model b + Σ w_i x_i has F({i}) = -w_i / 2 and F(∅) = b + Σ w_i / 2.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import lasso_path
+
+from proxyspex_hf.core.masks import BoolArray
+from proxyspex_hf.core.progress import ProgressCallback, Reporter
+from proxyspex_hf.core.proxies.base import CVEntry, CVReport, Folds
+from proxyspex_hf.core.spectrum import FloatArray, FourierSpectrum
+from proxyspex_hf.core.trees import Extraction
+from proxyspex_hf.errors import InputError
+
+__all__ = ["AdditiveModel", "Lasso", "LassoFit"]
+
+
+@dataclass(frozen=True)
+class AdditiveModel:
+    """b + Σ w_i x_i with x_i = 1 where feature i is kept: ``intercept`` b, ``weights`` (n,)."""
+
+    intercept: float
+    weights: FloatArray
+
+    def predict(self, masks: BoolArray) -> FloatArray:
+        """(m, n) bool -> (m,)."""
+        return np.asarray(self.intercept + masks @ self.weights, dtype=np.float64)
+
+    def extract(self, max_order: int | None = None) -> Extraction:
+        """Its exact spectrum, which ends at order 1.
+
+        Raises:
+            InputError: ``max_order`` is negative.
+        """
+        if max_order is not None and max_order < 0:
+            raise InputError(f"max_order must be at least 0 or None, got {max_order}.")
+        n = len(self.weights)
+        support = np.arange(-1, n, dtype=np.int32)[:, None]
+        level = self.intercept + float(self.weights.sum()) / 2
+        spectrum = FourierSpectrum.from_arrays(support, np.append(level, -self.weights / 2), n)
+        if max_order == 0:
+            return Extraction(spectrum.top(0), 0, spectrum.energy)
+        # A weight of zero is no term: the support is what the LASSO selected.
+        return Extraction(spectrum.select(np.flatnonzero(spectrum.coefficients)), 1, 0.0)
+
+
+@dataclass(frozen=True)
+class Lasso:
+    """LASSO over single features, its penalty chosen by cross-validation on the shared folds.
+
+    Attributes:
+        n_penalties, ratio: the paper's grid (appendix B.1.1): 100 penalties, evenly spaced in their
+            logarithm, from the smallest one that silences every feature down to ``ratio`` times it.
+
+    Raises:
+        InputError: no penalty, or ``ratio`` outside (0, 1).
+    """
+
+    n_penalties: int = 100
+    ratio: float = 1e-3
+
+    def __post_init__(self) -> None:
+        if self.n_penalties < 1:
+            raise InputError(f"n_penalties must be at least 1, got {self.n_penalties}.")
+        if not 0 < self.ratio < 1:
+            raise InputError(f"ratio must lie strictly between 0 and 1, got {self.ratio}.")
+
+    def fit(
+        self,
+        masks: BoolArray,
+        values: FloatArray,
+        folds: Folds,
+        *,
+        seed: int,  # noqa: ARG002  (the protocol's; nothing here is random)
+        progress: ProgressCallback | None = None,
+    ) -> LassoFit:
+        """Choose the penalty, then fit it to all masks."""
+        n_folds = int(folds.max()) + 1
+        report = Reporter(progress, "fitting LASSO", n_folds + 1)
+        # One grid for all folds, from all masks: a penalty must mean the same in each of them.
+        largest = _largest_penalty(masks, values)
+        penalties = largest * np.logspace(0.0, np.log10(self.ratio), self.n_penalties)
+        paths: list[list[AdditiveModel]] = []
+        for fold in range(n_folds):
+            train = folds != fold
+            paths.append(_path(masks[train], values[train], penalties))
+            report.advance()
+        errors = np.array(
+            [
+                [
+                    np.square(model.predict(masks[folds == fold]) - values[folds == fold]).mean()
+                    for model in path
+                ]
+                for fold, path in enumerate(paths)
+            ]
+        )
+        entries = tuple(
+            CVEntry({"penalty": float(penalty)}, tuple(errors[:, p].tolist()))
+            for p, penalty in enumerate(penalties)
+        )
+        # The first of equals: the largest penalty.
+        chosen = int(errors.mean(axis=0).argmin())
+        model = _path(masks, values, penalties[: chosen + 1])[-1]
+        report.advance()
+        return LassoFit(
+            CVReport(entries, chosen), model, tuple(fold_path[chosen] for fold_path in paths)
+        )
+
+
+@dataclass(frozen=True)
+class LassoFit:
+    """The chosen penalty, fitted to all masks and once without each fold."""
+
+    cv: CVReport
+    model: AdditiveModel
+    fold_models: tuple[AdditiveModel, ...]
+
+    def predict(self, masks: BoolArray) -> FloatArray:
+        return self.model.predict(masks)
+
+    def spectrum(self, max_order: int | None = None) -> Extraction:
+        return self.model.extract(max_order)
+
+    def fold_spectra(self, max_order: int | None = None) -> list[FourierSpectrum]:
+        return [model.extract(max_order).spectrum for model in self.fold_models]
+
+
+def _largest_penalty(masks: BoolArray, values: FloatArray) -> float:
+    """The smallest penalty at which every weight is zero."""
+    centred = masks - masks.mean(axis=0)
+    largest = float(np.abs(centred.T @ (values - values.mean())).max()) / len(values)
+    # Values that no single feature has anything to do with: any positive penalty will do.
+    return max(largest, float(np.finfo(np.float64).tiny) * 1e6)
+
+
+def _path(masks: BoolArray, values: FloatArray, penalties: FloatArray) -> list[AdditiveModel]:
+    """One model for each penalty, which descend."""
+    mean, level = masks.mean(axis=0), float(values.mean())
+    centred = np.asfortranarray(masks - mean)
+    with warnings.catch_warnings():
+        # Where features outnumber masks the smallest penalties may not settle to the last digit;
+        # the held-out error judges the models as they are.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        _, weights, _ = lasso_path(
+            centred, values - level, alphas=penalties, precompute=len(masks) > len(mean)
+        )
+    return [AdditiveModel(level - float(mean @ column), column.copy()) for column in weights.T]
