@@ -84,27 +84,29 @@ def refine(
         fold_spectra: extracted from the same proxy fitted without each fold.
         masks, values, folds: (m, n), (m,), (m,).
     """
-    extracted = _extracted(spectrum, fold_spectra, masks, folds, k)
-    if method == "none" or len(spectrum) == 1 or any(len(s) == 1 for s in fold_spectra):
+    data = _Data(spectrum, fold_spectra, masks, values, folds)
+    extracted = data.extracted(k)
+    if method == "none":
         return Refinement(extracted.refit(), "none", {})
     variance = float(np.square(values - values.mean()).mean()) or 1.0
 
     def error(predictions: FloatArray) -> float:
         return float(np.square(predictions - values).mean()) / variance
 
-    data = (spectrum, fold_spectra, masks, values, folds)
+    # Where the proxy found nothing there are no terms to refit, only the additive alternative.
+    found = min(map(len, [spectrum, *fold_spectra])) > 1
     if method == "lasso":
-        paper = _best_on_path("LASSO", _lasso, *data, k)
+        if not found:
+            return Refinement(extracted.refit(), "none", {})
+        paper = data.best_on_path("LASSO", _lasso, k)
         errors = {"none": error(extracted.out_of_fold), "LASSO": error(paper.out_of_fold)}
         better = errors["LASSO"] < errors["none"]
         kept = paper if better else extracted
         return Refinement(kept.refit(), "LASSO" if better else "none", errors)
-    sizes = sorted({max(1, k // 8), max(1, k // 4), max(1, k // 2), k})
-    candidates = [extracted]
-    for size in sizes:
-        candidates.append(_best_on_path(f"LASSO on {size} terms", _lasso, *data, size))
-        candidates.append(_best_on_path(f"ridge on {size} terms", _ridge, *data, size))
-    candidates.append(_best_on_path("LASSO on single features", _lasso, *data, 0))
+    candidates = [extracted, data.best_on_path("LASSO on single features", _lasso, 0)]
+    for size in sorted({max(1, k // 8), max(1, k // 4), max(1, k // 2), k}) if found else []:
+        candidates.append(data.best_on_path(f"LASSO on {size} terms", _lasso, size))
+        candidates.append(data.best_on_path(f"ridge on {size} terms", _ridge, size))
     errors = {"none" if c is extracted else c.name: error(c.out_of_fold) for c in candidates}
     stacked = np.stack([c.out_of_fold for c in candidates], axis=1)
     errors["stack"] = error(_cross_fitted(stacked, values, folds))
@@ -117,50 +119,45 @@ def refine(
     return Refinement(blended.top(k), f"stack of {parts}", errors)
 
 
-def _extracted(
-    spectrum: FourierSpectrum,
-    fold_spectra: list[FourierSpectrum],
-    masks: BoolArray,
-    folds: Folds,
-    k: int,
-) -> _Candidate:
-    predictions = np.empty(len(masks))
-    for fold, fitted in enumerate(fold_spectra):
-        predictions[folds == fold] = fitted.top(k).evaluate(masks[folds == fold])
-    return _Candidate("extracted", predictions, lambda: spectrum.top(k))
+@dataclass(frozen=True)
+class _Data:
+    """What every refit works on; see :func:`refine`."""
 
+    spectrum: FourierSpectrum
+    fold_spectra: list[FourierSpectrum]
+    masks: BoolArray
+    values: FloatArray
+    folds: Folds
 
-def _best_on_path(
-    name: str,
-    path: _Path,
-    spectrum: FourierSpectrum,
-    fold_spectra: list[FourierSpectrum],
-    masks: BoolArray,
-    values: FloatArray,
-    folds: Folds,
-    size: int,
-) -> _Candidate:
-    """Cross-validate a path of penalties on the folds' own supports; refit at the best one."""
-    columns: FloatArray | None = None
-    for fold, fitted in enumerate(fold_spectra):
-        held_out = folds == fold
-        sparse = _support(fitted, size)
-        train, test = (_design(masks[rows], sparse) for rows in (~held_out, held_out))
-        predictions, _, _ = path(train, values[~held_out], test, sparse.coefficients[1:])
-        if columns is None:
-            columns = np.empty((len(masks), predictions.shape[1]))
-        columns[held_out] = predictions
-    if columns is None:
-        columns = values[:, None]
-    best = int(np.square(columns - values[:, None]).sum(axis=0).argmin())
+    def extracted(self, k: int) -> _Candidate:
+        """The proxy's own k largest coefficients."""
+        predictions = np.empty(len(self.masks))
+        for fold, fitted in enumerate(self.fold_spectra):
+            held_out = self.folds == fold
+            predictions[held_out] = fitted.top(k).evaluate(self.masks[held_out])
+        return _Candidate("extracted", predictions, lambda: self.spectrum.top(k))
 
-    def refit() -> FourierSpectrum:
-        sparse = _support(spectrum, size)
-        design = _design(masks, sparse)
-        _, coefficients, intercepts = path(design, values, design[:1], sparse.coefficients[1:])
-        return sparse.with_coefficients(np.append(intercepts[best], coefficients[:, best]))
+    def best_on_path(self, name: str, path: _Path, size: int) -> _Candidate:
+        """Cross-validate a path of penalties on the folds' own supports; refit at the best."""
+        blocks = []
+        for fold, fitted in enumerate(self.fold_spectra):
+            held_out = self.folds == fold
+            sparse = _support(fitted, size)
+            train, test = (_design(self.masks[rows], sparse) for rows in (~held_out, held_out))
+            blocks.append(path(train, self.values[~held_out], test, sparse.coefficients[1:])[0])
+        columns = np.empty((len(self.masks), blocks[0].shape[1]))
+        for fold, block in enumerate(blocks):
+            columns[self.folds == fold] = block
+        best = int(np.square(columns - self.values[:, None]).sum(axis=0).argmin())
 
-    return _Candidate(name, columns[:, best], refit)
+        def refit() -> FourierSpectrum:
+            sparse = _support(self.spectrum, size)
+            design = _design(self.masks, sparse)
+            extracted = sparse.coefficients[1:]
+            _, coefficients, intercepts = path(design, self.values, design[:1], extracted)
+            return sparse.with_coefficients(np.append(intercepts[best], coefficients[:, best]))
+
+        return _Candidate(name, columns[:, best], refit)
 
 
 def _support(spectrum: FourierSpectrum, size: int) -> FourierSpectrum:

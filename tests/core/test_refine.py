@@ -86,8 +86,11 @@ def test_none_only_sparsifies() -> None:
     assert refined.spectrum == shrunk(0.6).top(3)
 
 
-def test_an_empty_extraction_stays_a_constant() -> None:
+def test_where_the_proxy_found_nothing_the_additive_fit_remains() -> None:
     masks, values, folds = setting()
     constant = FourierSpectrum.from_dict({(): 0.1}, N)
     refined = refine(constant, [constant] * 5, masks, values, folds, k=20)
-    assert refined.spectrum == constant
+    assert refined.spectrum.orders.max() == 1
+    assert refined.spectrum.to_dict()[(0,)] == pytest.approx(1.0, abs=0.2)
+    paper = refine(constant, [constant] * 5, masks, values, folds, k=20, method="lasso")
+    assert paper.spectrum == constant
