@@ -20,10 +20,11 @@ import numpy as np
 from proxyspex_hf.core.masks import BoolArray
 from proxyspex_hf.core.progress import ProgressCallback, Reporter
 from proxyspex_hf.core.proxies.base import CVEntry, CVReport, Folds
+from proxyspex_hf.core.proxies.lightgbm_text import read_lightgbm
 from proxyspex_hf.core.spectrum import FloatArray, FourierSpectrum
 from proxyspex_hf.core.trees import Extraction, TreeEnsemble, extract_spectrum
 
-__all__ = ["BoostedTrees", "BoostedTreesFit", "read_lightgbm", "usable_cores"]
+__all__ = ["BoostedTrees", "BoostedTreesFit", "usable_cores"]
 
 T = TypeVar("T")
 
@@ -98,34 +99,50 @@ class BoostedTrees:
             train_all([(c, f) for c in raced for f in range(1, n_folds)])
         finally:
             search.cancel.set()
-        entries: list[CVEntry] = []
-        candidates: list[tuple[float, int, int]] = []  # (error, entry, rounds)
-        for c, (depth, rate) in enumerate(configs):
-            curves = [runs[c, f].curve for f in range(n_folds) if (c, f) in runs]
-            length = min(map(len, curves))
-            mean = np.mean([curve[:length] for curve in curves], axis=0)
-            tried = [r for r in self.rounds if r <= length]
-            if self.any_round or not tried:
-                tried.append(int(mean.argmin()) + 1)
-            for r in sorted(set(tried)):
-                params = {"max_depth": depth, "learning_rate": rate, "trees": r}
-                note = "" if c in raced else "dropped after the first fold"
-                if c in raced:
-                    candidates.append((float(mean[r - 1]), len(entries), r))
-                entries.append(CVEntry(params, tuple(float(x[r - 1]) for x in curves), note))
-        _, chosen, n_trees = min(candidates)
-        best_params = entries[chosen].params
-        config = configs.index((best_params["max_depth"], best_params["learning_rate"]))
+        curves = [
+            [runs[c, f].curve for f in range(n_folds) if (c, f) in runs]
+            for c in range(len(configs))
+        ]
+        cv = self._choose(configs, curves, raced)
+        best, n_trees = cv.best.params, int(cv.best.params["trees"])
+        config = configs.index((best["max_depth"], best["learning_rate"]))
         final = search.train_final(*configs[config], n_trees)
         report.finish()
         return BoostedTreesFit(
-            cv=CVReport(tuple(entries), chosen),
+            cv=cv,
             ensemble=read_lightgbm(final, masks.shape[1]),
             fold_ensembles=tuple(
                 read_lightgbm(runs[config, f].booster, masks.shape[1], n_trees)
                 for f in range(n_folds)
             ),
         )
+
+    def _choose(
+        self,
+        configs: list[tuple[int | None, float]],
+        curves: list[list[FloatArray]],
+        raced: list[int],
+    ) -> CVReport:
+        """Every (configuration, number of trees) with its error on each fold, and the best."""
+        entries: list[CVEntry] = []
+        candidates: list[tuple[float, int]] = []  # (error, position among the entries)
+        for c, (depth, rate) in enumerate(configs):
+            length = min(map(len, curves[c]))
+            mean = np.mean([curve[:length] for curve in curves[c]], axis=0)
+            tried = {r for r in self.rounds if r <= length}
+            if self.any_round or not tried:
+                tried.add(int(mean.argmin()) + 1)
+            for r in sorted(tried):
+                if c in raced:
+                    candidates.append((float(mean[r - 1]), len(entries)))
+                entries.append(
+                    CVEntry(
+                        {"max_depth": depth, "learning_rate": rate, "trees": r},
+                        tuple(float(curve[r - 1]) for curve in curves[c]),
+                        "" if c in raced else "dropped after the first fold",
+                    )
+                )
+        return CVReport(tuple(entries), min(candidates)[1])
 
     def _survivors(
         self, configs: list[tuple[int | None, float]], curves: list[FloatArray]
@@ -253,51 +270,3 @@ class _Search:
             "seed": self.seed,
             "verbose": -1,
         }
-
-
-def read_lightgbm(
-    booster: lgb.Booster, n_features: int, n_trees: int | None = None
-) -> TreeEnsemble:
-    """The first ``n_trees`` trees of a booster as arrays, read from its text form.
-
-    The text form parses ten times as fast as the JSON dump.
-    """
-    feature: list[Any] = []
-    left: list[Any] = []
-    right: list[Any] = []
-    value: list[Any] = []
-    roots: list[int] = []
-    nodes = 0
-    tree: dict[str, Any] = {}
-    kinds = {
-        "split_feature": np.int32,
-        "left_child": np.int32,
-        "right_child": np.int32,
-        "leaf_value": np.float64,
-    }
-    for line in booster.model_to_string(num_iteration=n_trees or -1).splitlines():
-        name, _, text = line.partition("=")
-        if name in kinds:
-            tree[name] = np.array(text.split(), dtype=kinds[name])
-        elif name == "is_linear":  # the last field before a tree's end that is always there
-            leaves = tree["leaf_value"]
-            splits = len(leaves) - 1
-            none = np.zeros(0, dtype=np.int32)
-            roots.append(nodes)
-            feature.append(np.append(tree.get("split_feature", none), [-1] * len(leaves)))
-            for side, out in (("left_child", left), ("right_child", right)):
-                child = tree.get(side, none)
-                # A negative child is the complement of a leaf's number; leaves follow the splits.
-                out.append(np.where(child >= 0, child, splits - child - 1) + nodes)
-                out.append(np.zeros(len(leaves), dtype=np.int32))
-            value.append(np.append(np.zeros(splits), leaves))
-            nodes += splits + len(leaves)
-            tree = {}
-    return TreeEnsemble(
-        n_features=n_features,
-        feature=np.concatenate(feature).astype(np.int32),
-        left=np.concatenate(left).astype(np.int32),
-        right=np.concatenate(right).astype(np.int32),
-        value=np.concatenate(value),
-        roots=np.array(roots, dtype=np.int32),
-    )
