@@ -137,7 +137,7 @@ class InteractionExplainer:
     def __init__(self, pipe: Any, **options: Any) -> None:
         self.pipe = pipe
         self.options = ExplainerOptions().changed(options)
-        self._last: tuple[Any, Cached] | None = None
+        self._interrupted: tuple[Any, Cached] | None = None
 
     @overload
     def __call__(self, inputs: str, **options: Any) -> InteractionExplanation: ...
@@ -241,12 +241,14 @@ class InteractionExplainer:
                 f"All {how.budget} subsets of the {function.n_features} features were asked: the "
                 "spectrum is exact, and faithfulness is computed over all of them.",
             )
+        # Kept longer, these answers would outlive a change of the model's weights.
+        self._interrupted = None
         for note in function.notes:
             warnings.warn(note, ProxySpexWarning, stacklevel=3)
         return InteractionExplanation(_record(self.pipe, function, chosen, found, notes))
 
     def _cached(self, function: TextClassification) -> Cached:
-        """The values of the input explained last are kept, so that a call can be continued."""
+        """A cache of the function's values; that of an interrupted call on the same input goes on."""
         key = (
             function.text,
             function.features,
@@ -254,9 +256,9 @@ class InteractionExplainer:
             function.mask_token,
             id(self.pipe.model),
         )
-        if self._last is None or self._last[0] != key:
-            self._last = (key, Cached(function, chunk=max(32, function.batch_size)))
-        return self._last[1]
+        if self._interrupted is None or self._interrupted[0] != key:
+            self._interrupted = (key, Cached(function, chunk=max(32, function.batch_size)))
+        return self._interrupted[1]
 
 
 def _plan(n_features: int, chosen: ExplainerOptions) -> Plan:
