@@ -248,7 +248,7 @@ class InteractionExplainer:
         return InteractionExplanation(_record(self.pipe, function, chosen, found, notes))
 
     def _cached(self, function: TextClassification) -> Cached:
-        """A cache of the function's values; that of an interrupted call on the same input goes on."""
+        """A cache of the values; that of an interrupted call on the same input is continued."""
         key = (
             function.text,
             function.features,

@@ -114,6 +114,9 @@ def refine(
         return Refinement(extracted.refit(), "none", errors)
     weights = _weights(stacked, values)
     used = [(w, c) for w, c in zip(weights, candidates, strict=True) if w > 0]
+    if not used:  # no term predicts masks that it was not fitted to
+        constant = FourierSpectrum.from_dict({(): float(values.mean())}, spectrum.n_features)
+        return Refinement(constant, "constant", errors)
     blended = _blend([(float(w), c.refit()) for w, c in used], float(values.mean()))
     parts = ", ".join(f"{w:.2f} {c.name}" for w, c in used)
     return Refinement(blended.top(k), f"stack of {parts}", errors)

@@ -94,3 +94,19 @@ def test_where_the_proxy_found_nothing_the_additive_fit_remains() -> None:
     assert refined.spectrum.to_dict()[(0,)] == pytest.approx(1.0, abs=0.2)
     paper = refine(constant, [constant] * 5, masks, values, folds, k=20, method="lasso")
     assert paper.spectrum == constant
+
+
+def test_noise_is_explained_by_its_mean() -> None:
+    masks, _, folds = setting()
+    rng = np.random.default_rng(3)
+    values = rng.normal(size=200) + 5.0
+    fitted_noise = [
+        FourierSpectrum.from_dict(
+            {(i, j): float(rng.normal()) for i in range(6) for j in (8, 9)}, N
+        )
+        for _ in range(6)
+    ]
+    refined = refine(fitted_noise[0], fitted_noise[1:], masks, values, folds, k=20)
+    assert refined.errors["none"] > 2.0
+    test = sample_masks(N, 500, seed=9)
+    assert np.abs(refined.spectrum.evaluate(test) - 5.0).mean() < 0.35
