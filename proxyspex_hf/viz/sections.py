@@ -166,7 +166,7 @@ def provenance(record: ExplanationRecord) -> str:
         ("Refinement", fit.refinement),
         (
             "Coefficients",
-            f"{len(orders):,} kept (limit {asked.n_coefficients:,}), highest order "
+            f"{len(orders) - 1:,} kept (limit {asked.n_coefficients:,}) and ∅, highest order "
             f"{int(orders.max())}"
             + (f" (limit {asked.max_order})" if asked.max_order is not None else ""),
         ),
