@@ -241,6 +241,12 @@ class InteractionExplainer:
                 f"All {how.budget} subsets of the {function.n_features} features were asked: the "
                 "spectrum is exact, and faithfulness is computed over all of them.",
             )
+        if found.fit.estimated:
+            notes = (
+                *notes,
+                f"The proxy {found.fit.method!r} has no exact spectrum: the coefficients are an "
+                "estimate of it, and faithfulness is that of the estimate.",
+            )
         # Kept longer, these answers would outlive a change of the model's weights.
         self._interrupted = None
         for note in function.notes:

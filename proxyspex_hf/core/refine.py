@@ -184,7 +184,7 @@ def _lasso(
     largest = float(np.abs(centred.T @ target).max()) / len(values)
     penalties = max(largest, np.finfo(float).tiny) * _LASSO_PENALTIES
     _, coefficients, _ = lasso_path(
-        centred, target, alphas=penalties, precompute=True, max_iter=2000
+        centred, target, alphas=penalties, precompute=True, max_iter=2000, random_state=0
     )
     intercepts = level - mean @ coefficients
     return test @ coefficients + intercepts, coefficients, intercepts

@@ -141,7 +141,7 @@ def spex(
     support = pack_support(terms)
     design = parities(masks, support).T.astype(np.float64)
     folds = make_folds(len(masks), 5, np.random.default_rng(seed))
-    lasso = Lasso().fit(design, standard, folds, seed=seed)
+    lasso = Lasso().search(design, standard, folds)
     fitted = FourierSpectrum.from_arrays(support, lasso.model.weights, n)
     coefficients = fitted.coefficients * spread * scale
     coefficients[0] = lasso.model.intercept * spread * scale + level

@@ -141,7 +141,13 @@ def test_how_it_was_made_is_complete(parse: Parse) -> None:
     for part in (
         *("acme/distil-sentiment", "3f1c2ab", "text-classification", "POSITIVE (output 1, logit)"),
         *("135 words", "replaced by [MASK]", "200: 160 fitted, 40 held out", "mixture of 0.5"),
-        *("boosting", "depth 5, 1000 trees", "ridge on the kept", "0.84", "149 kept (limit 200) and ∅"),
+        *(
+            "boosting",
+            "depth 5, 1000 trees",
+            "ridge on the kept",
+            "0.84",
+            "149 kept (limit 200) and ∅",
+        ),
         *("highest order 4", "transformers 5.13.0", "2026-03-01", "fit 4.5"),
     ):
         assert part in made

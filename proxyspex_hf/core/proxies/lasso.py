@@ -30,8 +30,8 @@ class AdditiveModel:
     intercept: float
     weights: FloatArray
 
-    def predict(self, masks: BoolArray) -> FloatArray:
-        """(m, n) bool -> (m,)."""
+    def predict(self, masks: BoolArray | FloatArray) -> FloatArray:
+        """(m, n) -> (m,)."""
         return np.asarray(self.intercept + masks @ self.weights, dtype=np.float64)
 
     def extract(self, max_order: int | None = None) -> Extraction:
@@ -83,20 +83,31 @@ class Lasso:
         progress: ProgressCallback | None = None,
     ) -> LassoFit:
         """Choose the penalty, then fit it to all masks."""
+        return self.search(masks, values, folds, progress=progress)
+
+    def search(
+        self,
+        design: BoolArray | FloatArray,
+        values: FloatArray,
+        folds: Folds,
+        *,
+        progress: ProgressCallback | None = None,
+    ) -> LassoFit:
+        """The same on any (m, k) design: SPEX fits its recovered terms with it."""
         n_folds = int(folds.max()) + 1
         report = Reporter(progress, "fitting LASSO", n_folds + 1)
         # One grid for all folds, from all masks: a penalty must mean the same in each of them.
-        largest = _largest_penalty(masks, values)
+        largest = _largest_penalty(design, values)
         penalties = largest * np.logspace(0.0, np.log10(self.ratio), self.n_penalties)
         paths: list[list[AdditiveModel]] = []
         for fold in range(n_folds):
             train = folds != fold
-            paths.append(_path(masks[train], values[train], penalties))
+            paths.append(_path(design[train], values[train], penalties))
             report.advance()
         errors = np.array(
             [
                 [
-                    np.square(model.predict(masks[folds == fold]) - values[folds == fold]).mean()
+                    np.square(model.predict(design[folds == fold]) - values[folds == fold]).mean()
                     for model in path
                 ]
                 for fold, path in enumerate(paths)
@@ -108,7 +119,7 @@ class Lasso:
         )
         # The first of equals: the largest penalty.
         chosen = int(errors.mean(axis=0).argmin())
-        model = _path(masks, values, penalties[: chosen + 1])[-1]
+        model = _path(design, values, penalties[: chosen + 1])[-1]
         report.advance()
         return LassoFit(
             CVReport(entries, chosen), model, tuple(fold_path[chosen] for fold_path in paths)
@@ -133,23 +144,29 @@ class LassoFit:
         return [model.extract(max_order).spectrum for model in self.fold_models]
 
 
-def _largest_penalty(masks: BoolArray, values: FloatArray) -> float:
+def _largest_penalty(design: BoolArray | FloatArray, values: FloatArray) -> float:
     """The smallest penalty at which every weight is zero."""
-    centred = masks - masks.mean(axis=0)
+    centred = design - design.mean(axis=0)
     largest = float(np.abs(centred.T @ (values - values.mean())).max()) / len(values)
     # Values that no single feature has anything to do with: any positive penalty will do.
     return max(largest, float(np.finfo(np.float64).tiny) * 1e6)
 
 
-def _path(masks: BoolArray, values: FloatArray, penalties: FloatArray) -> list[AdditiveModel]:
+def _path(
+    design: BoolArray | FloatArray, values: FloatArray, penalties: FloatArray
+) -> list[AdditiveModel]:
     """One model for each penalty, which descend."""
-    mean, level = masks.mean(axis=0), float(values.mean())
-    centred = np.asfortranarray(masks - mean)
+    mean, level = design.mean(axis=0), float(values.mean())
+    centred = np.asfortranarray(design - mean)
     with warnings.catch_warnings():
         # Where features outnumber masks the smallest penalties may not settle to the last digit;
         # the held-out error judges the models as they are.
         warnings.simplefilter("ignore", ConvergenceWarning)
         _, weights, _ = lasso_path(
-            centred, values - level, alphas=penalties, precompute=len(masks) > len(mean)
+            centred,
+            values - level,
+            alphas=penalties,
+            precompute=len(design) > len(mean),
+            random_state=0,  # unused, but without one numpy's global generator is drawn from
         )
     return [AdditiveModel(level - float(mean @ column), column.copy()) for column in weights.T]
