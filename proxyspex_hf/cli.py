@@ -7,6 +7,8 @@ Exit codes: 0 done; 1 the model or a file failed; 2 the arguments or the input c
 from __future__ import annotations
 
 import argparse
+import io
+import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -24,6 +26,11 @@ EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     options = _parser().parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(
+            stream, io.TextIOWrapper
+        ):  # a terminal without our signs still shows the rest
+            stream.reconfigure(errors="replace")
     run: Callable[[argparse.Namespace], int] = options.run
     try:
         with warnings.catch_warnings():
@@ -35,10 +42,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ProxySpexError as error:
         return _complain(error, EXIT_FAILED)
     except KeyboardInterrupt:
-        return _complain("interrupted; nothing was written.", EXIT_INTERRUPTED)
+        return _complain("interrupted; no file was left half written.", EXIT_INTERRUPTED)
+    except UnicodeDecodeError as error:
+        return _complain(f"the input is not text: {error}", EXIT_USAGE)
     except BrokenPipeError:  # the reader of our output went away, as `| head` does
         sys.stderr.close()
         return EXIT_OK
+    except OSError as error:
+        return _complain(f"cannot write: {error.strerror or error}", EXIT_FAILED)
 
 
 def _complain(what: object, code: int) -> int:
@@ -58,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument("text", help="the text, or - to read standard input")
     explain.add_argument("--model", required=True, help="directory or Hub id of the model")
     explain.add_argument("--task", default="text-classification")
-    explain.add_argument("--target", help="label to explain (default: the predicted one)")
+    explain.add_argument("--target", help="label or its index (default: the predicted one)")
     explain.add_argument("--features", default="words", choices=["words", "sentences", "tokens"])
     explain.add_argument("--masking", default="mask", choices=["mask", "delete"])
     explain.add_argument("--mask-token", help="text that replaces a masked feature")
@@ -83,6 +94,13 @@ def _effort(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("effort")
     group.add_argument("--alpha", type=float, help="fit alpha * n * log2(n) masks (default 2)")
     group.add_argument("--budget", type=int, help="exact number of masks to fit instead")
+    group.add_argument(
+        "--density",
+        type=float,
+        nargs="+",
+        help="share of the words that the fitted masks keep, or several to mix (default 0.5); "
+        "0.5 0.7 0.9 is faithful for a few removed words, too",
+    )
     group.add_argument("--max-order", type=int, help="largest interaction to look for")
     group.add_argument("--seed", type=int, default=0)
     group.add_argument("--batch-size", type=int)
@@ -100,7 +118,7 @@ def _output(parser: argparse.ArgumentParser, saved: bool = False) -> None:
 
 def _options(given: argparse.Namespace) -> dict[str, Any]:
     options: dict[str, Any] = {"seed": given.seed, "progress": not given.no_progress}
-    for name in ("alpha", "budget", "max_order", "batch_size"):
+    for name in ("alpha", "budget", "max_order", "batch_size", "density"):
         if getattr(given, name) is not None:
             options[name] = getattr(given, name)
     return options
@@ -112,14 +130,18 @@ def _explain(given: argparse.Namespace) -> int:
     for name in ("target", "features", "masking", "mask_token"):
         if getattr(given, name) is not None:
             options[name] = getattr(given, name)
-    _check_places(given)
-    return _explain_with(given, _pipeline(given), text, options)
+    _check_output(given)
+    pipe = _pipeline(given)
+    labels = pipe.model.config.id2label or {}
+    if str(given.target).isdecimal() and given.target not in labels.values():
+        options["target"] = int(given.target)
+    return _explain_with(given, pipe, text, options)
 
 
 def _demo(given: argparse.Namespace) -> int:
     from proxyspex_hf.demo import DEMO_MODEL, demo_review
 
-    _check_places(given)
+    _check_output(given)
     given.model, given.task, given.device = DEMO_MODEL, "text-classification", "cpu"
     return _explain_with(given, _pipeline(given), demo_review(), _options(given))
 
@@ -155,11 +177,18 @@ def _print(given: argparse.Namespace, explanation: Any) -> int:
     return EXIT_OK
 
 
-def _check_places(given: argparse.Namespace) -> None:
+def _check_output(given: argparse.Namespace) -> None:
     """Find out before the model is asked a thousand times, not after."""
+    if given.top < 1:
+        raise InputError(f"--top must be at least 1, got {given.top}.")
     for path in (given.out, given.html):
-        if path is not None and not path.absolute().parent.is_dir():
-            raise InputError(f"cannot write {path}: {path.absolute().parent} is not a directory.")
+        if path is None:
+            continue
+        directory = path.absolute().parent
+        if not directory.is_dir():
+            raise InputError(f"cannot write {path}: {directory} is not a directory.")
+        if path.is_dir() or not os.access(directory, os.W_OK):
+            raise InputError(f"cannot write {path}: it is a directory, or may not be written.")
 
 
 def _pipeline(given: argparse.Namespace) -> Any:
@@ -169,7 +198,7 @@ def _pipeline(given: argparse.Namespace) -> Any:
     transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         return transformers.pipeline(given.task, model=given.model, device=given.device)
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, AssertionError) as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
         raise InputError(
             f"cannot load {given.model!r} for {given.task}: {first} (--model takes a directory or "

@@ -10,7 +10,7 @@ from typing import Any, overload
 
 import numpy as np
 
-from proxyspex_hf.core.algorithm import ProxySPEX
+from proxyspex_hf.core.algorithm import ProxySPEX, as_integer
 from proxyspex_hf.core.attribution import Attribution, Plan, attribute, plan
 from proxyspex_hf.core.progress import ProgressCallback
 from proxyspex_hf.core.proxies.base import Proxy
@@ -20,6 +20,7 @@ from proxyspex_hf.core.values import Cached
 from proxyspex_hf.errors import InputError, ProxySpexWarning
 from proxyspex_hf.explanation import InteractionExplanation
 from proxyspex_hf.hf.classification import TextClassification
+from proxyspex_hf.hf.features import text_features
 from proxyspex_hf.hf.masking import Masking
 from proxyspex_hf.hf.options import FeatureOptions
 from proxyspex_hf.hf.provenance import provenance_of
@@ -43,7 +44,7 @@ class ExplainerOptions:
 
     About the effort:
         alpha: inference multiplier: alpha * n * log2(n) masks are fitted (the paper uses 2 to 8);
-            default 2. Up to 7 features, all 2^n subsets are asked instead.
+            default 2. Up to 8 features, all 2^n subsets are then asked instead.
         budget: the exact number of masks to fit, instead of ``alpha``.
         n_test: held-out masks at each of the densities 0.5, 0.7 and 0.9.
         density: share of the features that the fitted masks keep, or several to mix in equal
@@ -158,16 +159,22 @@ class InteractionExplainer:
             ModelError: the model failed or gave NaN or infinite values.
         """
         chosen = self.options.changed(options)
-        if isinstance(inputs, (list, tuple)):
-            return [self._explain(text, chosen) for text in inputs]
-        return self._explain(inputs, chosen)
+        if not isinstance(inputs, (list, tuple)):
+            return self._explain(inputs, chosen)
+        for position, text in enumerate(inputs):
+            # Before the first is explained, not after an hour at the fifth.
+            try:
+                text_features(text, "words")
+            except InputError as error:
+                raise InputError(f"input {position} of {len(inputs)}: {error}") from error
+        return [self._explain(text, chosen) for text in inputs]
 
     def value_function(self, text: str, **options: Any) -> TextClassification:
         """The set function itself, for one's own algorithm: masks (b, n), 1 = kept -> (b,)."""
         return self._bind(text, self.options.changed(options))
 
     def plan(self, text: str, **options: Any) -> Plan:
-        """How many model calls an explanation would take, without making them."""
+        """How many model calls an explanation would take; only the whole input is asked for it."""
         chosen = self.options.changed(options)
         return _plan(self._bind(text, chosen).n_features, chosen)
 
@@ -214,7 +221,9 @@ class InteractionExplainer:
             masking=chosen.masking,
             mask_token=chosen.mask_token,
             target=chosen.target,
-            batch_size=chosen.batch_size,
+            batch_size=None
+            if chosen.batch_size is None
+            else as_integer("batch_size", chosen.batch_size, 1, 10**6),
         )
         return bind(self.pipe, text, wanted)
 
@@ -236,10 +245,16 @@ class InteractionExplainer:
         )
         notes = function.notes
         if how.exact:
+            found_how = (
+                f"was cut to {len(found.fit.spectrum) - 1} coefficients of order "
+                f"{found.fit.spectrum.orders.max()} at most"
+                if found.fit.dropped_energy > 1e-9 * found.fit.spectrum.energy
+                else "is exact"
+            )
             notes = (
                 *notes,
                 f"All {how.budget} subsets of the {function.n_features} features were asked: the "
-                "spectrum is exact, and faithfulness is computed over all of them.",
+                f"spectrum {found_how}, and faithfulness is computed over all of them.",
             )
         if found.fit.estimated:
             notes = (
@@ -251,7 +266,7 @@ class InteractionExplainer:
         self._interrupted = None
         for note in function.notes:
             warnings.warn(note, ProxySpexWarning, stacklevel=3)
-        return InteractionExplanation(_record(self.pipe, function, chosen, found, notes))
+        return InteractionExplanation(_record(self.pipe, function, chosen, algorithm, found, notes))
 
     def _cached(self, function: TextClassification) -> Cached:
         """A cache of the values; that of an interrupted call on the same input is continued."""
@@ -281,6 +296,7 @@ def _record(
     pipe: Any,
     function: TextClassification,
     chosen: ExplainerOptions,
+    algorithm: ProxySPEX,
     found: Attribution,
     notes: tuple[str, ...],
 ) -> ExplanationRecord:
@@ -313,12 +329,12 @@ def _record(
             features=function.features.kind,
             masking=chosen.masking,
             mask_token=function.mask_token,
-            alpha=None if how.exact else alpha,
+            alpha=None if how.exact or alpha is None else float(alpha),
             budget=how.budget,
-            n_coefficients=chosen.n_coefficients,
-            max_order=chosen.max_order,
+            n_coefficients=algorithm.n_coefficients,
+            max_order=algorithm.max_order,
             sampling=sampling,
-            seed=chosen.seed,
+            seed=algorithm.seed,
         ),
         provenance=provenance_of(pipe, notes, found.seconds),
     )

@@ -60,7 +60,9 @@ class Interaction(NamedTuple):
         return len(self.members)
 
     def __str__(self) -> str:
-        return f"{self.effect:+.3f}  {' × '.join(self.labels)}"
+        # A stranger's label may hold control characters, which a terminal would obey.
+        names = (repr(x)[1:-1] if not x.isprintable() else x for x in self.labels)
+        return f"{self.effect:+.3f}  {' × '.join(names)}"
 
 
 class InteractionExplanation:

@@ -214,6 +214,12 @@ class ExplanationRecord:
             raise InputError("the features' spans reach beyond the end of the text.")
 
     @property
+    def is_exact(self) -> bool:
+        """Every subset was asked, and no more than rounding was cut away."""
+        lost = self.fit.dropped_energy
+        return self.fit.method == "exact" and lost <= 1e-9 * (self.spectrum.energy + lost)
+
+    @property
     def full_value(self) -> float:
         """What the model gave for the unmasked input."""
         return float(self.queries.values[0])

@@ -64,6 +64,12 @@ def test_a_dash_reads_standard_input(
         (explain("--target", "GREAT"), 2, "is not a label of this model; it has 'NEGATIVE'"),
         (explain("--budget", "3"), 2, "budget=3 is too small"),
         (explain("--out", "missing/dir/e.json"), 2, "is not a directory"),
+        (explain("--html", "/"), 2, "it is a directory"),
+        (explain("--top", "0"), 2, "--top must be at least 1"),
+        (explain("--target", "7"), 2, "target=7 is not a label"),
+        (explain("--density", "2"), 2, "density must lie strictly between"),
+        (explain("--device", "cuda:99"), 2, "cannot load"),
+        (explain(text="bad \udcff film"), 2, "bytes that are no characters"),
         (["explain", "a", "--model", "no/such/model"], 2, "cannot load 'no/such/model'"),
         (explain("--task", "chess"), 2, "cannot load .* for chess"),
         (explain("--task", "token-classification"), 2, "token-classification"),
@@ -128,7 +134,7 @@ def test_ctrl_c_leaves_no_half_written_file(tmp_path: Path) -> None:
         process.kill()
         process.wait()
     assert process.returncode == 130
-    assert "interrupted; nothing was written" in rest
+    assert "interrupted; no file was left half written" in rest
     assert "Traceback" not in rest
     assert list(tmp_path.iterdir()) == []
 

@@ -135,12 +135,12 @@ def test_a_changed_model_does_not_answer_from_the_cache() -> None:
 def test_a_text_that_is_too_long_is_cut_and_says_so() -> None:
     pipe = roberta_pipeline(positions=34)  # 32 tokens
     text = "not bad at all " * 30
-    with pytest.warns(ProxySpexWarning, match="the model takes 32 tokens, so the last"):
+    with pytest.warns(ProxySpexWarning, match="takes 32 tokens, so the last .* of 450 characters"):
         explanation = InteractionExplainer(pipe, features="words", budget=30, n_test=4)(text)
     assert text.startswith(explanation.text)
     assert len(explanation.features) < 120
     note = explanation.record.provenance.notes[0]
-    assert f"the last {120 - len(explanation.features)} words" in note
+    assert f"the last {450 - len(explanation.text)} of 450 characters" in note
     assert note in " ".join(str(explanation).split())
     assert "The text was cut" in explanation.to_html()
     ids = pipe.tokenizer(explanation.text)["input_ids"]
@@ -179,7 +179,7 @@ def test_a_model_that_raises_is_an_error_of_ours() -> None:
         ("good fun", {"masking": "blur"}, "masking must be 'mask' or 'delete'"),
         ("good fun", {"masking": "delete", "mask_token": "x"}, "mask_token has no meaning"),
         ("good fun", {"mask_token": " "}, "not blank"),
-        ("good fun", {"batch_size": 0}, "batch_size must be at least 1"),
+        ("good fun", {"batch_size": 0}, "batch_size must lie between 1 and"),
         ("good fun", {"progress": 7}, "progress must be"),
         ("good fun", {"aplha": 2}, "unknown option 'aplha'; the options are features"),
     ],
@@ -223,3 +223,46 @@ def test_local_paths_stay_private(pipe: Any) -> None:
     assert "/" not in explanation.record.provenance.model
     assert isinstance(explanation, InteractionExplanation)
     assert explanation.record.provenance.versions["transformers"]
+
+
+@pytest.mark.parametrize(
+    "text", ["The film is honestly not bad at all", "I said the film is really not bad at all"]
+)
+def test_short_texts_show_their_pairs(pipe: Any, text: str) -> None:
+    explanation = InteractionExplainer(pipe, target="POSITIVE")(text)
+    pair = explanation.top(1, order=2)[0]
+    assert pair.labels == ("not", "bad")
+    assert pair.effect > 0.3
+    r2 = explanation.faithfulness[0.5]
+    assert r2 is not None
+    assert r2 > 0.8
+
+
+@pytest.mark.parametrize("limits", [{"max_order": 1}, {"n_coefficients": 2}])
+def test_a_cut_spectrum_is_not_called_exact(pipe: Any, limits: dict) -> None:
+    explanation = InteractionExplainer(pipe, **limits)("The film is not bad at all")
+    record = explanation.record
+    assert not record.is_exact
+    assert record.fit.dropped_energy > 0.01
+    assert "the spectrum was cut to" in record.provenance.notes[0]
+    assert "so this is not an estimate" not in explanation.to_html().split("<script")[0]
+    assert '"exact":false' in explanation.to_html().replace(" ", "")
+    assert InteractionExplainer(pipe)("The film is not bad at all").record.is_exact
+
+
+def test_numpy_numbers_are_numbers(pipe: Any, tmp_path: Any) -> None:
+    explanation = InteractionExplainer(pipe)(
+        "It is not bad, not bad at all, I think",
+        budget=np.int64(60),
+        seed=np.int64(3),
+        target=np.int64(0),
+        density=np.float32(0.6),
+        n_test=np.int32(10),
+    )
+    explanation.save(tmp_path / "e.json")
+    assert InteractionExplanation.load(tmp_path / "e.json") == explanation
+
+
+def test_a_bad_text_in_a_list_is_named_before_any_work(pipe: Any) -> None:
+    with pytest.raises(InputError, match="input 1 of 3: the text is empty"):
+        InteractionExplainer(pipe)(["It is not bad", "", "good film"])

@@ -103,14 +103,21 @@ class ProxySPEX:
     def __post_init__(self) -> None:
         if isinstance(self.proxy, str) and self.proxy not in PROXIES:
             raise InputError(f"unknown proxy {self.proxy!r}; choose from {', '.join(PROXIES)}.")
-        if self.n_coefficients < 1:
-            raise InputError(f"n_coefficients must be at least 1, got {self.n_coefficients}.")
-        if self.max_order is not None and self.max_order < 1:
-            raise InputError(f"max_order must be at least 1 or None, got {self.max_order}.")
+        if not isinstance(self.proxy, str) and not callable(getattr(self.proxy, "fit", None)):
+            raise InputError(
+                f"proxy must be a name or have the Proxy protocol, got {self.proxy!r}."
+            )
+        for name, least, most in (
+            ("n_coefficients", 1, 10**6),
+            ("max_order", 1, 10**5),
+            ("n_folds", 2, 10**4),
+            ("seed", 0, 2**63 - 1),
+        ):
+            value = getattr(self, name)
+            if value is not None or name != "max_order":
+                object.__setattr__(self, name, as_integer(name, value, least, most))
         if self.refine not in ("stack", "lasso", "none"):
             raise InputError(f"refine must be 'stack', 'lasso' or 'none', got {self.refine!r}.")
-        if self.seed < 0:
-            raise InputError(f"seed must not be negative, got {self.seed}.")
 
     def fit(
         self, masks: Any, values: Any, *, progress: ProgressCallback | None = None
@@ -171,13 +178,29 @@ class ProxySPEX:
         table[position] = values
         dense = exact_spectrum(table)
         # Sums of 2^n rounded numbers: what is below their rounding error is zero.
-        noise = n * np.finfo(np.float64).eps * float(np.abs(table).max())
+        unit = float(np.abs(table).max()) or 1.0
+        noise = n * np.finfo(np.float64).eps * unit
         sparse = dense.select(np.flatnonzero(np.abs(dense.coefficients) > noise))
         if self.max_order is not None:
             sparse = sparse.select(np.flatnonzero(sparse.orders <= self.max_order))
         sparse = sparse.top(self.n_coefficients)
-        dropped = max(0.0, dense.energy - sparse.energy)
+        kept = set(sparse.sets)
+        gone = [c / unit for t, c in dense.to_dict().items() if t not in kept]
+        dropped = float(np.square(gone).sum()) * unit * unit if gone else 0.0
         return SpectrumFit(sparse, None, "exact", "none", dropped, _dense=dense)
+
+
+def as_integer(name: str, value: Any, least: int, most: int) -> int:
+    """An option that counts something, as a Python int.
+
+    Raises:
+        InputError: not an integer, or out of range.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise InputError(f"{name} must be an integer, got {value!r}.")
+    if not least <= value <= most:
+        raise InputError(f"{name} must lie between {least} and {most}, got {value}.")
+    return int(value)
 
 
 def enumerated(n_features: int) -> BoolArray:

@@ -7,21 +7,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.linear_model import LassoCV
-from threadpoolctl import threadpool_limits
 
-from proxyspex_hf.core.algorithm import ProxySPEX, SpectrumFit, enumerated
+from proxyspex_hf.core.algorithm import ProxySPEX, SpectrumFit, as_integer, enumerated
 from proxyspex_hf.core.faithfulness import TEST_DENSITIES, DensityScore, held_out_masks, r2_score
 from proxyspex_hf.core.masks import MAX_ENUMERATED, BoolArray, budget_for, sample_masks
 from proxyspex_hf.core.progress import ProgressCallback, Reporter
-from proxyspex_hf.core.spectrum import FloatArray
+from proxyspex_hf.core.spectrum import FloatArray, FourierSpectrum
 from proxyspex_hf.core.values import Cached
 from proxyspex_hf.errors import InputError
 
 __all__ = ["Attribution", "Plan", "attribute", "plan"]
 
-#: Up to this many features all subsets are asked (128 calls) unless a budget says otherwise.
-ALWAYS_EXACT = 7
 MIN_BUDGET = 20
 
 
@@ -63,15 +59,23 @@ def plan(
     """
     if alpha is not None and budget is not None:
         raise InputError(f"give alpha or budget, not both (got alpha={alpha}, budget={budget}).")
-    densities = tuple([density] if isinstance(density, (int, float)) else density)
+    try:
+        densities = tuple(float(d) for d in np.atleast_1d(np.asarray(density, dtype=np.float64)))
+    except (TypeError, ValueError):
+        densities = ()
     if not densities or not all(0 < d < 1 for d in densities):
         raise InputError(f"density must lie strictly between 0 and 1, got {density!r}.")
-    if n_test < 0 or n_test == 1:
-        raise InputError(f"n_test must be 0 or at least 2 masks a density, got {n_test}.")
-    unlimited = alpha is None and budget is None
+    n_test = as_integer("n_test", n_test, 0, 10**6)
+    if n_test == 1:
+        raise InputError("n_test must be 0 or at least 2 masks a density, got 1.")
+    if budget is not None:
+        budget = as_integer("budget", budget, 1, 10**7)
     masks = budget_for(n_features, 2.0 if alpha is None else alpha) if budget is None else budget
     subsets = 2**n_features if n_features <= MAX_ENUMERATED else None
-    if subsets is not None and (masks >= subsets or (unlimited and n_features <= ALWAYS_EXACT)):
+    # By default the held-out masks count, too: where they are the rest of all subsets, fit them.
+    by_default = alpha is None and budget is None
+    affordable = masks + n_test * len(TEST_DENSITIES) if by_default else masks
+    if subsets is not None and affordable >= subsets:
         return Plan(n_features, subsets, n_test=0, exact=True, densities=densities)
     if masks < MIN_BUDGET:
         given = f"budget={budget}" if alpha is None else f"alpha={alpha} (budget {masks})"
@@ -137,7 +141,8 @@ def attribute(
     if how.exact:
         faithfulness = _over_all_subsets(asked, values, fit)
     else:
-        faithfulness = _held_out(asked, values, n_fit, [d for d, _ in tests], densities, fit)
+        tested = [density for density, _ in tests]
+        faithfulness = _held_out(asked, values, n_fit, tested, densities, fit, algorithm.seed)
     report.advance()
     seconds = {
         "model": answered - start,
@@ -155,11 +160,13 @@ def _fitting_masks(how: Plan, rng: np.random.Generator) -> tuple[BoolArray, Floa
     shares[: how.budget % len(how.densities)] += 1
     masks = np.zeros((0, how.n_features), dtype=np.bool_)
     drawn: list[float] = []
-    for density, share in zip(how.densities, shares, strict=True):
-        if share:
+    for density, share in zip(how.densities, shares.tolist(), strict=True):
+        # The full and the empty mask come first and count towards the first density.
+        wanted = max(share, 2) if len(masks) == 0 else share
+        if wanted:
             new = sample_masks(
                 how.n_features,
-                int(share),
+                wanted,
                 density=density,
                 seed=rng,
                 exclude=masks,
@@ -182,8 +189,9 @@ def _held_out(
     tested: list[float],
     densities: FloatArray,
     fit: SpectrumFit,
+    seed: int,
 ) -> tuple[DensityScore, ...]:
-    linear = _additive_baseline(masks[:n_fit], values[:n_fit])
+    linear = _additive_baseline(masks[:n_fit], values[:n_fit], seed)
     out = []
     for density in TEST_DENSITIES:
         if density not in tested:
@@ -195,17 +203,17 @@ def _held_out(
             DensityScore(
                 density,
                 r2_score(truth, fit.spectrum.evaluate(masks[rows])),
-                r2_score(truth, linear.predict(masks[rows])),
+                r2_score(truth, linear.evaluate(masks[rows])),
                 len(rows),
             )
         )
     return tuple(out)
 
 
-def _additive_baseline(masks: BoolArray, values: FloatArray) -> LassoCV:
+def _additive_baseline(masks: BoolArray, values: FloatArray, seed: int) -> FourierSpectrum:
     """The paper's marginal baseline: LASSO, 100 penalties, ratio 0.001, 5 folds (B.1.1)."""
-    with threadpool_limits(limits=1, user_api="blas"):
-        return LassoCV(eps=1e-3, alphas=100, cv=5, max_iter=5000).fit(masks, values)
+    additive = ProxySPEX("lasso", n_coefficients=masks.shape[1], refine="none", seed=seed)
+    return additive.fit(masks, values).spectrum
 
 
 def _over_all_subsets(

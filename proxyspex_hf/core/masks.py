@@ -28,7 +28,8 @@ def budget_for(n_features: int, alpha: float) -> int:
     Raises:
         InputError: ``alpha`` is not a positive finite number.
     """
-    if not (isinstance(alpha, (int, float)) and math.isfinite(alpha) and alpha > 0):
+    number = isinstance(alpha, (int, float, np.integer, np.floating))
+    if not (number and math.isfinite(alpha) and alpha > 0):
         raise InputError(f"alpha must be a positive number, got {alpha!r}; the paper uses 2 to 8.")
     return max(1, round(alpha * n_features * math.log2(n_features))) if n_features > 1 else 1
 

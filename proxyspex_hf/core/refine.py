@@ -15,11 +15,13 @@ Everything is linear, so the blend is again one spectrum; its k largest terms ar
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LinearRegression, lasso_path
 
 from proxyspex_hf.core.masks import BoolArray
@@ -119,7 +121,10 @@ def refine(
         return Refinement(constant, "constant", errors)
     blended = _blend([(float(w), c.refit()) for w, c in used], float(values.mean()))
     parts = ", ".join(f"{w:.2f} {c.name}" for w, c in used)
-    return Refinement(blended.top(k), f"stack of {parts}", errors)
+    if len(blended) - 1 > k:
+        # What the cut terms explained is left to the others, at a penalty chosen by the folds.
+        blended, parts = data.refitted(blended.top(k)), f"{parts}, cut to {k} terms and refitted"
+    return Refinement(blended, f"stack of {parts}", errors)
 
 
 @dataclass(frozen=True)
@@ -139,6 +144,17 @@ class _Data:
             held_out = self.folds == fold
             predictions[held_out] = fitted.top(k).evaluate(self.masks[held_out])
         return _Candidate("extracted", predictions, lambda: self.spectrum.top(k))
+
+    def refitted(self, sparse: FourierSpectrum) -> FourierSpectrum:
+        """Its coefficients moved by the ridge that predicts the held-out folds best."""
+        design, extracted = _design(self.masks, sparse), sparse.coefficients[1:]
+        columns = np.empty((len(self.masks), len(_RIDGE_PENALTIES)))
+        for fold in range(len(self.fold_spectra)):
+            out = self.folds == fold
+            columns[out] = _ridge(design[~out], self.values[~out], design[out], extracted)[0]
+        best = int(np.square(columns - self.values[:, None]).sum(axis=0).argmin())
+        _, coefficients, intercepts = _ridge(design, self.values, design[:1], extracted)
+        return sparse.with_coefficients(np.append(intercepts[best], coefficients[:, best]))
 
     def best_on_path(self, name: str, path: _Path, size: int) -> _Candidate:
         """Cross-validate a path of penalties on the folds' own supports; refit at the best."""
@@ -183,9 +199,12 @@ def _lasso(
     centred, target = np.asfortranarray(design - mean), values - level
     largest = float(np.abs(centred.T @ target).max()) / len(values)
     penalties = max(largest, np.finfo(float).tiny) * _LASSO_PENALTIES
-    _, coefficients, _ = lasso_path(
-        centred, target, alphas=penalties, precompute=True, max_iter=2000, random_state=0
-    )
+    with warnings.catch_warnings():
+        # A path that stops short of its tolerance competes in the cross-validation as it is.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        _, coefficients, _ = lasso_path(
+            centred, target, alphas=penalties, precompute=True, max_iter=2000, random_state=0
+        )
     intercepts = level - mean @ coefficients
     return test @ coefficients + intercepts, coefficients, intercepts
 

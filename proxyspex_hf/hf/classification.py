@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import math
+import numbers
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -62,10 +66,10 @@ class TextClassification:
         kept, masked = _fit(tokenizer, text, options, mask_token, longest)
         notes: tuple[str, ...] = ()
         if len(kept) < len(text.rstrip()):
-            n_lost = len(text[len(kept) :].split())
             notes = (
-                f"The text was cut: the model takes {longest} tokens, so the last {n_lost} words "
-                f"(from character {len(kept)}) were not read and are not explained.",
+                f"The text was cut: the model takes {longest} tokens, so the last "
+                f"{len(text) - len(kept):,} of {len(text):,} characters were not read and are not "
+                "explained.",
             )
         bound = cls(
             text=kept,
@@ -96,21 +100,42 @@ class TextClassification:
 
     def _logits(self, masks: BoolArray) -> FloatArray:
         """Every label's logit: (b, n) -> (b, labels)."""
+        rows = as_masks(masks, self.n_features)
+        return self._forward(self._masked.token_ids(rows), lambda: self._padding_is_neutral)
+
+    def _forward(self, sequences: list[list[int]], may_pad: Callable[[], bool]) -> FloatArray:
         model, tokenizer = self._pipe.model, self._pipe.tokenizer
 
         def forward(ids: torch.Tensor, attention: torch.Tensor) -> torch.Tensor:
             logits: torch.Tensor = model(input_ids=ids, attention_mask=attention).logits
             return logits
 
+        # Decoders find their last token by the model's own padding token, not the tokenizer's.
+        padded = getattr(model.config, "pad_token_id", None) is not None
         with evaluating(model):
             return run_batches(
-                self._masked.token_ids(as_masks(masks, self.n_features)),
+                sequences,
                 forward,
                 device=model_device(model),
-                pad_token_id=tokenizer.pad_token_id,
+                pad_token_id=tokenizer.pad_token_id if padded else None,
                 padding_side=tokenizer.padding_side,
                 batch_size=self._batch_size,
+                may_pad=may_pad,
             )
+
+    @cached_property
+    def _padding_is_neutral(self) -> bool:
+        """Whether padding leaves this model's output alone, found by trying.
+
+        It does not where positions are counted from a padded left end, or where the last position
+        stands for the whole text.
+        """
+        ids = self._masked.token_ids(np.ones((1, self.n_features), dtype=np.bool_))[0]
+        short = ids[: max(1, len(ids) // 2)]
+        alone = self._forward([short], lambda: False)[0]
+        beside = self._forward([short, ids], lambda: True)[0]
+        tolerance = 1e-4 if self._pipe.model.dtype == torch.float32 else 2e-2
+        return bool(np.abs(alone - beside).max() <= tolerance * max(1.0, np.abs(alone).max()))
 
     def _resolve_target(self, wanted: str | int | None) -> Target:
         config = self._pipe.model.config
@@ -123,8 +148,8 @@ class TextClassification:
 
 def _label_index(labels: dict[int, str], wanted: str | int) -> int:
     known = ", ".join(repr(label) for label in list(labels.values())[:20])
-    if isinstance(wanted, int) and not isinstance(wanted, bool) and wanted in labels:
-        return wanted
+    if isinstance(wanted, numbers.Integral) and not isinstance(wanted, bool) and wanted in labels:
+        return int(wanted)
     matches = [i for i, label in labels.items() if label == wanted]
     if not matches and isinstance(wanted, str):
         matches = [i for i, label in labels.items() if label.casefold() == wanted.casefold()]
@@ -136,6 +161,7 @@ def _label_index(labels: dict[int, str], wanted: str | int) -> int:
 def _longest_input(pipe: Any) -> int | None:
     """Tokens the model takes, special ones included; None where neither part states a limit."""
     limits = [pipe.tokenizer.model_max_length]
+    limits += [v for k, v in pipe._preprocess_params.items() if k == "max_length"]
     config = pipe.model.config
     positions = getattr(config, "max_position_embeddings", None)
     if isinstance(positions, int) and positions > 0:
@@ -155,9 +181,16 @@ def _fit(
     longest: int | None,
 ) -> tuple[str, MaskedText]:
     """The longest beginning of the text, cut after a feature, that fits in every masked form."""
+    if not isinstance(options.features, str):
+        # What stands behind the last span of one's own is fixed text: it goes first.
+        own = text_features(text, options.features)
+        if MaskedText(tokenizer, text, own, options.masking, mask_token).longest() > (
+            longest or math.inf
+        ):
+            text = text[: own.spans[-1][1]]
     while True:
         spans: list[tuple[int, int]] = []
-        if options.features == "tokens":
+        if isinstance(options.features, str) and options.features == "tokens":
             spans = _token_spans(tokenizer, text)
         features = text_features(text, options.features, spans)
         masked = MaskedText(tokenizer, text, features, options.masking, mask_token)
@@ -169,8 +202,8 @@ def _fit(
         keep = min(n - 1, max(1, int(n * longest / length)))
         if n == 1:
             raise InputError(
-                f"the first feature alone has {length} tokens, the model takes {longest}: use "
-                "smaller features (words), or a shorter text."
+                f"the text up to the end of its first feature has {length} tokens, the model "
+                f"takes {longest}: use smaller features (words), or a shorter text."
             )
         text = text[: features.spans[keep - 1][1]]
         if not isinstance(options.features, str):

@@ -39,12 +39,14 @@ def run_batches(
     pad_token_id: int | None,
     padding_side: str,
     batch_size: int,
+    may_pad: Callable[[], bool] = lambda: False,
 ) -> FloatArray:
     """``forward(input_ids, attention_mask) -> (b, outputs)`` over all sequences -> (m, outputs).
 
     Identical sequences are computed once. Without a padding token they go one at a time, since
-    models without one refuse batches. Out of memory halves the batch; it is an error only for a
-    single sequence.
+    models without one refuse batches. Sequences of different lengths share a batch only if
+    ``may_pad()``, which is asked when the first such batch comes up. Out of memory halves the
+    batch; it is an error only for a single sequence.
 
     Raises:
         ModelError: the model failed, a sequence is empty, or one alone does not fit into memory.
@@ -65,6 +67,9 @@ def run_batches(
     batch_size = 1 if pad_token_id is None else batch_size
     while start < len(order):
         rows = order[start : start + batch_size]
+        shortest = len(unique[rows[0]])
+        if len(unique[rows[-1]]) > shortest and not may_pad():
+            rows = [row for row in rows if len(unique[row]) == shortest]
         ids, attention = _pad([unique[row] for row in rows], pad_token_id or 0, padding_side)
         try:
             answers = forward(ids.to(device), attention.to(device))

@@ -44,6 +44,11 @@ def text_features(
     """
     if not isinstance(text, str):
         raise InputError(f"expected a text (str), got {type(text).__name__}.")
+    if not _is_unicode(text):
+        raise InputError(
+            "the text holds bytes that are no characters (lone surrogates): read it with its own "
+            "encoding, or with errors='replace'."
+        )
     if not text.strip():
         raise InputError("the text is empty: there is nothing to mask. Give a text with words.")
     if isinstance(features, str):
@@ -64,6 +69,14 @@ def text_features(
     if not spans:
         raise InputError(f"the text {text[:40]!r} has no {kind} to mask.")
     return Features(tuple(text[a:b] for a, b in spans), tuple(spans), kind)
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _words(text: str) -> Iterator[Span]:

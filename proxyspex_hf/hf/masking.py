@@ -39,8 +39,11 @@ def resolve_mask_token(tokenizer: Any, masking: Masking, mask_token: str | None)
     if masking != "mask":
         raise InputError(f"masking must be 'mask' or 'delete', got {masking!r}.")
     if mask_token is not None:
-        if not isinstance(mask_token, str) or not mask_token.strip():
-            raise InputError(f"mask_token must be a text that is not blank, got {mask_token!r}.")
+        printable = isinstance(mask_token, str) and mask_token.isprintable()
+        if not printable or not mask_token.strip():
+            raise InputError(
+                f"mask_token must be a printable text that is not blank, got {mask_token!r}."
+            )
         return mask_token
     for token in (tokenizer.mask_token, tokenizer.unk_token):
         # Some tokenizers reuse the end-of-text token as unknown: that would end the text.

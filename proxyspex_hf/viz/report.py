@@ -92,7 +92,7 @@ def _data(record: ExplanationRecord, top: int, decimals: int) -> dict[str, Any]:
         "top": top,
         "decimals": decimals,
         "nouns": nouns(record),
-        "exact": record.fit.method == "exact",
+        "exact": record.is_exact,
         "support": spectrum.sets if fits else None,
         "coefficients": spectrum.coefficients.tolist() if fits else None,
     }

@@ -125,11 +125,14 @@ def trust(record: ExplanationRecord) -> str:
         f"<td>{_score(s.linear_r2)}</td><td>{s.n_masks:,}</td></tr>"
         for s in sorted(record.faithfulness, key=lambda s: s.density)
     )
+    column, measured = "Held out", "on masks that were not used for fitting"
+    if record.queries.n_fit == len(record.queries):
+        column, measured = "Asked", "over all subsets, by how likely each is when so many are kept"
     return (
         "<table><thead><tr><th scope='col'>Masks</th><th scope='col'>This explanation, R²</th>"
-        "<th scope='col'>Additive only, R²</th><th scope='col'>Held out</th></tr></thead>"
+        f"<th scope='col'>Additive only, R²</th><th scope='col'>{column}</th></tr></thead>"
         f"<tbody>{body}</tbody></table><p class='fine'>{_gain(record.faithfulness)}"
-        "R² on masks that were not used for fitting: 1 is perfect, 0 no better than a constant. "
+        f"R² {measured}: 1 is perfect, 0 no better than a constant. "
         "Good: 0.8 or more; fair: 0.5 or more; poor: below. “Additive only” is the best "
         "explanation without combinations (LASSO).</p>"
     )
@@ -162,7 +165,7 @@ def provenance(record: ExplanationRecord) -> str:
         ("Seed", str(asked.seed)),
         ("Method", fit.method),
         ("Chosen by cross-validation", fit.chosen),
-        ("Cross-validated R²", None if fit.cv_r2 is None else r2_text(fit.cv_r2)),
+        ("Cross-validated R² of the proxy", None if fit.cv_r2 is None else r2_text(fit.cv_r2)),
         ("Refinement", fit.refinement),
         (
             "Coefficients",

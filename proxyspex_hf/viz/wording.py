@@ -71,7 +71,7 @@ def verdict(r2: float | None) -> str:
 
 def near_input_warning(record: ExplanationRecord, minus: str = "\N{MINUS SIGN}") -> str | None:
     """A warning where the explanation cannot be trusted around the actual input, else None."""
-    if record.fit.method == "exact":
+    if record.is_exact:
         return None
     near = [score for score in record.faithfulness if score.density >= NEAR_INPUT]
     measured: list[DensityScore] = [score for score in near if score.r2 is not None]

@@ -157,10 +157,14 @@ def test_noise_alone_is_not_explained() -> None:
     ("settings", "message"),
     [
         ({"proxy": "magic"}, "unknown proxy 'magic'; choose from boosting, paper"),
-        ({"n_coefficients": 0}, "n_coefficients must be at least 1"),
-        ({"max_order": 0}, "max_order must be at least 1"),
+        ({"n_coefficients": 0}, "n_coefficients must lie between 1 and"),
+        ({"n_coefficients": 2.5}, "n_coefficients must be an integer, got 2.5"),
+        ({"max_order": 0}, "max_order must lie between 1 and"),
+        ({"n_folds": 1}, "n_folds must lie between 2 and"),
+        ({"proxy": None}, "proxy must be a name or have the Proxy protocol"),
+        ({"seed": None}, "seed must be an integer, got None"),
         ({"refine": "perhaps"}, "refine must be"),
-        ({"seed": -1}, "seed must not be negative"),
+        ({"seed": -1}, "seed must lie between 0 and"),
     ],
 )
 def test_bad_settings_are_refused(settings: dict, message: str) -> None:

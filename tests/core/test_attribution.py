@@ -25,7 +25,9 @@ def planted() -> Cached:
         (105, {"budget": 500}, 500, False),
         (6, {}, 64, True),
         (7, {}, 128, True),
-        (8, {}, 48, False),
+        (8, {}, 256, True),
+        (8, {"alpha": 2}, 48, False),
+        (9, {}, 57, False),
         (8, {"alpha": 20}, 256, True),
         (10, {"budget": 5000}, 1024, True),
         (6, {"budget": 40}, 40, False),
@@ -46,7 +48,11 @@ def test_the_plan(n: int, given: dict, budget: int, exact: bool) -> None:
         ({"alpha": 1, "budget": 100}, "give alpha or budget, not both"),
         ({"density": 1.0}, "density must lie strictly between 0 and 1"),
         ({"density": []}, "density must lie strictly between 0 and 1"),
+        ({"density": "0.5x"}, "density must lie strictly between 0 and 1"),
+        ({"density": None}, "density must lie strictly between 0 and 1"),
         ({"n_test": 1}, "n_test must be 0 or at least 2"),
+        ({"n_test": 5.5}, "n_test must be an integer, got 5.5"),
+        ({"budget": 100.5}, "budget must be an integer, got 100.5"),
     ],
 )
 def test_a_senseless_plan_is_refused(given: dict, message: str) -> None:

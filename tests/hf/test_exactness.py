@@ -9,7 +9,7 @@ import pytest
 import torch
 from tiny_models import gpt2_pipeline, metaspace_tokenizer, roberta_pipeline
 
-from proxyspex_hf import InputError, InteractionExplainer, ModelError
+from proxyspex_hf import InputError, InteractionExplainer, ModelError, ProxySpexWarning
 
 TEXTS = [
     "It could have been great, but the plot is dull and never funny.",
@@ -120,6 +120,7 @@ def test_identical_masked_inputs_are_computed_once(pipe: Any) -> None:
         seen += len(kwargs["input_ids"])
 
     function = InteractionExplainer(pipe).value_function("good bad good", masking="delete")
+    assert function._padding_is_neutral  # found by trying, once
     handle = pipe.model.register_forward_pre_hook(count, with_kwargs=True)
     try:
         masks = np.array([[1, 0, 0], [0, 0, 1], [1, 0, 0], [1, 1, 0]], bool)
@@ -171,3 +172,46 @@ def test_out_of_memory_halves_the_batch(pipe: Any, monkeypatch: pytest.MonkeyPat
         InteractionExplainer(pipe).value_function("one")
     with pytest.raises(ModelError, match="does not fit into the memory"):
         function(masks_of(13, 2))
+
+
+def gpt2_with_padding(side: str) -> Any:
+    pipe = gpt2_pipeline()
+    pipe.tokenizer.pad_token = pipe.tokenizer.eos_token
+    pipe.tokenizer.padding_side = side
+    return pipe
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.parametrize("configured", [True, False])
+def test_padding_never_changes_a_value(side: str, configured: bool) -> None:
+    """Decoders count positions from a padded left end, and may know no padding token at all."""
+    pipe = gpt2_with_padding(side)
+    pipe.model.config.pad_token_id = 0 if configured else None
+    function = assert_agrees(pipe, TEXTS[0], mask_token="_")
+    masks = masks_of(function.n_features, 40)
+    alone = InteractionExplainer(pipe).value_function(TEXTS[0], mask_token="_", batch_size=1)
+    np.testing.assert_allclose(function(masks), alone(masks), atol=1e-4)
+    if configured:
+        # With the text's end as padding, GPT-2 reads a right-padded text as it should.
+        assert function._padding_is_neutral is (side == "right")
+
+
+def test_an_encoder_is_padded_freely(pipe: Any) -> None:
+    assert InteractionExplainer(pipe).value_function(TEXTS[0])._padding_is_neutral
+
+
+def test_the_pipelines_own_limit_counts() -> None:
+    pipe = roberta_pipeline()
+    pipe._preprocess_params = {"truncation": True, "max_length": 12}
+    with pytest.warns(ProxySpexWarning, match="the model takes 12 tokens"):
+        explanation = InteractionExplainer(pipe, budget=20, n_test=0)(TEXTS[0] * 3)
+    assert len(pipe.tokenizer(explanation.text)["input_ids"]) <= 12
+
+
+def test_own_spans_at_the_start_of_a_long_text_stay() -> None:
+    text = "good bad film " + "word " * 300
+    explainer = InteractionExplainer(roberta_pipeline(positions=66))
+    function = explainer.value_function(text, features=[(0, 4), (5, 8), (9, 13)])
+    assert function.features.labels == ("good", "bad", "film")
+    assert function.text == "good bad film"
+    assert "characters were not read" in function.notes[0]

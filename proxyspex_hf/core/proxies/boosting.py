@@ -51,6 +51,8 @@ class BoostedTrees:
             factor; one with a smaller learning rate, which needs ten times the trees for the
             same steps, goes on only if it is the best. None evaluates every configuration on
             every fold.
+        min_leaf: masks in a leaf, at least. None is 1 in 20 of the masks, from 3 to LightGBM's
+            default, 20.
         n_jobs: trainings at a time, each on one thread, so the result does not depend on it.
     """
 
@@ -60,12 +62,17 @@ class BoostedTrees:
     any_round: bool = True
     patience: int | None = 300
     race: float | None = 1.05
+    min_leaf: int | None = None
     n_jobs: int | None = None
 
     @classmethod
     def paper(cls) -> BoostedTrees:
         """The paper's grid to the letter: every point on every fold, nothing stopped early."""
-        return cls(any_round=False, patience=None, race=None)
+        return cls(any_round=False, patience=None, race=None, min_leaf=20)
+
+    def smallest_leaf(self, n_masks: int) -> int:
+        """Masks in a leaf, at least, where ``n_masks`` are fitted."""
+        return min(20, max(3, n_masks // 20)) if self.min_leaf is None else self.min_leaf
 
     def fit(
         self,
@@ -263,6 +270,8 @@ class _Search:
             "max_depth": -1 if depth is None else depth,
             "num_leaves": 31 if depth is None else min(31, 2**depth),
             "learning_rate": rate,
+            # LightGBM's 20 leaves a short text's few dozen masks without a single split.
+            "min_data_in_leaf": self.settings.smallest_leaf(len(self.values)),
             "num_threads": 1,
             "deterministic": True,
             # Three times as fast as column-wise histograms on a hundred two-valued columns.
