@@ -192,11 +192,19 @@ def _design(masks: BoolArray, spectrum: FourierSpectrum) -> FloatArray:
     return parities(masks, spectrum.support[1:]).T.astype(np.float64)
 
 
+def _centred(design: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Columns less their means, and the means; a column that never changes becomes exactly 0."""
+    mean = design.mean(axis=0)
+    centred = np.asfortranarray(design - mean)
+    centred[:, (design == design[0]).all(axis=0)] = 0.0
+    return centred, mean
+
+
 def _lasso(
     design: FloatArray, values: FloatArray, test: FloatArray, _extracted: FloatArray
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    mean, level = design.mean(axis=0), float(values.mean())
-    centred, target = np.asfortranarray(design - mean), values - level
+    (centred, mean), level = _centred(design), float(values.mean())
+    target = values - level
     largest = float(np.abs(centred.T @ target).max()) / len(values)
     penalties = max(largest, np.finfo(float).tiny) * _LASSO_PENALTIES
     with warnings.catch_warnings():
@@ -212,10 +220,10 @@ def _lasso(
 def _ridge(
     design: FloatArray, values: FloatArray, test: FloatArray, extracted: FloatArray
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    mean = design.mean(axis=0)
+    centred, mean = _centred(design)
     residual = values - design @ extracted
     level = float(residual.mean())
-    u, s, vt = np.linalg.svd(design - mean, full_matrices=False)
+    u, s, vt = np.linalg.svd(centred, full_matrices=False)
     projected = s * (u.T @ (residual - level))
     penalties = max(float(s[0]) ** 2, np.finfo(float).tiny) * _RIDGE_PENALTIES
     steps = vt.T @ (projected[:, None] / (np.square(s)[:, None] + penalties))
@@ -252,6 +260,7 @@ def _blend(parts: list[tuple[float, FourierSpectrum]], level: float) -> FourierS
     values = [w * s.coefficients for w, s in parts]
     rest = level * (1.0 - sum(w for w, _ in parts))
     empty = np.full((1, width), -1, dtype=np.int32)
-    return FourierSpectrum.from_arrays(
+    blended = FourierSpectrum.from_arrays(
         np.concatenate([*supports, empty]), np.concatenate([*values, [rest]]), n
     )
+    return blended.select(np.flatnonzero(blended.coefficients))  # what LASSO silenced is no term

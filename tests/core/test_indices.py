@@ -6,7 +6,6 @@ The definitions below see only the values of f; none uses the spectrum.
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Iterator
 from itertools import combinations, permutations
 
@@ -385,20 +384,3 @@ def test_default_orders_and_which_sets_have_rows() -> None:
     constant = FourierSpectrum.from_dict({(): 3.0}, 2)
     assert interactions(constant, "FSII").to_dict() == {(): 3.0}
     assert len(interactions(constant, "SII")) == 0
-
-
-def test_speed_at_512_features() -> None:
-    rng = np.random.default_rng(0)
-    coefficients = {
-        tuple(sorted(rng.choice(512, rng.integers(1, 6), replace=False).tolist())): 1.0
-        for _ in range(200)
-    }
-    spectrum = FourierSpectrum.from_dict(coefficients, 512)
-    for name in SETS:
-        interactions(spectrum, name, 3)
-        times = []
-        for _ in range(5):
-            start = time.perf_counter()
-            interactions(spectrum, name, 3)
-            times.append(time.perf_counter() - start)
-        assert min(times) < 0.05
