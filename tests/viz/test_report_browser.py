@@ -193,22 +193,9 @@ def test_filters(open_page: Open) -> None:
     assert view.page.locator("#count").inner_text() == f"{len(terms)} of {len(terms)}"
 
 
-def test_five_hundred_features_stay_fluid(open_page: Open) -> None:
+def test_five_hundred_features_answer_a_click(open_page: Open) -> None:
     text = " ".join(f"word{i}" for i in range(500))
     record = make_record(text, random_spectrum(500, 500), features=word_features(text))
     view = open_page(record)
-    milliseconds = view.page.evaluate(
-        """() => {
-          const words = [...document.querySelectorAll("#text .f")].slice(0, 50);
-          const rows = [...document.querySelectorAll(".row")].slice(0, 30);
-          const start = performance.now();
-          for (const e of [...words, ...rows]) {
-            e.dispatchEvent(new MouseEvent("mouseover", { bubbles: true }));
-            void document.body.offsetHeight;
-          }
-          const hovered = performance.now();
-          for (const e of words) { e.click(); void document.body.offsetHeight; }
-          return [(hovered - start) / 80, (performance.now() - hovered) / 50];
-        }"""
-    )
-    assert max(milliseconds) < 50, milliseconds
+    view.page.locator("#text .f").nth(499).click()
+    assert view.value() == pytest.approx(evaluate(record, [499]), abs=1e-6)
