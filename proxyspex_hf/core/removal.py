@@ -7,6 +7,7 @@ cannot change f̂; they stay, or fill a required number of removals lowest index
 from __future__ import annotations
 
 import math
+import operator
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -118,6 +119,8 @@ def removal_curve(
 
     ``time_limit`` is for each of ``ks``. Raises as :func:`best_removal`.
     """
+    if not np.iterable(ks):
+        raise InputError(f"ks must be a list of counts, got {ks!r}; for one, use best_removal.")
     for k in ks:
         _check_count(spectrum, "k", k)
     problem = _Problem(spectrum, always_keep, always_remove, time_limit)
@@ -170,7 +173,8 @@ class _Problem:
         remove: Iterable[int],
         time_limit: float | None,
     ) -> None:
-        if time_limit is not None and not time_limit > 0:
+        number = isinstance(time_limit, (int, float, np.integer, np.floating))
+        if time_limit is not None and not (number and time_limit > 0):
             raise InputError(f"time_limit must be positive seconds or None, got {time_limit!r}.")
         self._time_limit = time_limit
         self._spectrum = spectrum
@@ -299,7 +303,10 @@ def _fix(spectrum: FourierSpectrum, stays: set[int], gone: set[int]) -> FourierS
 
 
 def _features(spectrum: FourierSpectrum, name: str, features: Iterable[int]) -> set[int]:
-    chosen = set(map(int, features))
+    try:
+        chosen = set(map(operator.index, features))
+    except TypeError:
+        raise InputError(f"{name} must hold feature indices, got {features!r:.80}.") from None
     unknown = sorted(i for i in chosen if not 0 <= i < spectrum.n_features)
     if unknown:
         raise InputError(f"{name} must hold 0 to {spectrum.n_features - 1}, got {unknown}.")

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import highspy
 import numpy as np
 import pytest
@@ -243,3 +245,17 @@ def test_contradictory_constraints() -> None:
         best_removal(spectrum, 1, always_remove=[0, 1])
     with pytest.raises(SolveError, match="no mask removes 3 to 1"):
         maximize(spectrum, min_kept=3, max_kept=1)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda s: removal_curve(s, 3), "ks must be a list of counts, got 3"),
+        (lambda s: best_removal(s, 1, time_limit="a"), "time_limit must be positive seconds"),
+        (lambda s: best_removal(s, 1, always_keep=["a"]), "always_keep must hold feature indices"),
+        (lambda s: best_removal(s, 1, always_remove=[0.5]), "always_remove must hold feature"),
+    ],
+)
+def test_arguments_of_odd_types_are_refused_in_words(call: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        call(FourierSpectrum.from_dict({(0,): 1.0, (1, 2): 0.5}, 3))
