@@ -132,10 +132,20 @@ def implementation(name: str) -> Implementation | None:
             return None
     if name == "lasso":
         return Implementation(name, f"scikit-learn {version('scikit-learn')}", lasso)
+    return Implementation(name, proxyspex_hf.__version__, ours(**settings_of(name)))
+
+
+def settings_of(name: str) -> dict[str, Any]:
+    """Of ours by name: the arguments of ProxySPEX.
+
+    Raises:
+        InputError: there is no such proxy, or a value is not possible.
+        TypeError: there is no such setting.
+    """
     base, _, given = name.partition(":")
     settings = {**OURS.get(base, {"proxy": base}), **parse_settings(given)}
-    ProxySPEX(**settings)  # refuses what it does not know
-    return Implementation(name, proxyspex_hf.__version__, ours(**settings))
+    ProxySPEX(**settings)
+    return settings
 
 
 def parse_settings(text: str) -> dict[str, Any]:
