@@ -1,6 +1,6 @@
 """How faithful a sparse spectrum stays: R² at k coefficients over R² of the unsparsified proxy.
 
-    python tests/bench/curve.py --tables DIR [--alphas 4] [--samplings uniform mixed] [--json F]
+    python tests/bench/curve.py [--tables DIR] [--alphas 4] [--samplings uniform mixed] [--json F]
 
 Each k is a fit of its own (``n_coefficients=k``), refined for so many. Uniform rows are judged on
 the uniform test masks, mixed rows on all three densities together, each weighted alike.
@@ -55,7 +55,7 @@ def main(given: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--tables", type=Path, default=Path("../shared/tables"))
+    parser.add_argument("--tables", type=Path, default=Path(__file__).parent / "data")
     parser.add_argument("--only", help="problems whose name contains this")
     parser.add_argument("--synthetic", action="store_true", help="synthetic functions as well")
     parser.add_argument("--alphas", type=float, nargs="+", default=[4.0])
