@@ -1,5 +1,6 @@
 """The bench's own logic, on problems small enough for a unit test."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -7,13 +8,14 @@ import numpy as np
 import pytest
 import tables
 from harness.cache import ResultCache
-from harness.implementations import implementation, parse_settings
+from harness.implementations import implementation, own_version, parse_settings
 from harness.measure import exact_r2, head, measure, measure_within
 from harness.problems import TableError, read_table, read_tables
 from harness.report import markdown, spread
 from harness.synthetic_problems import synthetic_problem
 from make_tables import draw_masks
 
+import proxyspex_hf
 from proxyspex_hf.core import FourierSpectrum
 from proxyspex_hf.errors import InputError
 
@@ -186,6 +188,16 @@ def test_cache_is_keyed_by_who_and_from_what(tmp_path, table):
         cache.get(top)
 
 
+def test_own_results_are_of_this_code():
+    how = implementation("default")
+    assert how.version == own_version() == implementation("boosting:seed=1").version
+    core = Path(proxyspex_hf.__file__).parent / "core"
+    digest = hashlib.sha256()
+    for path in sorted(core.rglob("*.py")):
+        digest.update(path.relative_to(core).as_posix().encode() + path.read_bytes())
+    assert f"core {digest.hexdigest()[:12]}, " in how.version
+
+
 def test_content_hash_follows_any_value(tmp_path, table):
     changed = entries()
     changed["test90_values"][3] += 1e-9
@@ -227,9 +239,10 @@ def test_markdown_sums_up_seeds():
     assert spread([None]) == "–"
 
 
-def test_command(tmp_path, table, capsys):
+def test_command(tmp_path, table, capsys, monkeypatch):
     out = tmp_path / "rows.json"
     given = ["--tables", str(tmp_path), "--alphas", "2", "9", "--methods", "lasso", "--seeds", "2"]
+    given += ["--own-cache", str(tmp_path / "own.jsonl")]
     assert tables.main([*given, "--json", str(out)]) == 0
     printed = capsys.readouterr()
     assert "tiny has too few rows for α = 9 uniform, α = 9 mixed: left out" in printed.err
@@ -237,6 +250,13 @@ def test_command(tmp_path, table, capsys):
     kept = json.loads(out.read_text())
     assert len(kept["rows"]) == 4
     assert kept["machine"]["versions"]["numpy"] == np.__version__
+    # A second run finds everything kept; --time measures afresh.
+    monkeypatch.setattr(tables, "measure", lambda *given: pytest.fail("measured again"))
+    assert tables.main([*given, "--json", str(out)]) == 0
+    assert json.loads(out.read_text())["rows"] == kept["rows"]
+    monkeypatch.setattr(tables, "measure", measure)
+    assert tables.main([*given, "--time"]) == 0
+    assert "| × lasso |" in capsys.readouterr().out
     assert tables.main(["--tables", str(tmp_path / "none")]) == 2
     assert "no value tables" in capsys.readouterr().err
 

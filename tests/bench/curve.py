@@ -16,13 +16,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.implementations import Implementation, ours, settings_of
+from harness.implementations import Implementation, ours, own_version, settings_of
 from harness.measure import Row, measure
 from harness.problems import SAMPLINGS, read_tables
 from harness.report import describe, grouped, machine, markdown_table, spread
 from harness.synthetic_problems import synthetic_problems
-
-from proxyspex_hf import __version__
 
 KS = (10, 25, 50, 100, 200, 500)
 
@@ -80,7 +78,7 @@ def main(given: Sequence[str] | None = None) -> int:
                     continue
                 for k, seed in itertools.product(options.ks, options.seeds):
                     how = Implementation(
-                        options.method, __version__, ours(**{**settings, "n_coefficients": k})
+                        options.method, own_version(), ours(**{**settings, "n_coefficients": k})
                     )
                     rows.append({**measure(problem, how, alpha, sampling, seed), "k": k})
         if options.json:

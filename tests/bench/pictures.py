@@ -68,6 +68,7 @@ def legend(figure: Figure, axes: Sequence[Axes]) -> None:
     for axis in axes:
         handles, labels = axis.get_legend_handles_labels()
         found |= dict(zip(labels, handles, strict=True))
+    found = dict(sorted(found.items()))
     figure.legend(found.values(), found.keys(), loc="outside lower center", ncols=4, frameon=False)
 
 
@@ -104,8 +105,8 @@ def densities(rows: Sequence[Row], alpha: float = 4.0) -> Figure:
             label = f"{style[method]['label']}, {sampling} rows"
             line(axis, points, style[method], linestyle=dash, label=label)
         axis.axhline(0, color="black", linewidth=0.8)
-        # Far below zero is as worthless as just below it.
-        axis.set_ylim(max(-1.0, axis.get_ylim()[0]), 1.0)
+        # One scale for all; far below zero is as worthless as just below it.
+        axis.set_ylim(-1.0, 1.0)
         axis.set_xticks([0.5, 0.7, 0.9])
         axis.set(title=f"{table}, α = {alpha:g}", xlabel="density of the test masks", ylabel="R²")
     legend(figure, axes)

@@ -10,7 +10,8 @@ Seed 0 takes a table's top rows, another seed draws among all of them, and seeds
 are of held-out masks: uniform ones, and such of density 0.5, 0.7 and 0.9; "full input off by" is in
 percent of the values' range; a star marks seconds taken beside other work. Public implementations
 (``pip install 'proxyspex-hf[bench]'``) are slow: what they gave is kept in ``--cache``, each in a
-process of its own, and is not run again for the same version, rows and seed.
+process of its own, and is not run again for the same version, rows and seed. Nor are ours for the
+same code of the core, in ``--own-cache``: a run that was stopped goes on where it was.
 """
 
 from __future__ import annotations
@@ -59,6 +60,7 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="α = 2, seed 0, no public ones run")
     parser.add_argument("--time", action="store_true", help="run all afresh, in turns")
     parser.add_argument("--cache", type=Path, default=RESULTS / "public.jsonl")
+    parser.add_argument("--own-cache", type=Path, default=HERE.parents[1] / "build" / "bench.jsonl")
     parser.add_argument("--cached-only", action="store_true", help="run no public one anew")
     parser.add_argument("--again", action="store_true", help="try again what failed")
     parser.add_argument("--limit", type=float, default=900.0, help="seconds for one public run")
@@ -99,7 +101,7 @@ class Bench:
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
-        self.cache = ResultCache(options.cache)
+        self.cache, self.own = ResultCache(options.cache), ResultCache(options.own_cache)
         self.rows: list[Row] = []
 
     def run(self, problem: Problem, how: Implementation, alpha: float, sampling: str) -> list[Row]:
@@ -116,21 +118,25 @@ class Bench:
     def one(
         self, problem: Problem, how: Implementation, alpha: float, sampling: str, seed: int
     ) -> Row | None:
-        """One result; None for a public one that is not cached and not to be run."""
-        if self.options.time or not how.public:
+        """One result; None for a public one that is not kept and not to be run."""
+        if self.options.time:
             return measure(problem, how, alpha, sampling, seed)
+        cache = self.cache if how.public else self.own
         top = head(problem, how, alpha, sampling, seed)
-        kept = self.cache.get(top)
-        if kept is not None and "error" in kept and self.options.again:
-            kept = None
-        if kept is None and not self.options.cached_only and how.fit is not absent:
+        row = cache.get(top)
+        if row is not None and "error" in row and self.options.again:
+            row = None
+        if row is None and not how.public:
+            row = measure(problem, how, alpha, sampling, seed)
+            cache.add(row)
+        elif row is None and not self.options.cached_only and how.fit is not absent:
             try:
-                kept = measure_within(self.options.limit, problem, how.name, alpha, sampling, seed)
+                row = measure_within(self.options.limit, problem, how.name, alpha, sampling, seed)
             except (TimeoutError, RuntimeError) as error:
-                kept = top | {"error": str(error)}
-            self.cache.add(kept)
+                row = top | {"error": str(error)}
+            cache.add(row)
         # The same rows may lie in a file of another name.
-        return None if kept is None else kept | {"table": problem.name}
+        return None if row is None else row | {"table": problem.name}
 
     def save(self) -> None:
         path = self.options.json

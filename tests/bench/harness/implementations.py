@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -132,7 +135,18 @@ def implementation(name: str) -> Implementation | None:
             return None
     if name == "lasso":
         return Implementation(name, f"scikit-learn {version('scikit-learn')}", lasso)
-    return Implementation(name, proxyspex_hf.__version__, ours(**settings_of(name)))
+    return Implementation(name, own_version(), ours(**settings_of(name)))
+
+
+@cache
+def own_version() -> str:
+    """The release, and a hash of the core's code: results are of this code and no other."""
+    digest = hashlib.sha256()
+    folder = Path(proxyspex_hf.__file__).parent / "core"
+    for path in sorted(folder.rglob("*.py")):
+        digest.update(path.relative_to(folder).as_posix().encode() + path.read_bytes())
+    libraries = ", ".join(f"{name} {version(name)}" for name in ("lightgbm", "numpy"))
+    return f"{proxyspex_hf.__version__}, core {digest.hexdigest()[:12]}, {libraries}"
 
 
 def settings_of(name: str) -> dict[str, Any]:
