@@ -1,7 +1,7 @@
 """Faithfulness on value tables and synthetic functions: ours, the public ProxySPEX, and LASSO.
 
     python tests/bench/tables.py                        # all; long where nothing is cached
-    python tests/bench/tables.py --quick                # two minutes: α = 2, one seed, nothing slow
+    python tests/bench/tables.py --quick                # two minutes: n <= 64, α = 2, one seed
     python tests/bench/tables.py --tables DIR --methods default boosting:n_coefficients=500
     python tests/bench/tables.py --time                 # ours beside theirs, all afresh, for time
 
@@ -42,6 +42,7 @@ from harness.synthetic_problems import synthetic_problems
 
 HERE = Path(__file__).parent
 DATA, RESULTS = HERE / "data", HERE / "results"
+QUICK_FEATURES = 64
 
 
 def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
@@ -57,7 +58,7 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--public-seeds", type=int, default=2, help="at most, of public ones")
     parser.add_argument("--synthetic", action="store_true", help="synthetic functions as well")
     parser.add_argument("--no-tables", action="store_true", help="synthetic functions only")
-    parser.add_argument("--quick", action="store_true", help="α = 2, seed 0, no public ones run")
+    parser.add_argument("--quick", action="store_true", help="short inputs, α = 2, one seed")
     parser.add_argument("--time", action="store_true", help="run all afresh, in turns")
     parser.add_argument("--cache", type=Path, default=RESULTS / "public.jsonl")
     parser.add_argument("--own-cache", type=Path, default=HERE.parents[1] / "build" / "bench.jsonl")
@@ -75,7 +76,7 @@ def problems(options: argparse.Namespace) -> list[Problem]:
     found = [] if options.no_tables else read_tables(options.tables, options.only)
     if options.synthetic or options.no_tables or options.quick:
         found += synthetic_problems(options.only, quick=options.quick)
-    return found
+    return [p for p in found if p.n <= QUICK_FEATURES] if options.quick else found
 
 
 def absent(*_: Any) -> Any:

@@ -67,7 +67,7 @@ SYNTHETIC_PROBLEMS: dict[str, tuple[Callable[[], FourierSpectrum], float]] = {
     "noisy_hierarchy_48": (lambda: hierarchical(48, 120, 4, seed=1), 0.3),
     "noisy_hierarchy_64": (lambda: hierarchical(64, 200, 5, seed=2), 0.3),
 }
-QUICK = ("complete_hierarchy_20", "noisy_hierarchy_24")
+QUICK = ("staircase_32", "noisy_hierarchy_24")
 
 
 def synthetic_problems(only: str | None = None, *, quick: bool = False) -> list[Problem]:
