@@ -172,6 +172,10 @@ def test_the_pages_own_markers_are_known(tmp_path):
     assert set(left) == set(sections.SECTIONS)
 
 
+def test_the_page_says_what_the_results_in_the_repository_give():
+    assert page.main(["--check"]) == 0
+
+
 def test_pictures_show_what_the_rows_say(tmp_path):
     matplotlib = pytest.importorskip("matplotlib")
     assert matplotlib

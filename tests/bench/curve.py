@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import statistics
 import sys
 from collections.abc import Sequence
@@ -19,7 +18,7 @@ from pathlib import Path
 from harness.implementations import Implementation, ours, own_version, settings_of
 from harness.measure import Row, measure
 from harness.problems import SAMPLINGS, read_tables
-from harness.report import describe, grouped, machine, markdown_table, spread
+from harness.report import describe, grouped, machine, markdown_table, spread, write_json
 from harness.synthetic_problems import synthetic_problems
 
 KS = (10, 25, 50, 100, 200, 500)
@@ -82,9 +81,7 @@ def main(given: Sequence[str] | None = None) -> int:
                     )
                     rows.append({**measure(problem, how, alpha, sampling, seed), "k": k})
         if options.json:
-            options.json.parent.mkdir(parents=True, exist_ok=True)
-            result = {"machine": info, "method": options.method, "rows": rows}
-            options.json.write_text(json.dumps(result, indent=1) + "\n")
+            write_json(options.json, rows, method=options.method)
     print(describe(info), end="\n\n")
     print(markdown(rows, options.ks))
     return 0

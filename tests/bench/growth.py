@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 from harness.implementations import settings_of
 from harness.measure import OtherWork
-from harness.report import describe, machine, markdown_table
+from harness.report import describe, machine, markdown_table, write_json
 from toolbox import hierarchical
 
 from proxyspex_hf.core import Progress, ProxySPEX, budget_for, sample_masks
@@ -166,9 +166,7 @@ def main(given: Sequence[str] | None = None) -> int:
             body = markdown_table(COLUMNS, lines(rows[-1])).splitlines()[2:]
             print("\n".join(body), flush=True)
             if options.json:
-                options.json.parent.mkdir(parents=True, exist_ok=True)
-                result = {"machine": info, "method": options.method, "rows": rows}
-                options.json.write_text(json.dumps(result, indent=1) + "\n")
+                write_json(options.json, rows, method=options.method)
     return 1 if any("error" in row for row in rows) else 0
 
 

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -37,6 +36,7 @@ from harness.report import (
     markdown_table,
     median_of,
     spread,
+    write_json,
 )
 from harness.synthetic_problems import synthetic_problems
 
@@ -144,13 +144,8 @@ class Bench:
         return None if row is None else row | {"table": problem.name}
 
     def save(self) -> None:
-        path = self.options.json
-        if path is None:
-            return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".part")
-        partial.write_text(json.dumps({"machine": machine(), "rows": self.rows}, indent=1) + "\n")
-        partial.replace(path)
+        if self.options.json is not None:
+            write_json(self.options.json, self.rows)
 
 
 def cells(

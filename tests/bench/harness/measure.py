@@ -82,20 +82,21 @@ def score(problem: Problem, found: Found) -> Row:
         "r2": r2_by_test(problem.tests, found.spectrum.evaluate),
         "terms": len(found.spectrum),
         "max_order": int(found.spectrum.orders.max()),
-        "full_error": miss / problem.value_range,
-        "seconds": found.seconds,
+        "full_error": round(miss / problem.value_range, 6),
+        "seconds": round(found.seconds, 3),
     }
     if found.dense is not None:
         row["dense_r2"] = r2_by_test(problem.tests, found.dense)
     if problem.truth is not None:
-        row["exact_r2"] = exact_r2(problem.truth, found.spectrum)
+        row["exact_r2"] = round(exact_r2(problem.truth, found.spectrum), 6)
     return row | found.notes
 
 
 def r2_by_test(
     tests: dict[str, Rows], predict: Callable[[np.ndarray], np.ndarray]
 ) -> dict[str, float | None]:
-    return {name: r2_score(values, predict(masks)) for name, (masks, values) in tests.items()}
+    scores = {name: r2_score(values, predict(masks)) for name, (masks, values) in tests.items()}
+    return {name: None if r2 is None else round(r2, 6) for name, r2 in scores.items()}
 
 
 def exact_r2(truth: FourierSpectrum, found: FourierSpectrum) -> float:

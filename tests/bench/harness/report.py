@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import statistics
@@ -42,6 +43,16 @@ def processor() -> str:
     except OSError:
         names = []
     return names[0].strip() if names else platform.machine()
+
+
+def write_json(path: Path, rows: Sequence[Row], **about: Any) -> None:
+    """Rows, one a line, with the machine; the file is replaced only when whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
+    top = json.dumps({"machine": machine(), **about}, indent=1, ensure_ascii=False)
+    partial = path.with_suffix(".part")
+    partial.write_text(f'{top[:-2]},\n "rows": [\n{lines}\n]}}\n', encoding="utf-8")
+    partial.replace(path)
 
 
 def describe(found: dict[str, Any]) -> str:
