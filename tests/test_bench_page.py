@@ -67,6 +67,8 @@ def test_times_are_ratios_to_the_first():
     lines = sections.times(result(timed)).splitlines()
     assert lines[0].endswith("| seconds | × default |")
     assert lines[3] == "| t_n9 | 2 | uniform | shapiq | 0.800 | 15.00 | 7.5 |"
+    busy = sections.times(result([row("default", 0.9, seconds=2.0, load=0.8)])).splitlines()
+    assert busy[2] == "| t_n9 | 2 | uniform | default | 0.900 | 2.00 * | 1.0 |"
 
 
 def curve_row(k, sparse, dense=0.8):

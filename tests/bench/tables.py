@@ -31,6 +31,7 @@ from harness.report import (
     COLUMNS,
     describe,
     grouped,
+    is_loaded,
     machine,
     markdown_line,
     markdown_table,
@@ -173,7 +174,8 @@ def time_ratios(rows: Sequence[Row]) -> str:
         for (method,), group in by_method.items():
             took = median_of(group, lambda row: row["seconds"])
             ratio = f"{took / own:.1f}" if own and took else ""
-            seconds = spread((row["seconds"] for row in group), 2)
+            star = " *" if is_loaded(group) else ""
+            seconds = spread((row["seconds"] for row in group), 2) + star
             r2 = spread(row["r2"]["uniform"] for row in group)
             lines.append([table, f"{alpha:g}", sampling, method, r2, seconds, ratio])
     first = rows[0]["method"] if rows else ""
