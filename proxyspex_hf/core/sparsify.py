@@ -37,7 +37,7 @@ __all__ = [
 _POOL = 4
 #: What the full input counts beside all other masks together.
 _FULL_INPUT = 0.1
-_RIDGE = 1e-6
+_RIDGE = 1e-10
 #: Terms that enter, for each one that stays.
 _SURPLUS = 1.5
 #: Share of the terms that one step adds or takes away.

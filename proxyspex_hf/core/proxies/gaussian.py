@@ -18,6 +18,7 @@ from scipy.linalg.lapack import dpotri
 from proxyspex_hf.core.masks import BoolArray
 from proxyspex_hf.core.progress import ProgressCallback, Reporter
 from proxyspex_hf.core.proxies.base import CVEntry, CVReport, Folds, usable_cores
+from proxyspex_hf.core.proxies.distil import enumerate_spectrum
 from proxyspex_hf.core.proxies.kernel import MaskKernel, Positions, damped, learn_kernel, signs
 from proxyspex_hf.core.proxies.kernel_spectrum import KernelExpansion
 from proxyspex_hf.core.sparsify import Projectable
@@ -28,6 +29,8 @@ __all__ = ["GaussianProcess", "GaussianProcessFit"]
 
 #: Up to this many masks the kernel is learnt anew without each fold.
 _FEW = 300
+#: Up to this many features, all 2^n coefficients are computed.
+_ENUMERATED = 12
 #: Terms of a spectrum that is asked for whole; the rest's energy is measured on this many masks.
 _MAX_TERMS = 4000
 _MAX_FOLD_TERMS = 1000
@@ -46,14 +49,15 @@ class GaussianProcess:
         reach: pairs of features up to this far apart (in reading order) have a variance of their
             own beside the product kernel's; 0 for no such prior.
         learn_on: masks, at most, from which the kernel's parameters are learnt; a step of that
-            costs O(learn_on³). All masks are used for the prediction.
+            costs O(learn_on³). All masks are used for the prediction. Cross-validation learns
+            from half as many.
         max_exact: up to this many masks the solve is exact; beyond, ``centres`` of them carry the
             kernels and all of them the least squares (subset of regressors).
         n_jobs: kernels learnt at a time; the result does not depend on it.
     """
 
     reach: int = 3
-    learn_on: int = 450
+    learn_on: int = 600
     max_exact: int = 4000
     centres: int = 2000
     n_jobs: int | None = None
@@ -82,13 +86,13 @@ class GaussianProcess:
         n_folds = int(folds.max()) + 1
         if m <= _FEW:
             others = [order[folds[order] != fold] for fold in range(n_folds)]
-        elif m <= 4 * self.learn_on:
+        elif m <= 3 * self.learn_on:
             others = [order[folds[order] % 2 != fold] for fold in (0, 1)]
         else:
             others = []
 
         def learn(rows: Positions) -> MaskKernel:
-            chosen = rows[: self.learn_on]
+            chosen = rows[: self.learn_on if rows is order else self.learn_on // 2]
             kernel = learn_kernel(x[chosen], values[chosen], reach=self.reach)
             report.advance()
             return kernel
@@ -200,8 +204,11 @@ class GaussianProcessFit:
         return _Projection(self.expansion, max_order)
 
     def spectrum(self, max_order: int | None = None) -> Extraction:
-        """The 4000 largest coefficients; the energy of the others is measured, not bounded."""
+        """All coefficients of up to 12 features; of more, the 4000 largest that a beam search
+        finds, and the energy of the others is measured, not bounded."""
         n = self.expansion.centres.shape[1]
+        if n <= _ENUMERATED:
+            return enumerate_spectrum(self.predict, n, max_order)
         spectrum = _largest_terms(self.expansion, _MAX_TERMS, max_order)
         masks = np.random.default_rng(self.seed).random((_MEASURED_ON, n)) < 0.5
         lost = self.predict(masks) - spectrum.evaluate(masks)
@@ -209,7 +216,7 @@ class GaussianProcessFit:
         return Extraction(spectrum, order, float(np.square(lost).mean()))
 
     def fold_spectra(self, max_order: int | None = None) -> list[FourierSpectrum]:
-        """The 1000 largest coefficients of each."""
+        """Likewise of the fits without each fold, the 1000 largest."""
         return [_largest_terms(e, _MAX_FOLD_TERMS, max_order) for e in self.fold_expansions]
 
 
@@ -230,4 +237,8 @@ class _Projection:
 def _largest_terms(
     expansion: KernelExpansion, count: int, max_order: int | None
 ) -> FourierSpectrum:
+    n = expansion.centres.shape[1]
+    if n <= _ENUMERATED:
+        whole = enumerate_spectrum(lambda masks: expansion.evaluate(signs(masks)), n, max_order)
+        return whole.spectrum
     return expansion.spectrum(expansion.largest(count, (0.5,), max_order))

@@ -25,7 +25,7 @@ __all__ = ["Pursuit", "PursuitFit"]
 Members = tuple[int, ...]
 
 #: Of the least squares, relative to a column: terms that few masks tell apart stay finite.
-_RIDGE = 1e-6
+_RIDGE = 1e-12
 
 
 @dataclass(frozen=True)
