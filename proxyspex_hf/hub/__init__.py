@@ -1,0 +1,1 @@
+"""Explanations on the Hugging Face Hub: records as Parquet rows, pushed and pulled."""

@@ -1,0 +1,211 @@
+"""Parquet files: written so that one row can be read alone, read as the strangers' files they are.
+
+Rows stand in the order of their ids, in row groups of about a megabyte with the ids' range in the
+footer: one row costs the footer and one group. Reading checks types and sizes before it decodes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from proxyspex_hf.errors import InputError, SchemaError
+from proxyspex_hf.hub.rows import Row
+from proxyspex_hf.hub.schema import Column, arrow_schema
+
+__all__ = ["Table", "batch_of", "write_table"]
+
+GROUP_BYTES = 2**20
+#: A stranger's file may have at most …
+MAX_ROWS = 1_000_000
+MAX_GROUP_BYTES = 512 * 2**20
+MAX_GROUP_VALUES = 50_000_000
+MAX_FOOTER_TEXT = 64 * 2**20
+_ROWS_AT_ONCE = 32
+
+
+def batch_of(row: Row, columns: tuple[Column, ...]) -> pa.RecordBatch:
+    """One row in Arrow's compact form.
+
+    Raises:
+        InputError: a value that no column can hold, such as a text with half a character.
+    """
+    try:
+        return pa.RecordBatch.from_pylist([row], schema=arrow_schema(columns))
+    except (pa.ArrowException, OverflowError, UnicodeEncodeError) as error:
+        raise InputError(f"the explanation cannot be stored as a row: {error}.") from error
+
+
+def write_table(path: Path, batches: Sequence[pa.RecordBatch]) -> None:
+    """Write one file of rows that are already in the order of their ids."""
+    schema = batches[0].schema
+    # Numbers of single precision leave four empty bytes in eight: split apart, they compress away.
+    split = {n: "BYTE_STREAM_SPLIT" for n in ("values.list.element",) if "values" in schema.names}
+    options: dict[str, Any] = {
+        "compression": "zstd",
+        "write_statistics": ["id"],
+        "use_dictionary": False if split else True,
+        "column_encoding": split or None,
+    }
+    with pq.ParquetWriter(path, schema, **options) as writer:
+        for group in _groups(batches):
+            writer.write_table(pa.Table.from_batches(group), row_group_size=len(group))
+
+
+def _groups(batches: Iterable[pa.RecordBatch]) -> Iterator[list[pa.RecordBatch]]:
+    group: list[pa.RecordBatch] = []
+    size = 0
+    for batch in batches:
+        group.append(batch)
+        size += batch.nbytes
+        if size >= GROUP_BYTES:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group
+
+
+class Table:
+    """One Parquet file of strangers' rows.
+
+    Args:
+        source: a path, or a seekable file; of a remote one only what is needed is read.
+        columns: those to read; others are ignored.
+        name: how messages call the file.
+
+    Raises:
+        SchemaError: not Parquet, a column of another type, or larger than any explanation can be.
+    """
+
+    def __init__(self, source: Path | BinaryIO, columns: tuple[Column, ...], name: str) -> None:
+        self.name = name
+        with self._decoding():
+            self._file = pq.ParquetFile(
+                source,
+                pre_buffer=True,
+                thrift_string_size_limit=MAX_FOOTER_TEXT,
+                thrift_container_size_limit=10_000_000,
+            )
+            schema = self._file.schema_arrow
+        if self._file.metadata.num_rows > MAX_ROWS:
+            raise SchemaError(f"{name} has more than {MAX_ROWS} rows.")
+        self._columns = []
+        for column in columns:
+            places = schema.get_all_field_indices(column.name)
+            if len(places) > 1:
+                raise SchemaError(f"{name} has the column {column.name} more than once.")
+            if places:  # what is missing is told by the validation of the rows
+                _check_type(schema.field(places[0]).type, column.type, f"{name}: {column.name}")
+                self._columns.append(column.name)
+        if "id" not in self._columns:
+            raise SchemaError(f"{name} has no column 'id'.")
+
+    def __len__(self) -> int:
+        return int(self._file.metadata.num_rows)
+
+    def rows(self) -> Iterator[Row]:
+        """Every row, a few in memory at a time."""
+        for group in range(self._file.metadata.num_row_groups):
+            yield from self._group(group)
+
+    def row(self, identity: str) -> Row:
+        """The row of one id; only row groups whose range holds it are read.
+
+        Raises:
+            SchemaError: it is not there, or the file is damaged.
+        """
+        for group in range(self._file.metadata.num_row_groups):
+            if self._may_hold(group, identity):
+                for row in self._group(group):
+                    if row["id"] == identity:
+                        return row
+        raise SchemaError(f"{self.name} does not hold {identity}.")
+
+    def _may_hold(self, group: int, identity: str) -> bool:
+        with self._decoding():
+            part = self._file.metadata.row_group(group)
+            for column in range(part.num_columns):
+                found = part.column(column)
+                if found.path_in_schema == "id" and found.statistics is not None:
+                    low, high = found.statistics.min, found.statistics.max
+                    if isinstance(low, str) and isinstance(high, str):
+                        return low <= identity <= high
+        return True
+
+    def _group(self, group: int) -> Iterator[Row]:
+        with self._decoding():
+            part = self._file.metadata.row_group(group)
+            values = [part.column(i).num_values for i in range(part.num_columns)]
+            sizes = [part.column(i).total_uncompressed_size for i in range(part.num_columns)]
+        if sum(sizes) > MAX_GROUP_BYTES or max(values) > MAX_GROUP_VALUES:
+            raise SchemaError(
+                f"{self.name} has a row group of {sum(sizes)} bytes and {max(values)} values in a "
+                f"column; at most {MAX_GROUP_BYTES} and {MAX_GROUP_VALUES} are read."
+            )
+        with self._decoding():
+            batches = self._file.iter_batches(
+                _ROWS_AT_ONCE, row_groups=[group], columns=self._columns, use_threads=False
+            )
+        for _ in count():
+            with self._decoding():
+                batch = next(batches, None)
+                rows = None if batch is None else batch.to_pylist()
+            if rows is None:
+                return
+            yield from rows
+
+    @contextmanager
+    def _decoding(self) -> Iterator[None]:
+        """Every way in which Arrow says that a file is damaged, as one error of our own."""
+        try:
+            yield
+        except (
+            pa.ArrowException,
+            UnicodeDecodeError,
+            OverflowError,
+            MemoryError,
+            IndexError,
+            KeyError,
+            TypeError,
+            ValueError,
+        ) as error:
+            raise SchemaError(f"{self.name} is damaged or no Parquet file: {error}") from error
+        except OSError as error:
+            # Arrow's own have neither a number nor a type; others come from the disk or the net.
+            if type(error) is not OSError or error.errno is not None:
+                raise
+            raise SchemaError(f"{self.name} is damaged: {error}") from error
+
+
+def _check_type(found: pa.DataType, expected: pa.DataType, where: str) -> None:
+    if not _fits(found, expected):
+        raise SchemaError(f"{where} has the type {found}, expected {expected}.")
+
+
+def _fits(found: pa.DataType, expected: pa.DataType) -> bool:
+    """Whether ``found`` holds the same kind of values, whatever the width of its numbers."""
+    kinds = pa.types
+    if kinds.is_null(found):
+        return True
+    if kinds.is_list(expected):
+        nested = kinds.is_list(found) or kinds.is_large_list(found)
+        return nested and _fits(found.value_type, expected.value_type)
+    if kinds.is_struct(expected):
+        return kinds.is_struct(found) and all(
+            len(found.get_all_field_indices(part.name)) == 1
+            and _fits(found.field(part.name).type, part.type)
+            for part in expected
+        )
+    if kinds.is_string(expected):
+        return bool(kinds.is_string(found) or kinds.is_large_string(found))
+    if kinds.is_binary(expected):
+        return bool(kinds.is_binary(found) or kinds.is_large_binary(found))
+    if kinds.is_integer(expected):
+        return bool(kinds.is_integer(found))
+    return bool(kinds.is_floating(found))
