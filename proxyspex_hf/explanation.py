@@ -35,6 +35,12 @@ from proxyspex_hf.serialize import MAX_FILE_BYTES, dumps, record_from_json
 if TYPE_CHECKING:
     import pandas as pd
 
+    from proxyspex_hf.core.progress import ProgressCallback
+    from proxyspex_hf.core.proxies.base import Proxy
+    from proxyspex_hf.core.refine import RefineMethod
+    from proxyspex_hf.hub.entries import HubEntry
+    from proxyspex_hf.hub.push import PushResult
+
 __all__ = ["Interaction", "InteractionExplanation"]
 
 
@@ -169,6 +175,43 @@ class InteractionExplanation:
         """How the variance over uniform masks divides among the orders."""
         return energy_by_order(self.spectrum)
 
+    def refit(
+        self,
+        *,
+        proxy: str | Proxy = "boosting",
+        n_coefficients: int | None = None,
+        max_order: int | None = None,
+        refine: RefineMethod = "stack",
+        seed: int | None = None,
+        progress: ProgressCallback | None = None,
+    ) -> InteractionExplanation:
+        """Fit again to the answers that are stored: no model call, no model needed.
+
+        Args:
+            proxy, max_order, refine: see :class:`proxyspex_hf.core.ProxySPEX`.
+            n_coefficients: interactions to keep at the most; default as before.
+            seed: of the folds and the proxy; default as before. The masks stay what they are.
+            progress: called with a :class:`proxyspex_hf.Progress` now and then.
+
+        Returns:
+            A new explanation, tested on the same held-out masks.
+
+        Raises:
+            InputError: an argument that cannot be used, or fewer than 20 masks to fit.
+        """
+        from proxyspex_hf.core.algorithm import ProxySPEX
+        from proxyspex_hf.refit import refit_record
+
+        settings = self.record.settings
+        algorithm = ProxySPEX(
+            proxy=proxy,
+            n_coefficients=settings.n_coefficients if n_coefficients is None else n_coefficients,
+            max_order=max_order,
+            refine=refine,
+            seed=settings.seed if seed is None else seed,
+        )
+        return InteractionExplanation(refit_record(self.record, algorithm, progress))
+
     def to_dataframe(self) -> pd.DataFrame:
         """One row an interaction, strongest first: labels, members, order, effect, coefficient."""
         import pandas as pd  # 0.3 s to import: only for those who ask for a frame
@@ -211,6 +254,92 @@ class InteractionExplanation:
         except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
             raise SchemaError(f"{source} is not an explanation: {error}.") from error
         return cls(record_from_json(data))
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        config_name: str = "explanations",
+        private: bool | None = None,
+        revision: str | None = None,
+        create_pr: bool = False,
+        commit_message: str | None = None,
+        token: str | bool | None = None,
+    ) -> PushResult:
+        """Add this explanation to a data set on the Hub, which is made if there is none.
+
+        Spectrum, queries and card go in one commit; what the repository holds stays. An
+        explanation that is there already is not pushed again. For many, see
+        :func:`proxyspex_hf.push_explanations`.
+
+        Args:
+            repo_id: ``"owner/name"`` of the data set.
+            config_name: name of the collection within it, a configuration of the data set.
+            private: whether a new data set is private; default as the owner's account has it.
+            revision: branch to push to, made if there is none; default ``main``.
+            create_pr: propose the change as a pull request instead.
+            commit_message: default says how many were added.
+            token: access token; default the one of ``hf auth login`` or ``HF_TOKEN``.
+
+        Raises:
+            HubError: the Hub could not be reached or refused; the message says what to do, and
+                where the explanation lies until then.
+            InputError: a name that the Hub does not allow.
+        """
+        from proxyspex_hf.hub.push import push
+
+        return push(
+            [self.record],
+            repo_id,
+            config_name=config_name,
+            private=private,
+            revision=revision,
+            create_pr=create_pr,
+            commit_message=commit_message,
+            token=token,
+        )
+
+    @classmethod
+    def from_hub(
+        cls,
+        repo_id: str,
+        id: str | None = None,  # noqa: A002  the column's name
+        *,
+        config_name: str = "explanations",
+        revision: str | None = None,
+        token: str | bool | None = None,
+    ) -> InteractionExplanation:
+        """Read one explanation from the Hub; of a large repository, only its part is read.
+
+        Args:
+            repo_id: ``"owner/name"`` of the data set.
+            id: the explanation's id, or its first six digits or more; may be left out where the
+                repository holds only one.
+            config_name: name of the collection within it.
+            revision: branch, tag or commit.
+            token: access token; default the one of ``hf auth login`` or ``HF_TOKEN``.
+
+        Raises:
+            HubError: the Hub could not be reached or refused.
+            InputError: no such id, or several explanations and no id.
+            SchemaError: the file is damaged, altered, or of a newer version.
+        """
+        from proxyspex_hf.hub.pull import pull_one
+
+        return cls(pull_one(repo_id, id, config_name=config_name, revision=revision, token=token))
+
+    @staticmethod
+    def list_hub(
+        repo_id: str,
+        *,
+        config_name: str = "explanations",
+        revision: str | None = None,
+        token: str | bool | None = None,
+    ) -> list[HubEntry]:
+        """What a data set on the Hub holds, the newest first; arguments as :meth:`from_hub`."""
+        from proxyspex_hf.hub.pull import listing
+
+        return listing(repo_id, config_name=config_name, revision=revision, token=token)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, InteractionExplanation):

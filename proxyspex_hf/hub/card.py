@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from importlib.resources import files
 from typing import Any
 
 from proxyspex_hf.hub import front_matter
@@ -147,14 +148,14 @@ def _body(
     parts = [_summary(entries)]
     for name, found in collections.items():
         parts.append(_collection(name, found, name in pictured, alone=len(collections) == 1))
-    parts += [_loading(repo_id, next(iter(collections)), entries), _fields(), _LIMITS, _CITATION]
+    parts += [_loading(repo_id, next(iter(collections)), entries), _fields(), _end()]
     return "\n\n".join(parts)
 
 
 def _summary(entries: Sequence[HubEntry]) -> str:
-    def counted(values: list[str]) -> str:
+    def counted(values: list[str], shown: Callable[[str], str]) -> str:
         common = Counter(values).most_common(6)
-        named = [f"{literal(name)} ({count})" for name, count in common]
+        named = [f"{shown(name)} ({count})" for name, count in common]
         more = len(set(values)) - len(common)
         return ", ".join(named) + (f" and {more} more" if more > 0 else "")
 
@@ -164,18 +165,19 @@ def _summary(entries: Sequence[HubEntry]) -> str:
         f"{len(entries):,} {noun} of what models answered: which of their inputs' "
         f"{', '.join(map(literal, kinds))}, alone and in combination, made them say that. Made "
         "with ProxySPEX.\n\n"
-        f"- Models: {counted([entry.model for entry in entries])}\n"
-        f"- Tasks: {counted([entry.task for entry in entries])}"
+        f"- Models: {counted([entry.model for entry in entries], _linked)}\n"
+        f"- Tasks: {counted([entry.task for entry in entries], literal)}"
     )
 
 
-def _collection(
-    name: str, entries: Sequence[HubEntry], pictured: bool, *, alone: bool
-) -> str:
+def _collection(name: str, entries: Sequence[HubEntry], pictured: bool, *, alone: bool) -> str:
     head = "## The explanations" if alone else f"## The explanations in `{name}`"
     lines = [head, ""]
     if pictured:
-        lines += [f"![The strongest interactions of one of them, as bars]({picture_path(name)})", ""]
+        lines += [
+            f"![The strongest interactions of one of them, as bars]({picture_path(name)})",
+            "",
+        ]
     lines += [
         "| id | input | output | strongest interactions (effect) | R² at density 0.5, 0.9 |",
         "|---|---|---|---|---|",
@@ -212,8 +214,8 @@ def _loading(repo_id: str, config: str, entries: Sequence[HubEntry]) -> str:
     return f"""\
 ## How to load them
 
-With `pip install "proxyspex-hf[hub]"`: every index, removal sets, the report, other fits — without \
-the model.
+With `pip install "proxyspex-hf[hub]"`, for every index, removal sets, the report and other fits, \
+all without the model:
 
 ```python
 from proxyspex_hf import InteractionExplanation
@@ -243,25 +245,6 @@ def _fields() -> str:
     )
 
 
-_LIMITS = """\
-## Limits
-
-- An explanation is of one model's answers to one input with parts masked out; masked inputs are \
-not natural ones.
-- How far it predicts the model is measured and stands in `faithfulness`; where R² is low, the \
-interactions mean little.
-- Explanations show what a model responds to, not what is true, and not why the world is so.
-- Inputs are shown as they were given: they may hold personal or offensive text."""
-
-_CITATION = """\
-## Citation
-
-```bibtex
-@article{butler2025proxyspex,
-  title   = {ProxySPEX: Inference-Efficient Interpretability via Sparse Feature Interactions in LLMs},
-  author  = {Butler, Landon and Agarwal, Abhineet and Kang, Justin Singh and Erginbas, Yigit Efe \
-and Yu, Bin and Ramchandran, Kannan},
-  journal = {arXiv preprint arXiv:2505.17495},
-  year    = {2025}
-}
-```"""
+def _end() -> str:
+    asset = files("proxyspex_hf.hub") / "assets" / "card_end.md"
+    return asset.read_text(encoding="utf-8").strip()

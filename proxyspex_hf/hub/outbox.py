@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pyarrow as pa
 from huggingface_hub import constants
-from huggingface_hub.utils import tqdm
 
 from proxyspex_hf.errors import HubError, InputError
+from proxyspex_hf.hub.bar import bar_of
 from proxyspex_hf.hub.entries import HubEntry
 from proxyspex_hf.hub.repository import paths_of
 from proxyspex_hf.hub.rows import record_from_rows, rows_of
@@ -29,8 +29,6 @@ __all__ = ["Outbox", "Packed", "pack", "read_folder", "write_files"]
 
 #: Explanations in one file; a reader who wants one does not pay for more.
 _MOST_IN_A_FILE = 1000
-#: Shorter work needs no bar.
-_BAR_FROM = 20
 
 
 @dataclass(frozen=True)
@@ -51,12 +49,14 @@ def pack(records: Sequence[ExplanationRecord]) -> tuple[Packed, ...]:
         SchemaError: a record that could not be read back.
     """
     out: list[Packed] = []
-    for record in tqdm(records, desc="packing", disable=True if len(records) < _BAR_FROM else None):
-        row, queries = rows_of(record)
-        entry = HubEntry.from_row(row, "")
-        out.append(
-            Packed(record, entry, batch_of(row, EXPLANATIONS), batch_of(queries, QUERIES))
-        )
+    with bar_of(len(records), "packing") as bar:
+        for record in records:
+            row, queries = rows_of(record)
+            entry = HubEntry.from_row(row, "")
+            out.append(
+                Packed(record, entry, batch_of(row, EXPLANATIONS), batch_of(queries, QUERIES))
+            )
+            bar.update()
     return tuple(out)
 
 

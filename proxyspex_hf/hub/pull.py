@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-
-from huggingface_hub.utils import tqdm
+from functools import partial
 
 from proxyspex_hf.errors import InputError, SchemaError
+from proxyspex_hf.hub.bar import bar_of
 from proxyspex_hf.hub.entries import HubEntry
 from proxyspex_hf.hub.faults import patiently
 from proxyspex_hf.hub.repository import (
@@ -23,7 +23,6 @@ from proxyspex_hf.record import ExplanationRecord
 __all__ = ["listing", "pull", "pull_one"]
 
 _SHORTEST_ID = 6
-_BAR_FROM = 20
 
 
 def listing(
@@ -87,13 +86,18 @@ def pull(
         return snapshot, list({entry.id: entry for entry in entries}.values())
 
     snapshot, entries = patiently(opened, repo_id, "pull from")
-    bar = tqdm(total=len(entries), desc="pulling", disable=True if len(entries) < _BAR_FROM else None)
-    with bar:
+    return _stream(snapshot, config_name, entries)
+
+
+def _stream(
+    snapshot: Snapshot, config: str, entries: Sequence[HubEntry]
+) -> Iterator[ExplanationRecord]:
+    with bar_of(len(entries), "pulling") as bar:
         for file in sorted({entry.file for entry in entries}):
             wanted = {entry.id for entry in entries if entry.file == file}
-            for path in paths_of(config_name, file):
-                patiently(lambda path=path: snapshot.download(path), repo_id, "pull from")
-            for record in _of_file(snapshot, config_name, file, wanted):
+            for path in paths_of(config, file):
+                patiently(partial(snapshot.download, path), snapshot.repo_id, "pull from")
+            for record in _of_file(snapshot, config, file, wanted):
                 bar.update()
                 yield record
 

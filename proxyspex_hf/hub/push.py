@@ -153,14 +153,10 @@ def _opened(how: _Push) -> Snapshot:
     except RevisionNotFoundError:
         if how.create_pr or how.revision is None or how.revision.startswith("refs/"):
             raise
-        how.api.create_branch(
-            how.repo_id, branch=how.revision, repo_type="dataset", exist_ok=True
-        )
+        how.api.create_branch(how.repo_id, branch=how.revision, repo_type="dataset", exist_ok=True)
         snapshot = Snapshot(how.api, how.repo_id, how.revision)
     except RepositoryNotFoundError:
-        how.api.create_repo(
-            how.repo_id, private=how.private, repo_type="dataset", exist_ok=True
-        )
+        how.api.create_repo(how.repo_id, private=how.private, repo_type="dataset", exist_ok=True)
         with suppress(RevisionNotFoundError):
             return Snapshot(how.api, how.repo_id, how.revision)
         return _opened(how)  # now it exists, the branch does not

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import BinaryIO, cast
 
 from huggingface_hub import HfApi, HfFileSystem
 from huggingface_hub.hf_api import RepoFile
 
-from proxyspex_hf import __version__
 from proxyspex_hf.errors import InputError, SchemaError
 from proxyspex_hf.hub.entries import INDEX, LISTED_COLUMNS, HubEntry
 from proxyspex_hf.hub.schema import Column
@@ -63,7 +63,7 @@ def paths_of(config: str, file: str) -> tuple[str, str]:
 
 def hub_api(token: str | bool | None) -> HfApi:
     """The Hub's client, as this package."""
-    return HfApi(token=token, library_name="proxyspex_hf", library_version=__version__)
+    return HfApi(token=token, library_name="proxyspex_hf", library_version=version("proxyspex-hf"))
 
 
 class Snapshot:
@@ -109,9 +109,7 @@ class Snapshot:
     def download(self, path: str) -> Path:
         """The file in the local cache."""
         return Path(
-            self._api.hf_hub_download(
-                self.repo_id, path, repo_type="dataset", revision=self.sha
-            )
+            self._api.hf_hub_download(self.repo_id, path, repo_type="dataset", revision=self.sha)
         )
 
     @contextmanager

@@ -66,7 +66,8 @@ def record_from_rows(explanation: Row, queries: Row) -> ExplanationRecord:
     for name, row in (("explanations", explanation), ("queries", queries)):
         if row.get("id") != explanation.get("id") or not isinstance(row.get("id"), str):
             raise SchemaError(
-                f"{name} has the id {short(row.get('id'))}, expected {short(explanation.get('id'))}."
+                f"{name} has the id {short(row.get('id'))}, "
+                f"expected {short(explanation.get('id'))}."
             )
     if queries.get("n_features") != explanation.get("n_features"):
         raise SchemaError(
@@ -259,7 +260,10 @@ def _pairs(data: Mapping[str, Any], key: str, value: str) -> list[Row]:
 
 
 def _mapping(row: Row, name: str, key: str, value: str) -> dict[str, Any]:
-    pairs = [(item.get(key), item.get(value)) for item in _structs(row, name)]
-    if any(not isinstance(item, str) for item, _ in pairs):
-        raise SchemaError(f"{name}.{key} must be a text.")
-    return dict(pairs)
+    out: dict[str, Any] = {}
+    for item in _structs(row, name):
+        label = item.get(key)
+        if not isinstance(label, str) or label in out:
+            raise SchemaError(f"{name}.{key} must hold texts, each once; got {short(label)}.")
+        out[label] = item.get(value)
+    return out

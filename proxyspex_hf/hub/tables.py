@@ -50,7 +50,7 @@ def write_table(path: Path, batches: Sequence[pa.RecordBatch]) -> None:
     options: dict[str, Any] = {
         "compression": "zstd",
         "write_statistics": ["id"],
-        "use_dictionary": False if split else True,
+        "use_dictionary": not split,
         "column_encoding": split or None,
     }
     with pq.ParquetWriter(path, schema, **options) as writer:

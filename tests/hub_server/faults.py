@@ -10,9 +10,9 @@ from typing import Literal
 
 __all__ = ["Fault", "Faults"]
 
-#: status: answer with an error; cut: hang up in the middle of the request's body; lost: do as asked,
-#: then hang up without an answer; truncate: hang up in the middle of the answer; short: give half
-#: of the answer and call it whole.
+#: status: answer with an error; cut: hang up in the middle of the request's body; lost: do as
+#: asked, then hang up without an answer; truncate: hang up in the middle of the answer; short:
+#: give half of the answer and call it whole.
 Action = Literal["status", "cut", "lost", "truncate", "short", "call"]
 
 

@@ -183,7 +183,7 @@ class Handler(BaseHTTPRequestHandler):
     def info(self, kind: str, name: str, revision: str = "main") -> None:
         repo = self._readable(kind, name)
         commit = repo.at(revision)
-        card = commit.files.get("README.md", Blob(b"", False)).data.decode()
+        card = commit.files.get("README.md", Blob(b"")).data.decode()
         found = re.match(r"---\n(.*?)\n---", card, re.DOTALL)
         self._send(
             200,
@@ -265,7 +265,9 @@ class Handler(BaseHTTPRequestHandler):
         for item in json.loads(self.body)["objects"]:
             answer = {"oid": item["oid"], "size": item["size"]}
             if item["oid"] not in self.hub.objects:
-                answer["actions"] = {"upload": {"href": f"{self.hub.storage_url}/lfs/{item['oid']}"}}
+                answer["actions"] = {
+                    "upload": {"href": f"{self.hub.storage_url}/lfs/{item['oid']}"}
+                }
             answers.append(answer)
         self._send(200, {"transfer": "basic", "objects": answers})
 
@@ -287,11 +289,11 @@ class Handler(BaseHTTPRequestHandler):
             if item["key"] == "header":
                 header = value
             elif item["key"] == "file":
-                added[value["path"]] = Blob(base64.b64decode(value["content"]), False)
+                added[value["path"]] = Blob(base64.b64decode(value["content"]))
             elif item["key"] == "lfsFile":
                 if value["oid"] not in self.hub.objects:
                     raise _Refused(400, "an LFS object was not uploaded")
-                added[value["path"]] = Blob(self.hub.objects[value["oid"]], True)
+                added[value["path"]] = Blob(self.hub.objects[value["oid"]], lfs=True)
             elif item["key"] == "deletedFile":
                 deleted.add(value["path"])
         parent = header.get("parentCommit")

@@ -84,7 +84,7 @@ class HubServer:
 
     def put(self, name: str, files: dict[str, bytes], message: str = "by hand") -> None:
         """Commit files to a data set's main branch, as somebody else would."""
-        blobs = {path: Blob(data, path.endswith(".parquet")) for path, data in files.items()}
+        blobs = {path: Blob(data, lfs=path.endswith(".parquet")) for path, data in files.items()}
         self.create(name).commit("main", blobs, set(), message)
 
     def files(self, name: str, revision: str = "main") -> dict[str, bytes]:

@@ -34,7 +34,7 @@ class Blob:
     """One file of one commit."""
 
     data: bytes
-    lfs: bool
+    lfs: bool = False
 
     @property
     def oid(self) -> str:
@@ -86,7 +86,7 @@ class Repo:
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     def __post_init__(self) -> None:
-        self._add(None, {".gitattributes": Blob(b"*.parquet filter=lfs\n", False)}, "initial commit")
+        self._add(None, {".gitattributes": Blob(b"*.parquet filter=lfs\n")}, "initial commit")
 
     def _add(
         self, parent: str | None, files: Mapping[str, Blob], message: str, ref: str = "main"
