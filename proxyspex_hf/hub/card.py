@@ -170,6 +170,12 @@ def _summary(entries: Sequence[HubEntry]) -> str:
     )
 
 
+def _linked(model: str) -> str:
+    """A model's name, as a link where it is one on the Hub."""
+    name = literal(model)
+    return f"[{name}](https://huggingface.co/{model})" if _HUB_ID.fullmatch(model) else name
+
+
 def _collection(name: str, entries: Sequence[HubEntry], pictured: bool, *, alone: bool) -> str:
     head = "## The explanations" if alone else f"## The explanations in `{name}`"
     lines = [head, ""]

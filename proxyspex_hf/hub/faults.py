@@ -169,5 +169,7 @@ def _why(error: BaseException) -> str:
 
 
 def _short(error: BaseException) -> str:
+    if isinstance(error, RuntimeError) and error.__cause__ is not None:
+        error = error.__cause__  # the client says only which file it was
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"{type(error).__name__}: {lines[0] if lines else 'no details'}"[:300]
