@@ -82,9 +82,14 @@ def _first(error: BaseException, *kinds: type[BaseException]) -> BaseException |
     return next((e for e in _chain(error) if isinstance(e, kinds)), None)
 
 
+def _refusal(error: BaseException) -> BaseException | None:
+    """The last answer that was no success. What led to asking may lie behind it in the chain."""
+    return _first(error, HfHubHTTPError, httpx2.HTTPStatusError)
+
+
 def _status(error: BaseException) -> tuple[int, float | None]:
     """HTTP status and the seconds that the server asks to wait; 0 where there was no answer."""
-    found = _first(error, HfHubHTTPError, httpx2.HTTPStatusError)
+    found = _refusal(error)
     response = getattr(found, "response", None)
     if response is None:
         return 0, None
@@ -126,16 +131,17 @@ def _why(error: BaseException) -> str:
         )
     if _first(error, OfflineModeIsEnabled):
         return "offline mode is on. Unset HF_HUB_OFFLINE and try again."
-    if _first(error, RevisionNotFoundError):
+    refusal = _refusal(error)
+    if isinstance(refusal, RevisionNotFoundError):
         return "the revision does not exist. Change revision= to a branch, tag or commit of it."
-    if _first(error, GatedRepoError):
+    if isinstance(refusal, GatedRepoError):
         return "access is gated. Ask for it on the repository's page, then pass token=."
     if status == 401:
         return (
             "no valid token was given, or the repository does not exist. Check the name; log in "
             "with `hf auth login`, set HF_TOKEN, or pass token=."
         )
-    if _first(error, RepositoryNotFoundError):
+    if isinstance(refusal, RepositoryNotFoundError):
         return (
             "there is no such data set, or your token may not see it. Check the name and its "
             "owner; for a private one, log in with `hf auth login` or pass token=."
@@ -157,7 +163,8 @@ def _why(error: BaseException) -> str:
     if status >= 500:
         return f"the Hub has trouble of its own (HTTP {status}). Try again in a few minutes."
     if status:
-        return f"the Hub refused with HTTP {status}: {_short(error)}"
+        said = getattr(refusal, "server_message", None)
+        return f"the Hub refused with HTTP {status}: {said or _short(error)}"
     if _first(error, httpx2.TransportError):
         return (
             f"the connection failed ({_short(error)}). Check the network, the proxy and "

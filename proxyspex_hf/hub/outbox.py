@@ -83,7 +83,8 @@ def write_files(folder: Path, config: str, packed: Sequence[Packed]) -> list[Hub
 
 
 def _digest(packed: Sequence[Packed]) -> str:
-    return hashlib.sha256("".join(item.entry.id for item in packed).encode()).hexdigest()[:16]
+    ids = sorted({item.entry.id for item in packed})
+    return hashlib.sha256("".join(ids).encode()).hexdigest()[:16]
 
 
 class Outbox:
@@ -98,8 +99,8 @@ class Outbox:
     """
 
     def __init__(self, packed: Sequence[Packed], config: str) -> None:
-        home = Path(constants.HF_HOME) / "proxyspex_hf" / "outbox"
-        self.folder = home / f"{config}-{_digest(packed)}"
+        # The same explanations wait in the same place, however often they are tried.
+        self.folder = outbox_home() / f"{config}-{_digest(packed)}"
         try:
             self.entries = write_files(self.folder, config, packed)
         except OSError as error:
@@ -114,6 +115,11 @@ class Outbox:
         """Delete the files; what cannot be deleted stays."""
         with suppress(OSError):
             shutil.rmtree(self.folder)
+
+
+def outbox_home() -> Path:
+    """Where what is to be pushed lies."""
+    return Path(constants.HF_HOME) / "proxyspex_hf" / "outbox"
 
 
 def read_folder(folder: str | Path) -> Iterator[ExplanationRecord]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
@@ -98,10 +99,22 @@ def push(
     except ProxySpexError as error:
         raise type(error)(
             f"{error} Nothing is lost: what was to be pushed lies in {outbox.folder}, and "
-            f"`proxyspex-hf push {outbox.folder} {how.repo_id}` sends it again."
+            f"`{_again(how, outbox.folder)}` sends it again."
         ) from error
     outbox.remove()
     return result
+
+
+def _again(how: _Push, folder: Path) -> str:
+    """The command that repeats a push."""
+    words = ["proxyspex-hf", "push", str(folder), how.repo_id]
+    if how.config != DEFAULT_CONFIG:
+        words += ["--config-name", how.config]
+    if how.revision is not None:
+        words += ["--revision", how.revision]
+    words += ["--private"] if how.private else []
+    words += ["--create-pr"] if how.create_pr else []
+    return shlex.join(words)
 
 
 def _repo_name(repo_id: str) -> str:

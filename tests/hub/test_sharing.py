@@ -149,7 +149,7 @@ def test_branches_and_old_commits_are_read(
     assert len(InteractionExplanation.list_hub(REPO, revision="draft")) == 2
     several[2].push_to_hub(REPO)
     assert InteractionExplanation.from_hub(REPO, revision=first.revision) == several[0]
-    with pytest.raises(HubError, match="revision does not exist. Change revision="):
+    with pytest.raises(HubError, match=r"revision does not exist\. Change revision="):
         InteractionExplanation.from_hub(REPO, revision="nowhere")
 
 
