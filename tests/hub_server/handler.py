@@ -185,6 +185,10 @@ class Handler(BaseHTTPRequestHandler):
         commit = repo.at(revision)
         card = commit.files.get("README.md", Blob(b"")).data.decode()
         found = re.match(r"---\n(.*?)\n---", card, re.DOTALL)
+        try:
+            metadata = yaml.safe_load(found[1]) if found else None
+        except yaml.YAMLError:
+            metadata = None
         self._send(
             200,
             {
@@ -193,7 +197,7 @@ class Handler(BaseHTTPRequestHandler):
                 "private": repo.private,
                 "tags": [],
                 "siblings": [{"rfilename": path} for path in commit.files],
-                "cardData": yaml.safe_load(found[1]) if found else None,
+                "cardData": metadata if isinstance(metadata, dict) else None,
             },
         )
 
