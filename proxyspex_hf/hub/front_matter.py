@@ -37,8 +37,8 @@ def parsed(front: str) -> dict[str, Any]:
         data = yaml.safe_load(front)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise HubError(
-            f"the metadata at the head of the repository's README.md is not YAML: {error}. Correct "
-            "it on the Hub, then push again."
+            "the metadata at the head of the repository's README.md is not YAML: "
+            f"{' '.join(str(error).split())}. Correct it on the Hub, then push again."
         ) from error
     if data is None:
         return {}

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from proxyspex_hf.errors import SchemaError
 from proxyspex_hf.json_reader import Reader, short
@@ -34,6 +35,14 @@ def content_id(record: ExplanationRecord) -> str:
     """
     data = record_to_json(record)
     del data["format"], data["schema_version"]
+    # Thousands of numbers: their bytes are as good as their digits, and faster.
+    queries = record.queries
+    data["queries"] = {
+        "masks": _hashed(np.packbits(queries.masks, axis=1)),
+        "values": _hashed(queries.values.astype("<f8") + 0.0),  # -0.0 is 0.0
+        "densities": _hashed(queries.densities.astype("<f8")),
+        "n_fit": queries.n_fit,
+    }
     data["provenance"] = {
         name: value
         for name, value in data["provenance"].items()
@@ -41,6 +50,10 @@ def content_id(record: ExplanationRecord) -> str:
     }
     text = json.dumps(_dense(data), sort_keys=True, ensure_ascii=True, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:ID_LENGTH]
+
+
+def _hashed(array: NDArray[Any]) -> str:
+    return hashlib.sha256(array.tobytes()).hexdigest()
 
 
 def _dense(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -151,15 +164,15 @@ def _query_row(record: ExplanationRecord) -> Row:
 
 def _top(record: ExplanationRecord) -> list[Row]:
     words = spell(record)
+    strongest = [term for term in ranked_terms(record) if term.members][:_TOP]
     return [
         {
             "features": " × ".join(member.label for member in words(term)),
             "order": term.order,
             "effect": term.effect,
         }
-        for term in ranked_terms(record)
-        if term.members
-    ][:_TOP]
+        for term in strongest
+    ]
 
 
 def _record(row: Row, queries: Row) -> ExplanationRecord:

@@ -96,7 +96,7 @@ json.dump({{
     "top": first["top_interactions"][0],
     "masks": masks.tolist(),
     "values": asked["values"],
-    "image": [image.size + image.getpixel((2, 2)) for image in images],
+    "image": [image.size + image.getpixel((1, 1)) for image in images],
     "kind": str(rows.features["image"]),
 }}, sys.stdout)
 """
@@ -137,4 +137,4 @@ def test_datasets_opens_it_without_our_package(
     assert found["kind"].startswith("Image(")
     assert captioned.record.picture is not None
     picture = Image.open(io.BytesIO(captioned.record.picture.png))
-    assert found["image"] == [[6, 4, *picture.getpixel((2, 2))]]
+    assert found["image"] == [[6, 4, *picture.getpixel((1, 1))]]
