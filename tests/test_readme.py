@@ -7,7 +7,6 @@ import shlex
 from pathlib import Path
 
 import pytest
-
 from hub_server import HubServer
 from hub_server.clients import point_to
 

@@ -69,7 +69,7 @@ def test_what_a_failed_push_left_is_pushed(
     hub.fail("POST", "/commit/", status=403, times=100)
     assert main(["push", *saved, REPO, "--config-name", "french"]) == 1
     complaint = capsys.readouterr().err
-    assert complaint.startswith("proxyspex-hf: cannot push to 'me/explanations': your token may")
+    assert "proxyspex-hf: cannot push to 'me/explanations': your token may not" in complaint
     hub.faults.clear()
     command = complaint.split("`")[1].split()
     assert command[0] == "proxyspex-hf"
