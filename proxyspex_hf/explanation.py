@@ -29,7 +29,8 @@ from proxyspex_hf.core.removal import (
 )
 from proxyspex_hf.core.spectrum import FloatArray, FourierSpectrum
 from proxyspex_hf.errors import InputError, SchemaError
-from proxyspex_hf.record import ExplanationRecord, Features
+from proxyspex_hf.hub_verbs import HubVerbs
+from proxyspex_hf.record import Features
 from proxyspex_hf.serialize import MAX_FILE_BYTES, dumps, record_from_json
 
 if TYPE_CHECKING:
@@ -38,8 +39,6 @@ if TYPE_CHECKING:
     from proxyspex_hf.core.progress import ProgressCallback
     from proxyspex_hf.core.proxies.base import Proxy
     from proxyspex_hf.core.refine import RefineMethod
-    from proxyspex_hf.hub.entries import HubEntry
-    from proxyspex_hf.hub.push import PushResult
 
 __all__ = ["Interaction", "InteractionExplanation"]
 
@@ -71,7 +70,7 @@ class Interaction(NamedTuple):
         return f"{self.effect:+.3f}  {' × '.join(names)}"
 
 
-class InteractionExplanation:
+class InteractionExplanation(HubVerbs):
     """Which combinations of features made the model say that.
 
     Made by :class:`proxyspex_hf.InteractionExplainer`, or read with :meth:`load`. Immutable; two
@@ -80,9 +79,6 @@ class InteractionExplanation:
     Attributes:
         record: the plain data underneath.
     """
-
-    def __init__(self, record: ExplanationRecord) -> None:
-        self.record = record
 
     @property
     def text(self) -> str:
@@ -254,92 +250,6 @@ class InteractionExplanation:
         except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
             raise SchemaError(f"{source} is not an explanation: {error}.") from error
         return cls(record_from_json(data))
-
-    def push_to_hub(
-        self,
-        repo_id: str,
-        *,
-        config_name: str = "explanations",
-        private: bool | None = None,
-        revision: str | None = None,
-        create_pr: bool = False,
-        commit_message: str | None = None,
-        token: str | bool | None = None,
-    ) -> PushResult:
-        """Add this explanation to a data set on the Hub, which is made if there is none.
-
-        Spectrum, queries and card go in one commit; what the repository holds stays. An
-        explanation that is there already is not pushed again. For many, see
-        :func:`proxyspex_hf.push_explanations`.
-
-        Args:
-            repo_id: ``"owner/name"`` of the data set.
-            config_name: name of the collection within it, a configuration of the data set.
-            private: whether a new data set is private; default as the owner's account has it.
-            revision: branch to push to, made if there is none; default ``main``.
-            create_pr: propose the change as a pull request instead.
-            commit_message: default says how many were added.
-            token: access token; default the one of ``hf auth login`` or ``HF_TOKEN``.
-
-        Raises:
-            HubError: the Hub could not be reached or refused; the message says what to do, and
-                where the explanation lies until then.
-            InputError: a name that the Hub does not allow.
-        """
-        from proxyspex_hf.hub.push import push
-
-        return push(
-            [self.record],
-            repo_id,
-            config_name=config_name,
-            private=private,
-            revision=revision,
-            create_pr=create_pr,
-            commit_message=commit_message,
-            token=token,
-        )
-
-    @classmethod
-    def from_hub(
-        cls,
-        repo_id: str,
-        id: str | None = None,  # noqa: A002  the column's name
-        *,
-        config_name: str = "explanations",
-        revision: str | None = None,
-        token: str | bool | None = None,
-    ) -> InteractionExplanation:
-        """Read one explanation from the Hub; of a large repository, only its part is read.
-
-        Args:
-            repo_id: ``"owner/name"`` of the data set.
-            id: the explanation's id, or its first six digits or more; may be left out where the
-                repository holds only one.
-            config_name: name of the collection within it.
-            revision: branch, tag or commit.
-            token: access token; default the one of ``hf auth login`` or ``HF_TOKEN``.
-
-        Raises:
-            HubError: the Hub could not be reached or refused.
-            InputError: no such id, or several explanations and no id.
-            SchemaError: the file is damaged, altered, or of a newer version.
-        """
-        from proxyspex_hf.hub.pull import pull_one
-
-        return cls(pull_one(repo_id, id, config_name=config_name, revision=revision, token=token))
-
-    @staticmethod
-    def list_hub(
-        repo_id: str,
-        *,
-        config_name: str = "explanations",
-        revision: str | None = None,
-        token: str | bool | None = None,
-    ) -> list[HubEntry]:
-        """What a data set on the Hub holds, the newest first; arguments as :meth:`from_hub`."""
-        from proxyspex_hf.hub.pull import listing
-
-        return listing(repo_id, config_name=config_name, revision=revision, token=token)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, InteractionExplanation):

@@ -42,13 +42,16 @@ _TRANSIENT = (408, 429, 500, 502, 503, 504)
 _FOREIGN = (httpx2.HTTPError, httpx2.InvalidURL, OSError, RuntimeError, ValueError)
 
 
-def patiently(action: Callable[[], _Result], repo_id: str, doing: str) -> _Result:
+def patiently(
+    action: Callable[[], _Result], repo_id: str, doing: str, *, again: bool = True
+) -> _Result:
     """Run ``action``, again after a wait where that can help.
 
     ``action`` must be safe to repeat: an answer that got lost is no sign that nothing was done.
 
     Args:
         doing: for the message, such as ``"push to"``.
+        again: whether it may be tried again at all.
 
     Raises:
         HubError: it cannot be done, or not after several tries; the message says what to do.
@@ -60,7 +63,7 @@ def patiently(action: Callable[[], _Result], repo_id: str, doing: str) -> _Resul
         except ProxySpexError:
             raise
         except _FOREIGN as error:
-            wait = _wait_after(error, tries)
+            wait = _wait_after(error, tries) if again else None
             if wait is None:
                 raise _explained(error, repo_id, doing) from error
             _log.info("%s %s: %r; trying again in %.1f s", doing, repo_id, error, wait)

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from uuid import uuid4
 
 import pyarrow as pa
 from huggingface_hub import constants
@@ -91,7 +92,7 @@ class Outbox:
     """The files of one push.
 
     Attributes:
-        folder: where they lie.
+        folder: where they lie while they are sent.
         entries: what they hold.
 
     Raises:
@@ -99,22 +100,32 @@ class Outbox:
     """
 
     def __init__(self, packed: Sequence[Packed], config: str) -> None:
-        # The same explanations wait in the same place, however often they are tried.
-        self.folder = outbox_home() / f"{config}-{_digest(packed)}"
+        # The same explanations wait in the same place, however often they are tried; while they
+        # are sent, in one of their own, since somebody else may be sending them, too.
+        self._kept = outbox_home() / f"{config}-{_digest(packed)}"
+        self.folder = self._kept.with_name(f"{self._kept.name}.sending-{uuid4().hex[:8]}")
         try:
             self.entries = write_files(self.folder, config, packed)
         except OSError as error:
-            self.remove()
+            shutil.rmtree(self.folder, ignore_errors=True)
             raise HubError(
                 f"cannot write {self.folder}: {error.strerror or error}. Nothing was pushed, the "
                 "explanations are still in memory: free some space, or set HF_HOME to a directory "
                 "on another disk, and push again."
             ) from error
 
+    def keep(self) -> Path:
+        """Leave the files for another push; gives the folder."""
+        with suppress(OSError):  # it waits there already, or stays where it is
+            self.folder.rename(self._kept)
+        if self._kept.is_dir() and self.folder.is_dir():
+            shutil.rmtree(self.folder, ignore_errors=True)
+        return self._kept if self._kept.is_dir() else self.folder
+
     def remove(self) -> None:
-        """Delete the files; what cannot be deleted stays."""
-        with suppress(OSError):
-            shutil.rmtree(self.folder)
+        """Delete the files, those of an earlier try included; what cannot be deleted stays."""
+        for folder in (self.folder, self._kept):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def outbox_home() -> Path:

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from huggingface_hub import CommitOperationAdd, HfApi
@@ -97,9 +98,11 @@ def push(
     try:
         result = patiently(lambda: _attempt(how, packed, outbox), how.repo_id, "push to")
     except ProxySpexError as error:
+        kept = outbox.keep()
+        look = "Look whether the pull request was made; if not, " if how.create_pr else ""
         raise type(error)(
-            f"{error} Nothing is lost: what was to be pushed lies in {outbox.folder}, and "
-            f"`{_again(how, outbox.folder)}` sends it again."
+            f"{error} Nothing is lost: what was to be pushed lies in {kept}. {look}"
+            f"`{_again(how, kept)}` sends it again."
         ) from error
     outbox.remove()
     return result
@@ -139,7 +142,8 @@ def _attempt(how: _Push, packed: Sequence[Packed], outbox: Outbox) -> PushResult
         if len(new) < len(packed):  # some are there already: only the others travel
             files = folder
             added = write_files(files, how.config, new)
-        done = how.api.create_commit(
+        commit = partial(
+            how.api.create_commit,
             how.repo_id,
             [
                 *_data(files, how.config, added),
@@ -151,6 +155,9 @@ def _attempt(how: _Push, packed: Sequence[Packed], outbox: Outbox) -> PushResult
             parent_commit=snapshot.sha,
             create_pr=how.create_pr,
         )
+        # A pull request whose answer was lost cannot be told from one that was not made: asking
+        # again might make a second. A commit can, by what the branch then holds.
+        done = patiently(commit, how.repo_id, "push to", again=False) if how.create_pr else commit()
     url = str(done.pr_url or done.commit_url)
     return PushResult(how.repo_id, ids, tuple(entry.id for entry in added), str(done.oid), url)
 

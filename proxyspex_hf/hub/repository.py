@@ -14,6 +14,7 @@ from huggingface_hub.hf_api import RepoFile
 
 from proxyspex_hf.errors import InputError, SchemaError
 from proxyspex_hf.hub.entries import INDEX, LISTED_COLUMNS, HubEntry
+from proxyspex_hf.hub.rows import Row
 from proxyspex_hf.hub.schema import Column
 from proxyspex_hf.hub.tables import Table
 
@@ -162,11 +163,10 @@ class Snapshot:
         found: dict[str, HubEntry] = {}
         index = index_path(config)
         if index in self.sizes:
-            with self.table(index, INDEX) as table:
-                for row in table.rows():
-                    if row.get("file") in files:
-                        entry = HubEntry.from_row(row, str(row["file"]))
-                        found.setdefault(entry.id, entry)
+            for row in self._index(index):
+                if row.get("file") in files:
+                    entry = HubEntry.from_row(row, str(row["file"]))
+                    found.setdefault(entry.id, entry)
         listed = {entry.file for entry in found.values()}
         for file in files:
             if file not in listed:
@@ -175,6 +175,16 @@ class Snapshot:
                         entry = HubEntry.from_row(row, file)
                         found.setdefault(entry.id, entry)
         return newest_first(found.values())
+
+    def _index(self, path: str) -> Iterator[Row]:
+        try:
+            with self.table(path, INDEX) as table:
+                yield from table.rows()
+        except SchemaError as error:
+            raise SchemaError(
+                f"{error} It follows from the other files: delete it on the Hub, and the next push "
+                "makes it anew."
+            ) from error
 
 
 def index_path(config: str) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from proxyspex_hf.errors import InputError, SchemaError
@@ -93,6 +94,7 @@ class Table:
                 thrift_container_size_limit=10_000_000,
             )
             schema = self._file.schema_arrow
+            self._file = self._with_texts_as_stored(source)
         if self._file.metadata.num_rows > MAX_ROWS:
             raise SchemaError(f"{name} has more than {MAX_ROWS} rows.")
         self._columns = []
@@ -105,6 +107,13 @@ class Table:
                 self._columns.append(column.name)
         if "id" not in self._columns:
             raise SchemaError(f"{name} has no column 'id'.")
+
+    def _with_texts_as_stored(self, source: Path | BinaryIO) -> pq.ParquetFile:
+        """The file, read so that a text that repeats stays one text until it is measured."""
+        metadata = self._file.metadata
+        leaves = [metadata.schema.column(i) for i in range(metadata.num_columns)]
+        texts = [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"]
+        return pq.ParquetFile(source, metadata=metadata, read_dictionary=texts, pre_buffer=True)
 
     def __len__(self) -> int:
         return int(self._file.metadata.num_rows)
@@ -155,9 +164,16 @@ class Table:
         for _ in count():
             with self._decoding():
                 batch = next(batches, None)
-                rows = None if batch is None else batch.to_pylist()
-            if rows is None:
+                size = 0 if batch is None else sum(map(_text_bytes, batch.columns))
+            if size > MAX_GROUP_BYTES:
+                raise SchemaError(
+                    f"{self.name} has {size} bytes of text in {len(batch)} rows; at most "
+                    f"{MAX_GROUP_BYTES} are read."
+                )
+            if batch is None:
                 return
+            with self._decoding():
+                rows = batch.to_pylist()
             yield from rows
 
     @contextmanager
@@ -181,6 +197,19 @@ class Table:
             if type(error) is not OSError or error.errno is not None:
                 raise
             raise SchemaError(f"{self.name} is damaged: {error}") from error
+
+
+def _text_bytes(array: pa.Array) -> int:
+    """Bytes of all texts in ``array`` once each stands for itself: a small file can repeat a long
+    one a million times."""
+    if pa.types.is_dictionary(array.type):
+        lengths = pc.take(pc.binary_length(array.dictionary), array.indices.drop_null())
+        return int(pc.sum(lengths).as_py() or 0)
+    if pa.types.is_list(array.type) or pa.types.is_large_list(array.type):
+        return _text_bytes(array.flatten())
+    if pa.types.is_struct(array.type):
+        return sum(map(_text_bytes, array.flatten()))
+    return 0
 
 
 def _check_type(found: pa.DataType, expected: pa.DataType, where: str) -> None:

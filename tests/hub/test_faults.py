@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from hub_server import HubServer
 
@@ -15,8 +16,8 @@ from proxyspex_hf import (
     pull_explanations,
     push_explanations,
 )
+from proxyspex_hf.hub import outbox as outbox_module
 from proxyspex_hf.hub import repository
-from proxyspex_hf.hub.outbox import Outbox, pack
 from proxyspex_hf.sharing import read_explanations
 
 REPO = "me/explanations"
@@ -96,7 +97,7 @@ def test_what_lasts_is_told_and_nothing_is_lost(
     assert fault.seen <= 30
     assert hub.files(REPO) == before  # all or nothing: nothing
     (kept,) = outbox.iterdir()
-    assert f"lies in {kept}" in str(caught.value)
+    assert f"lies in {kept}." in str(caught.value)
     waiting = read_explanations(kept)
     assert len(waiting) == 4
     assert all(e in several[1:] for e in waiting)
@@ -132,16 +133,25 @@ def test_offline_mode_is_told(
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
-def test_a_full_disk_is_told(hub: HubServer, several: list[InteractionExplanation]) -> None:
-    # Its place follows from the content, so that the full device can be put there beforehand.
-    waiting = Outbox(pack([several[0].record]), "explanations")
-    (file,) = waiting.folder.glob("explanations/*.parquet")
-    file.unlink()
-    file.symlink_to("/dev/full")
+def test_a_full_disk_is_told(
+    hub: HubServer,
+    several: list[InteractionExplanation],
+    outbox: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    real = outbox_module.write_table
+
+    def on_the_full_device(path: Path, batches: list[pa.RecordBatch]) -> None:
+        path.symlink_to("/dev/full")
+        real(path, batches)
+
+    monkeypatch.setattr(outbox_module, "write_table", on_the_full_device)
     with pytest.raises(HubError, match=r"No space left on device.*Nothing was pushed.*HF_HOME"):
         several[0].push_to_hub(REPO)
     assert hub.repos == {}
-    several[0].push_to_hub(REPO)  # what was half written is gone
+    assert list(outbox.iterdir()) == []  # nothing half written is left
+    monkeypatch.setattr(outbox_module, "write_table", real)
+    several[0].push_to_hub(REPO)
     assert len(InteractionExplanation.list_hub(REPO)) == 1
 
 
@@ -201,3 +211,26 @@ def test_a_file_that_vanished_is_told(
     hub.fail("HEAD", "/resolve/", status=404, headers={"X-Error-Code": "EntryNotFound"})
     with pytest.raises(HubError, match="a file that should be there was not found"):
         InteractionExplanation.from_hub(REPO)
+
+
+def test_a_pull_request_is_not_made_twice(
+    hub: HubServer, several: list[InteractionExplanation]
+) -> None:
+    several[0].push_to_hub(REPO)
+    hub.fail("POST", "/commit/", action="lost")
+    with pytest.raises(HubError, match=r"Look whether the pull request was made; if not, `.*-pr`"):
+        several[1].push_to_hub(REPO, create_pr=True)
+    assert [ref for ref in hub.repo(REPO).refs if ref.startswith("refs/pr")] == ["refs/pr/1"]
+
+
+def test_a_damaged_index_can_be_made_anew(
+    hub: HubServer, several: list[InteractionExplanation]
+) -> None:
+    push_explanations(several[:2], REPO)
+    hub.put(REPO, {"index/explanations.parquet": b"PAR1 oops PAR1"})
+    with pytest.raises(SchemaError, match=r"damaged .*delete it on the Hub, and the next push"):
+        several[2].push_to_hub(REPO)
+    hub.repo(REPO).commit("main", {}, {"index/explanations.parquet"}, "delete it")
+    several[2].push_to_hub(REPO)
+    assert len(InteractionExplanation.list_hub(REPO)) == 3
+    assert "index/explanations.parquet" in hub.files(REPO)

@@ -253,6 +253,24 @@ def test_files_larger_than_any_explanation_are_not_decoded(
         Table(source, EXPLANATIONS, "e")
 
 
+@pytest.mark.parametrize("column", ["input", "notes"])
+def test_a_small_file_that_grows_without_end_is_not_decoded(column: str) -> None:
+    """A long text that is stored once and said many times, alone or in one list."""
+    long = "x" * 2**20
+    if column == "notes":
+        table = explanations(notes=pa.array([[long] * 2000]))
+    else:
+        table = pa.concat_tables([explanations(input=pa.array([long]))] * 1000)
+        table = table.combine_chunks()
+    small = parquet(table, compression="zstd", dictionary_pagesize_limit=2**22)
+    assert small.getbuffer().nbytes < 300_000  # type: ignore[attr-defined]
+    if column == "notes":
+        with pytest.raises(SchemaError, match="bytes of text in 1 rows"):
+            next(Table(small, EXPLANATIONS, "e").rows())
+    else:  # a few rows at a time are no harm
+        assert next(Table(small, EXPLANATIONS, "e").rows())["input"] == long
+
+
 def test_one_row_is_read_from_its_group_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -56,6 +56,17 @@ def test_threads_that_push_at_once_all_end_up_in_it(
     assert any(request.status in (409, 412) for request in hub.requests)
 
 
+def test_the_same_explanation_pushed_at_once_is_there_once(
+    hub: HubServer, several: list[InteractionExplanation], outbox: Path
+) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        done = list(pool.map(lambda _: several[0].push_to_hub(REPO), range(4)))
+    assert len({result.ids for result in done}) == 1
+    assert InteractionExplanation.from_hub(REPO) == several[0]
+    assert len(hub.repo(REPO).log()) == 2
+    assert list(outbox.iterdir()) == []
+
+
 def test_processes_that_push_at_once_all_end_up_in_it(
     hub: HubServer, several: list[InteractionExplanation], tmp_path: Path
 ) -> None:
