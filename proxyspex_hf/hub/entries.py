@@ -22,6 +22,7 @@ LISTED_COLUMNS = tuple(column for column in EXPLANATIONS if column.name in LISTE
 INDEX: tuple[Column, ...] = (
     *LISTED_COLUMNS,
     Column("file", pa.string(), "name of the Parquet file that holds the row, in both folders"),
+    Column("row", pa.int64(), "its position in there"),
 )
 
 
@@ -34,7 +35,7 @@ class HubEntry:
         text: the beginning of the input.
         strongest: up to three interactions, (words, effect) each.
         faithfulness: R² on held-out masks by density; None where it was not measured.
-        file: name of the Parquet file that holds it.
+        file, row: name of the Parquet file that holds it, and its position in there.
     """
 
     id: str
@@ -50,9 +51,10 @@ class HubEntry:
     strongest: tuple[tuple[str, float], ...]
     faithfulness: tuple[tuple[float, float | None], ...]
     file: str
+    row: int
 
     @classmethod
-    def from_row(cls, row: Row, file: str) -> HubEntry:
+    def from_row(cls, row: Row, file: str, position: int) -> HubEntry:
         """Validate the listed columns of a stranger's row.
 
         Raises:
@@ -83,6 +85,7 @@ class HubEntry:
                 (item.number("density"), item.optional_number("r2")) for item in scores
             ),
             file=file,
+            row=position,
         )
 
 
@@ -105,6 +108,7 @@ def index_row(entry: HubEntry) -> Row:
         ],
         "faithfulness": [{"density": density, "r2": r2} for density, r2 in entry.faithfulness],
         "file": entry.file,
+        "row": entry.row,
     }
     return data
 

@@ -53,7 +53,7 @@ def pack(records: Sequence[ExplanationRecord]) -> tuple[Packed, ...]:
     with bar_of(len(records), "packing") as bar:
         for record in records:
             row, queries = rows_of(record)
-            entry = HubEntry.from_row(row, "")
+            entry = HubEntry.from_row(row, "", 0)
             out.append(
                 Packed(record, entry, batch_of(row, EXPLANATIONS), batch_of(queries, QUERIES))
             )
@@ -79,7 +79,7 @@ def write_files(folder: Path, config: str, packed: Sequence[Packed]) -> list[Hub
             place.parent.mkdir(parents=True, exist_ok=True)
         write_table(places[0], [item.explanation for item in part])
         write_table(places[1], [item.queries for item in part])
-        written += [replace(item.entry, file=name) for item in part]
+        written += [replace(item.entry, file=name, row=i) for i, item in enumerate(part)]
     return written
 
 

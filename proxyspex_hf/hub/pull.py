@@ -58,9 +58,9 @@ def pull_one(
         entry = _chosen(_entries(snapshot, config_name), id, repo_id)
         places = paths_of(config_name, entry.file)
         with snapshot.table(places[0], EXPLANATIONS) as table:
-            row = table.row(entry.id)
+            row = table.row(entry.id, entry.row)
         with snapshot.table(places[1], QUERIES) as table:
-            return record_from_rows(row, table.row(entry.id))
+            return record_from_rows(row, table.row(entry.id, entry.row))
 
     return patiently(read, repo_id, "pull from")
 

@@ -17,6 +17,7 @@ from proxyspex_hf.hub.entries import INDEX, LISTED_COLUMNS, HubEntry
 from proxyspex_hf.hub.rows import Row
 from proxyspex_hf.hub.schema import Column
 from proxyspex_hf.hub.tables import Table
+from proxyspex_hf.json_reader import Reader
 
 __all__ = [
     "DEFAULT_CONFIG",
@@ -165,14 +166,15 @@ class Snapshot:
         if index in self.sizes:
             for row in self._index(index):
                 if row.get("file") in files:
-                    entry = HubEntry.from_row(row, str(row["file"]))
+                    position = Reader(row, "").integer("row", 0, 10**9)
+                    entry = HubEntry.from_row(row, str(row["file"]), position)
                     found.setdefault(entry.id, entry)
         listed = {entry.file for entry in found.values()}
         for file in files:
             if file not in listed:
                 with self.table(paths_of(config, file)[0], LISTED_COLUMNS) as table:
-                    for row in table.rows():
-                        entry = HubEntry.from_row(row, file)
+                    for position, row in enumerate(table.rows()):
+                        entry = HubEntry.from_row(row, file, position)
                         found.setdefault(entry.id, entry)
         return newest_first(found.values())
 
