@@ -7,7 +7,6 @@ import logging
 import random
 import time
 from collections.abc import Callable, Iterator
-from itertools import count
 from typing import TypeVar
 
 import httpx2
@@ -57,7 +56,9 @@ def patiently(
         HubError: it cannot be done, or not after several tries; the message says what to do.
         InputError: a repository or revision name that the Hub does not allow.
     """
-    for tries in count(1):
+    tries = 0
+    while True:
+        tries += 1
         try:
             return action()
         except ProxySpexError:
@@ -68,7 +69,6 @@ def patiently(
                 raise _explained(error, repo_id, doing) from error
             _log.info("%s %s: %r; trying again in %.1f s", doing, repo_id, error, wait)
             time.sleep(wait)
-    raise HubError("unreachable")  # pragma: no cover
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
@@ -87,7 +87,8 @@ def _first(error: BaseException, *kinds: type[BaseException]) -> BaseException |
 
 def _refusal(error: BaseException) -> BaseException | None:
     """The last answer that was no success. What led to asking may lie behind it in the chain."""
-    return _first(error, HfHubHTTPError, httpx2.HTTPStatusError)
+    found = _first(error, HfHubHTTPError, httpx2.HTTPStatusError, httpx2.TransportError)
+    return None if isinstance(found, httpx2.TransportError) else found
 
 
 def _status(error: BaseException) -> tuple[int, float | None]:

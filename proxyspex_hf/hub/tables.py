@@ -164,13 +164,13 @@ class Table:
             with self._decoding():
                 batch = next(batches, None)
                 size = 0 if batch is None else sum(map(_text_bytes, batch.columns))
+            if batch is None:
+                return
             if size > MAX_GROUP_BYTES:
                 raise SchemaError(
                     f"{self.name} has {size} bytes of text in {len(batch)} rows; at most "
                     f"{MAX_GROUP_BYTES} are read."
                 )
-            if batch is None:
-                return
             with self._decoding():
                 rows = batch.to_pylist()
             yield from rows

@@ -28,6 +28,7 @@ PASSING: dict[str, tuple[str, str, dict[str, Any]]] = {
     "the repository cannot be looked up": ("GET", rf"{API}$", {"status": 500}),
     "nor its files": ("GET", f"{API}/tree", {"status": 502}),
     "it cannot be made": ("POST", "/api/repos/create", {"status": 503}),
+    "making it is cut": ("POST", "/api/repos/create", {"action": "cut"}),
     "the card is not checked": ("POST", "/api/validate-yaml", {"status": 504}),
     "uploads are not planned": ("POST", f"{API}/preupload", {"status": 500}),
     "uploads are not agreed": ("POST", "objects/batch", {"status": 500}),
