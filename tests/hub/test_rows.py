@@ -256,20 +256,23 @@ def test_files_larger_than_any_explanation_are_not_decoded(
 
 
 @pytest.mark.parametrize("column", ["input", "notes"])
-def test_a_small_file_that_grows_without_end_is_not_decoded(column: str) -> None:
+def test_a_small_file_that_grows_without_end_is_not_decoded(
+    column: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A long text that is stored once and said many times, alone or in one list."""
-    long = "x" * 2**20
+    monkeypatch.setattr(tables, "MAX_GROUP_BYTES", 2**21)
+    long = "x" * 2**16
     if column == "notes":
-        table = explanations(notes=pa.array([[long] * 2000]))
+        table = explanations(notes=pa.array([[long] * 200]))
     else:
-        table = pa.concat_tables([explanations(input=pa.array([long]))] * 1000)
-        table = table.combine_chunks()
-    small = parquet(table, compression="zstd", dictionary_pagesize_limit=2**22)
+        table = pa.concat_tables([explanations(input=pa.array([long]))] * 200).combine_chunks()
+    small = parquet(table, compression="zstd")
     assert small.getbuffer().nbytes < 300_000  # type: ignore[attr-defined]
     if column == "notes":
         with pytest.raises(SchemaError, match="bytes of text in 1 rows"):
             next(Table(small, EXPLANATIONS, "e").rows())
-    else:  # a few rows at a time are no harm
+    else:
+        monkeypatch.setattr(tables, "_ROWS_AT_ONCE", 8)  # a few at a time are no harm
         assert next(Table(small, EXPLANATIONS, "e").rows())["input"] == long
 
 
