@@ -331,7 +331,7 @@ def _record(
             mask_token=function.mask_token,
             alpha=None if how.exact or alpha is None else float(alpha),
             budget=how.budget,
-            n_coefficients=algorithm.n_coefficients,
+            n_coefficients=algorithm.size,
             max_order=algorithm.max_order,
             sampling=sampling,
             seed=algorithm.seed,
