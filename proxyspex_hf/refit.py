@@ -40,7 +40,7 @@ def refit_record(
     chosen: dict[str, Any] = {} if fit.cv is None else dict(fit.cv.best.params)
     note = (
         f"Fitted again to the stored queries, without asking the model: proxy {fit.method}, "
-        f"refine {algorithm.refine}, seed {algorithm.seed}."
+        f"refine {algorithm.refinement}, seed {algorithm.seed}."
     )
     provenance = replace(
         record.provenance,
@@ -69,7 +69,7 @@ def refit_record(
         ),
         settings=replace(
             record.settings,
-            n_coefficients=algorithm.n_coefficients,
+            n_coefficients=algorithm.size,
             max_order=algorithm.max_order,
         ),
         provenance=provenance,
