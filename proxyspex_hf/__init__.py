@@ -30,10 +30,14 @@ if TYPE_CHECKING:
     )
     from proxyspex_hf.explainer import InteractionExplainer
     from proxyspex_hf.explanation import Interaction, InteractionExplanation
+    from proxyspex_hf.hub.entries import HubEntry
+    from proxyspex_hf.hub.push import PushResult
+    from proxyspex_hf.sharing import pull_explanations, push_explanations
 
 _PLACES = {
     "DEMO_MODEL": "demo",
     "FourierSpectrum": "core.spectrum",
+    "HubEntry": "hub.entries",
     "HubError": "errors",
     "InputError": "errors",
     "Interaction": "explanation",
@@ -41,16 +45,20 @@ _PLACES = {
     "InteractionExplanation": "explanation",
     "ModelError": "errors",
     "Progress": "core.progress",
+    "PushResult": "hub.push",
     "ProxySPEX": "core.algorithm",
     "ProxySpexError": "errors",
     "ProxySpexWarning": "errors",
     "SchemaError": "errors",
     "SolveError": "errors",
+    "pull_explanations": "sharing",
+    "push_explanations": "sharing",
 }
 
 __all__ = [
     "DEMO_MODEL",
     "FourierSpectrum",
+    "HubEntry",
     "HubError",
     "InputError",
     "Interaction",
@@ -61,9 +69,12 @@ __all__ = [
     "ProxySPEX",
     "ProxySpexError",
     "ProxySpexWarning",
+    "PushResult",
     "SchemaError",
     "SolveError",
     "__version__",
+    "pull_explanations",
+    "push_explanations",
 ]
 
 __version__ = "0.1.0"

@@ -16,55 +16,39 @@ from proxyspex_hf.core.faithfulness import DensityScore
 from proxyspex_hf.core.masks import BoolArray
 from proxyspex_hf.core.spectrum import FloatArray, FourierSpectrum
 from proxyspex_hf.errors import InputError
+from proxyspex_hf.inputs import (
+    FeatureKind,
+    Features,
+    ImageMasking,
+    Part,
+    Picture,
+    Region,
+    RegionKind,
+    Ring,
+    TextKind,
+)
 
 __all__ = [
     "SCHEMA_VERSION",
     "DensityScore",
     "ExplanationRecord",
+    "FeatureKind",
     "Features",
     "FitReport",
+    "ImageMasking",
+    "Part",
+    "Picture",
     "Provenance",
     "Queries",
+    "Region",
+    "RegionKind",
+    "Ring",
     "Settings",
     "Target",
+    "TextKind",
 ]
 
-SCHEMA_VERSION = 1
-
-FeatureKind = Literal["words", "sentences", "tokens", "spans"]
-
-
-@dataclass(frozen=True)
-class Features:
-    """What a mask switches: disjoint pieces of the input, in reading order.
-
-    Attributes:
-        labels: (n,) the text of each feature, as a reader sees it.
-        spans: (n,) half-open character ranges into the text; pieces and gaps rebuild it exactly.
-        kind: how the text was divided.
-    """
-
-    labels: tuple[str, ...]
-    spans: tuple[tuple[int, int], ...]
-    kind: FeatureKind
-
-    def __post_init__(self) -> None:
-        if not self.labels or len(self.labels) != len(self.spans):
-            raise InputError(
-                "features need one label a span and at least one of them, got "
-                f"{len(self.labels)} labels and {len(self.spans)} spans."
-            )
-        position = 0
-        for start, stop in self.spans:
-            if not position <= start < stop:
-                raise InputError(
-                    "spans must be ordered, disjoint and not empty; "
-                    f"({start}, {stop}) follows position {position}."
-                )
-            position = stop
-
-    def __len__(self) -> int:
-        return len(self.labels)
+SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -72,16 +56,21 @@ class Target:
     """Which number of the model is explained.
 
     Attributes:
-        label: the class label, as the model's config names it.
-        index: its position among the model's outputs.
-        kind: ``"logit"``: the raw score before softmax or sigmoid.
-        predicted: the label the model predicts for the unmasked input.
+        label: what the number is of: a class label as the model's config names it, the text whose
+            generation is scored, the caption an image is compared with.
+        index: its position among the model's outputs; None where it has none.
+        kind: what the number is, in the model's own units: ``"logit"`` (the raw score before
+            softmax or sigmoid), ``"log-odds"``, ``"margin"`` (to the best other class),
+            ``"probability"``, ``"log-probability"``, ``"log-perplexity"``, ``"contrastive loss"``,
+            ``"similarity"``, or the name of the user's own function.
+        predicted: the label the model predicts for the unmasked input; None where it predicts
+            none.
     """
 
     label: str
-    index: int
+    index: int | None
     kind: str
-    predicted: str
+    predicted: str | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,7 +140,14 @@ class FitReport:
 
 @dataclass(frozen=True)
 class Settings:
-    """What the user asked for; together with the model, enough to make the explanation again."""
+    """What the user asked for; together with the model, enough to make the explanation again.
+
+    Attributes:
+        masking: what happens to a piece of text that is not kept.
+        image_masking: what happens to a region that is not kept: ``"zero"``, ``"mean"`` or
+            ``"blur"``; None without an image.
+        arguments: the task's own, as plain JSON data: candidate labels, the question, a reference.
+    """
 
     features: str
     masking: Literal["mask", "delete"]
@@ -162,11 +158,22 @@ class Settings:
     max_order: int | None
     sampling: str
     seed: int
+    image_masking: ImageMasking | None = None
+    arguments: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
 
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where it came from. Times and date describe the run, so they take no part in equality."""
+    """Where it came from. Times and date describe the run, so they take no part in equality.
+
+    Attributes:
+        quantization: how the weights are stored, such as ``"int8"`` or ``"nf4"``; None if as they
+            were trained.
+        device_map: device of each part of a model that is spread over several, else empty.
+        model_bytes: memory of the weights and buffers; None if unknown.
+        noise_floor: largest difference seen between values of one mask asked in different
+            batches, in the target's unit; None if it was not measured.
+    """
 
     model: str
     revision: str | None
@@ -174,6 +181,10 @@ class Provenance:
     device: str
     versions: Mapping[str, str]
     notes: tuple[str, ...] = ()
+    quantization: str | None = None
+    device_map: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    model_bytes: int | None = None
+    noise_floor: float | None = None
     created: str = field(default="", compare=False)
     seconds: Mapping[str, float] = field(
         default_factory=lambda: MappingProxyType({}), compare=False
@@ -186,7 +197,10 @@ class ExplanationRecord:
 
     Attributes:
         task: the pipeline's task.
-        text: the input as explained (already cut where the model takes less, see the notes).
+        text: the input as explained (already cut where the model takes less, see the notes); a
+            prompt as a whole, with its fixed parts; empty for an image or a function alone.
+        picture: the input's image as the model reads it, None without one.
+        parts: named ranges of the text, in order and disjoint.
         features, target, spectrum, queries, faithfulness, fit, settings, provenance: see there.
         schema_version: version of the stored form.
     """
@@ -201,6 +215,8 @@ class ExplanationRecord:
     fit: FitReport
     settings: Settings
     provenance: Provenance
+    picture: Picture | None = None
+    parts: tuple[Part, ...] = ()
     schema_version: int = SCHEMA_VERSION
 
     def __post_init__(self) -> None:
@@ -210,8 +226,27 @@ class ExplanationRecord:
                 f"{n} features, but the spectrum has {self.spectrum.n_features} and the masks "
                 f"{self.queries.masks.shape[1]}."
             )
-        if self.features.spans[-1][1] > len(self.text):
+        spans = self.features.spans
+        if spans and spans[-1][1] > len(self.text):
             raise InputError("the features' spans reach beyond the end of the text.")
+        position = 0
+        for part in self.parts:
+            if not position <= part.start <= part.stop <= len(self.text):
+                raise InputError(f"the part {part.name!r} overlaps another or leaves the text.")
+            position = part.stop
+        self._check_regions()
+
+    def _check_regions(self) -> None:
+        regions = self.features.regions
+        if not regions:
+            return
+        if self.picture is None:
+            raise InputError("the features have regions, but there is no picture.")
+        corners = [corner for region in regions for ring in region for corner in ring]
+        if not all(
+            0 <= x <= self.picture.width and 0 <= y <= self.picture.height for x, y in corners
+        ):
+            raise InputError("a region reaches beyond the edge of the picture.")
 
     @property
     def is_exact(self) -> bool:

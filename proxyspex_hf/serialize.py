@@ -9,15 +9,15 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import math
 from collections.abc import Mapping
 from typing import Any, Final, cast, get_args
 
 import numpy as np
 
 from proxyspex_hf.core.masks import BoolArray
-from proxyspex_hf.core.spectrum import FloatArray, FourierSpectrum, pack_support
+from proxyspex_hf.core.spectrum import FourierSpectrum, pack_support
 from proxyspex_hf.errors import InputError, SchemaError
+from proxyspex_hf.json_reader import Reader, integers, plain, short
 from proxyspex_hf.record import (
     SCHEMA_VERSION,
     DensityScore,
@@ -25,8 +25,13 @@ from proxyspex_hf.record import (
     FeatureKind,
     Features,
     FitReport,
+    ImageMasking,
+    Part,
+    Picture,
     Provenance,
     Queries,
+    Region,
+    RegionKind,
     Settings,
     Target,
 )
@@ -39,6 +44,8 @@ MAX_FEATURES = 100_000
 MAX_COEFFICIENTS = 1_000_000
 MAX_QUERIES = 10_000_000
 MAX_TEXT = 10_000_000
+MAX_PNG_BYTES = 256 * 2**20
+MAX_EDGE = 100_000
 MAX_MASK_BYTES = 2 * 2**30
 MAX_FILE_BYTES = 2 * 2**30
 
@@ -55,7 +62,16 @@ def record_to_json(record: ExplanationRecord) -> dict[str, Any]:
             "kind": record.features.kind,
             "labels": list(record.features.labels),
             "spans": [list(span) for span in record.features.spans],
+            "regions": [
+                [[edge for corner in ring for edge in corner] for ring in region]
+                for region in record.features.regions
+            ],
+            "region_kind": record.features.region_kind,
         },
+        "picture": None
+        if record.picture is None
+        else {**vars(record.picture), "png": base64.b64encode(record.picture.png).decode()},
+        "parts": [vars(part).copy() for part in record.parts],
         "target": vars(record.target).copy(),
         "spectrum": {
             "n_features": record.spectrum.n_features,
@@ -70,10 +86,11 @@ def record_to_json(record: ExplanationRecord) -> dict[str, Any]:
         },
         "faithfulness": [vars(score).copy() for score in record.faithfulness],
         "fit": {**vars(record.fit), "cv": [dict(row) for row in record.fit.cv]},
-        "settings": vars(record.settings).copy(),
+        "settings": {**vars(record.settings), "arguments": dict(record.settings.arguments)},
         "provenance": {
             **vars(record.provenance),
             "versions": dict(record.provenance.versions),
+            "device_map": dict(record.provenance.device_map),
             "notes": list(record.provenance.notes),
             "seconds": dict(record.provenance.seconds),
         },
@@ -86,10 +103,10 @@ def record_from_json(data: Any) -> ExplanationRecord:
     Raises:
         SchemaError: not an explanation, damaged, or written by a newer version of the package.
     """
-    top = _Reader(data, "")
+    top = Reader(data, "")
     if top.data.get("format") != FORMAT:
         raise SchemaError(
-            f"this is not an explanation: 'format' is {_short(top.data.get('format'))}, "
+            f"this is not an explanation: 'format' is {short(top.data.get('format'))}, "
             f"expected {FORMAT!r}."
         )
     version = top.integer("schema_version", 1, 10**6)
@@ -104,35 +121,30 @@ def record_from_json(data: Any) -> ExplanationRecord:
         raise SchemaError(f"the explanation contradicts itself: {error}") from error
 
 
-def _record(top: _Reader, version: int) -> ExplanationRecord:
-    features = top.child("features")
-    kind = features.text("kind", 20)
-    if kind not in get_args(FeatureKind):
-        raise SchemaError(f"features.kind is {_short(kind)}, expected one of words, sentences, …")
+def _record(top: Reader, version: int) -> ExplanationRecord:
+    if version == 1:
+        top = Reader(_with_what_version_1_lacked(top.data), "")
     target, fit = top.child("target"), top.child("fit")
     settings, provenance = top.child("settings"), top.child("provenance")
-    masking = settings.text("masking", 10)
-    if masking not in ("mask", "delete"):
-        raise SchemaError(f"settings.masking is {_short(masking)}, expected 'mask' or 'delete'.")
-    spans = [_integers(span, "features.spans", 2) for span in features.array("spans", MAX_FEATURES)]
+    masking = settings.choice("masking", ("mask", "delete"))
     return ExplanationRecord(
         task=top.text("task", 200),
         text=top.text("text", MAX_TEXT),
-        features=Features(
-            labels=features.texts("labels", MAX_FEATURES),
-            spans=tuple((span[0], span[1]) for span in spans),
-            kind=cast(FeatureKind, kind),
-        ),
+        picture=_picture(top),
+        parts=tuple(_part(Reader(row, "parts")) for row in top.array("parts", 10_000)),
+        features=_features(top.child("features")),
         target=Target(
-            label=target.text("label", 10_000),
-            index=target.integer("index", 0, 10**9),
+            label=target.text("label", MAX_TEXT),
+            index=target.optional_integer("index", 0, 10**9),
             kind=target.text("kind", 100),
-            predicted=target.text("predicted", 10_000),
+            predicted=target.optional_text("predicted", MAX_TEXT),
         ),
         spectrum=_spectrum(top.child("spectrum")),
-        queries=_queries(top.child("queries"), len(features.array("labels", MAX_FEATURES))),
+        queries=_queries(
+            top.child("queries"), len(top.child("features").array("labels", MAX_FEATURES))
+        ),
         faithfulness=tuple(
-            _score(_Reader(row, "faithfulness")) for row in top.array("faithfulness", 1000)
+            _score(Reader(row, "faithfulness")) for row in top.array("faithfulness", 1000)
         ),
         fit=FitReport(
             method=fit.text("method", 100),
@@ -152,6 +164,11 @@ def _record(top: _Reader, version: int) -> ExplanationRecord:
             max_order=settings.optional_integer("max_order", 0, MAX_FEATURES),
             sampling=settings.text("sampling", 200),
             seed=settings.integer("seed", 0, 2**63),
+            image_masking=cast(
+                ImageMasking | None,
+                settings.optional_choice("image_masking", get_args(ImageMasking)),
+            ),
+            arguments=plain(settings.child("arguments").data, "settings.arguments"),
         ),
         provenance=Provenance(
             model=provenance.text("model", 10_000),
@@ -160,6 +177,10 @@ def _record(top: _Reader, version: int) -> ExplanationRecord:
             device=provenance.text("device", 1000),
             versions=_texts_by_name(provenance.child("versions")),
             notes=provenance.texts("notes", 1000),
+            quantization=provenance.optional_text("quantization", 1000),
+            device_map=_texts_by_name(provenance.child("device_map")),
+            model_bytes=provenance.optional_integer("model_bytes", 0, 2**63),
+            noise_floor=provenance.optional_number("noise_floor"),
             created=provenance.text("created", 100),
             seconds=_numbers_by_name(provenance.child("seconds")),
         ),
@@ -167,11 +188,73 @@ def _record(top: _Reader, version: int) -> ExplanationRecord:
     )
 
 
-def _spectrum(reader: _Reader) -> FourierSpectrum:
+def _with_what_version_1_lacked(data: dict[str, Any]) -> dict[str, Any]:
+    """Version 1 knew texts only; what it says nothing of, it did not have."""
+    absent: dict[str, dict[str, Any]] = {
+        "features": {"regions": [], "region_kind": None},
+        "settings": {"image_masking": None, "arguments": {}},
+        "provenance": {
+            "quantization": None,
+            "device_map": {},
+            "model_bytes": None,
+            "noise_floor": None,
+        },
+    }
+    data = {"picture": None, "parts": [], **data}
+    for name, defaults in absent.items():
+        if isinstance(data.get(name), dict):
+            data[name] = {**defaults, **data[name]}
+    return data
+
+
+def _features(reader: Reader) -> Features:
+    kind = reader.choice("kind", get_args(FeatureKind))
+    region_kind = reader.optional_choice("region_kind", get_args(RegionKind))
+    spans = [integers(span, "features.spans", 2) for span in reader.array("spans", MAX_FEATURES)]
+    return Features(
+        labels=reader.texts("labels", MAX_FEATURES),
+        spans=tuple((span[0], span[1]) for span in spans),
+        kind=cast(FeatureKind, kind),
+        regions=tuple(_region(rings) for rings in reader.array("regions", MAX_FEATURES)),
+        region_kind=cast(RegionKind | None, region_kind),
+    )
+
+
+def _region(rings: Any) -> Region:
+    where = "features.regions"
+    if not isinstance(rings, list):
+        raise SchemaError(f"{where} must hold lists of outlines, got {short(rings)}.")
+    flat = [integers(ring, where, None) for ring in rings]
+    if any(len(edges) % 2 for edges in flat):
+        raise SchemaError(f"{where} must hold an x and a y for each corner.")
+    return tuple(tuple(zip(edges[::2], edges[1::2], strict=True)) for edges in flat)
+
+
+def _picture(top: Reader) -> Picture | None:
+    if top.data.get("picture") is None:
+        return None
+    reader = top.child("picture")
+    try:
+        png = base64.b64decode(reader.text("png", 4 * MAX_PNG_BYTES // 3 + 4), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise SchemaError(f"picture.png is not base64: {error}.") from error
+    edges = (reader.integer("width", 1, MAX_EDGE), reader.integer("height", 1, MAX_EDGE))
+    return Picture(png, *edges)
+
+
+def _part(reader: Reader) -> Part:
+    return Part(
+        name=reader.text("name", 1000),
+        start=reader.integer("start", 0, MAX_TEXT),
+        stop=reader.integer("stop", 0, MAX_TEXT),
+    )
+
+
+def _spectrum(reader: Reader) -> FourierSpectrum:
     n = reader.integer("n_features", 1, MAX_FEATURES)
     rows = reader.array("support", MAX_COEFFICIENTS)
     coefficients = reader.numbers("coefficients", MAX_COEFFICIENTS)
-    sets = [_integers(row, "spectrum.support", None) for row in rows]
+    sets = [integers(row, "spectrum.support", None) for row in rows]
     if any(not 0 <= i < n for members in sets for i in members):
         raise SchemaError(f"spectrum.support must hold indices from 0 to {n - 1}.")
     if sum(map(len, sets)) > 100 * MAX_COEFFICIENTS or max(map(len, sets), default=0) > n:
@@ -179,7 +262,7 @@ def _spectrum(reader: _Reader) -> FourierSpectrum:
     return FourierSpectrum(n, pack_support(sets), coefficients)
 
 
-def _queries(reader: _Reader, n_features: int) -> Queries:
+def _queries(reader: Reader, n_features: int) -> Queries:
     values = reader.numbers("values", MAX_QUERIES)
     densities = reader.numbers("densities", MAX_QUERIES)
     if len(values) < 2:
@@ -202,7 +285,7 @@ def _unpack(packed: str, rows: int, n_features: int) -> BoolArray:
     return bits[:, :n_features].astype(np.bool_)
 
 
-def _score(reader: _Reader) -> DensityScore:
+def _score(reader: Reader) -> DensityScore:
     density = reader.number("density")
     if not 0 < density <= 1:
         raise SchemaError(f"faithfulness.density must lie in (0, 1], got {density}.")
@@ -216,118 +299,16 @@ def _score(reader: _Reader) -> DensityScore:
 
 def _plain_row(row: Any) -> Mapping[str, Any]:
     if not isinstance(row, dict) or len(row) > 100:
-        raise SchemaError(f"fit.cv must hold objects, got {_short(row)}.")
-    for name, value in row.items():
-        plain = value is None or isinstance(value, (str, bool, int, float))
-        if not plain and not (
-            isinstance(value, list) and all(v is None or isinstance(v, (int, float)) for v in value)
-        ):
-            raise SchemaError(f"fit.cv.{_short(name)} must be plain data, got {_short(value)}.")
-    return dict(row)
+        raise SchemaError(f"fit.cv must hold objects, got {short(row)}.")
+    return {name: plain(value, f"fit.cv.{short(name)}", depth=1) for name, value in row.items()}
 
 
-def _texts_by_name(reader: _Reader) -> dict[str, str]:
+def _texts_by_name(reader: Reader) -> dict[str, str]:
     return {str(name)[:1000]: reader.text(name, 10_000) for name in list(reader.data)[:1000]}
 
 
-def _numbers_by_name(reader: _Reader) -> dict[str, float]:
+def _numbers_by_name(reader: Reader) -> dict[str, float]:
     return {str(name)[:1000]: reader.number(name) for name in list(reader.data)[:1000]}
-
-
-def _integers(value: Any, where: str, length: int | None) -> list[int]:
-    if not isinstance(value, list) or any(type(i) is not int for i in value):
-        raise SchemaError(f"{where} must hold lists of integers, got {_short(value)}.")
-    if length is not None and len(value) != length:
-        raise SchemaError(f"{where} must hold lists of {length} integers, got {_short(value)}.")
-    return value
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-class _Reader:
-    """Typed access to one JSON object, with the path in every complaint."""
-
-    def __init__(self, data: Any, path: str) -> None:
-        if not isinstance(data, dict):
-            raise SchemaError(f"{path or 'the file'} must be a JSON object, got {_short(data)}.")
-        self.data: dict[str, Any] = data
-        self.path = path
-
-    def _at(self, name: str) -> str:
-        return f"{self.path}.{name}" if self.path else name
-
-    def _get(self, name: str) -> Any:
-        if name not in self.data:
-            raise SchemaError(f"the field {self._at(name)} is missing.")
-        return self.data[name]
-
-    def child(self, name: str) -> _Reader:
-        return _Reader(self._get(name), self._at(name))
-
-    def text(self, name: str, longest: int) -> str:
-        value = self._get(name)
-        if not isinstance(value, str) or len(value) > longest:
-            raise SchemaError(
-                f"{self._at(name)} must be a text of at most {longest} characters, "
-                f"got {_short(value)}."
-            )
-        return value
-
-    def optional_text(self, name: str, longest: int) -> str | None:
-        return None if self._get(name) is None else self.text(name, longest)
-
-    def number(self, name: str) -> float:
-        value = self._get(name)
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not _finite(value):
-            raise SchemaError(f"{self._at(name)} must be a finite number, got {_short(value)}.")
-        return float(value)
-
-    def optional_number(self, name: str) -> float | None:
-        return None if self._get(name) is None else self.number(name)
-
-    def integer(self, name: str, low: int, high: int) -> int:
-        value = self._get(name)
-        if type(value) is not int or not low <= value <= high:
-            raise SchemaError(
-                f"{self._at(name)} must be an integer from {low} to {high}, got {_short(value)}."
-            )
-        return value
-
-    def optional_integer(self, name: str, low: int, high: int) -> int | None:
-        return None if self._get(name) is None else self.integer(name, low, high)
-
-    def array(self, name: str, longest: int) -> list[Any]:
-        value = self._get(name)
-        if not isinstance(value, list) or len(value) > longest:
-            raise SchemaError(
-                f"{self._at(name)} must be a list of at most {longest}, got {_short(value)}."
-            )
-        return value
-
-    def texts(self, name: str, longest: int) -> tuple[str, ...]:
-        values = self.array(name, longest)
-        if not all(isinstance(value, str) for value in values):
-            raise SchemaError(f"{self._at(name)} must be a list of texts.")
-        return tuple(values)
-
-    def numbers(self, name: str, longest: int) -> FloatArray:
-        values = self.array(name, longest)
-        for value in values:
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not _finite(value):
-                raise SchemaError(
-                    f"{self._at(name)} must hold finite numbers, got {_short(value)}."
-                )
-        return np.asarray(values, dtype=np.float64)
-
-
-def _finite(value: float) -> bool:
-    try:
-        return math.isfinite(value)
-    except OverflowError:  # an integer beyond float64
-        return False
 
 
 def dumps(record: ExplanationRecord) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -17,6 +18,8 @@ from proxyspex_hf.record import (
     FeatureKind,
     Features,
     FitReport,
+    Part,
+    Picture,
     Provenance,
     Queries,
     Settings,
@@ -25,6 +28,7 @@ from proxyspex_hf.record import (
 
 __all__ = [
     "REVIEW",
+    "captioned_record",
     "from_effects",
     "make_record",
     "random_spectrum",
@@ -97,6 +101,7 @@ def make_record(
     record = ExplanationRecord(
         task="text-classification",
         text=text,
+        picture=changes.pop("picture", None),
         features=features,
         target=target or Target("POSITIVE", 1, "logit", "POSITIVE"),
         spectrum=spectrum,
@@ -189,3 +194,40 @@ def review_record(seed: int = 0, n_extra: int = 150) -> ExplanationRecord:
         members = tuple(sorted(rng.choice(n, size, replace=False).tolist()))
         effects.setdefault(members, float(rng.normal() * 0.03))
     return make_record(REVIEW, from_effects(effects, n), seed=seed)
+
+
+#: 6 x 4 pixels, a red dot on white.
+_DOT = (
+    "iVBORw0KGgoAAAANSUhEUgAAAAYAAAAECAIAAAAiZtkUAAAAHUlEQVR4nGP8//8/AypgYmBgOMnIiCzE"
+    "iF0VGgAAdB8GzCT2hbkAAAAASUVORK5CYII="
+)
+
+
+def captioned_record() -> ExplanationRecord:
+    """An image of four patches with a caption of three words, as an image-text model has it."""
+    corners = [(x, y) for y in (0, 2) for x in (0, 3)]
+    regions = tuple((((x, y), (x + 3, y), (x + 3, y + 2), (x, y + 2)),) for x, y in corners)
+    features = Features(
+        labels=(*(f"row {y}, column {x}" for y in (1, 2) for x in (1, 2)), "a", "red", "dot"),
+        spans=((5, 6), (7, 10), (11, 14)),
+        kind="words",
+        regions=regions,
+        region_kind="patches",
+    )
+    effects = {(): 0.5, (0,): 1.0, (5,): 0.5, (0, 5): 2.0, (3, 4, 6): -0.25}
+    record = make_record(
+        "This a red dot",
+        from_effects(effects, 7),
+        features=features,
+        task="zero-shot-image-classification",
+        target=Target("This a red dot", None, "similarity", None),
+        picture=Picture(base64.b64decode(_DOT), 6, 4),
+        parts=(Part("template", 0, 5), Part("caption", 5, 14)),
+        provenance={"quantization": "int8", "noise_floor": 0.25, "model_bytes": 1024},
+    )
+    settings = replace(
+        record.settings,
+        image_masking="zero",
+        arguments={"question": None, "others": [["x", 1.5]]},
+    )
+    return replace(record, settings=settings)

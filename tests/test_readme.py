@@ -7,6 +7,8 @@ import shlex
 from pathlib import Path
 
 import pytest
+from hub_server import HubServer
+from hub_server.clients import point_to
 
 from proxyspex_hf.cli import _parser
 
@@ -21,9 +23,13 @@ def test_the_python_blocks_run_one_after_the_other(
     blocks = re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
     assert len(blocks) >= 8
     names: dict[str, object] = {}
-    for number, block in enumerate(blocks):
-        code = compile(block, f"README.md block {number}", "exec")
-        exec(code, names)
+    with HubServer() as hub:
+        hub.add_user("hf_me", "me")
+        point_to(hub, monkeypatch, tmp_path / "home")
+        for number, block in enumerate(blocks):
+            code = compile(block, f"README.md block {number}", "exec")
+            exec(code, names)
+        assert len(hub.repo("me/explanations").log()) == 3
     assert (tmp_path / "explanation.html").stat().st_size > 10_000
     printed = capsys.readouterr().out
     assert "dull" in printed

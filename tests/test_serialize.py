@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from record_factory import review_record
+from record_factory import captioned_record, review_record
 
 from proxyspex_hf import InputError, InteractionExplanation, ProxySpexError, SchemaError
 from proxyspex_hf.serialize import record_from_json, record_to_json
@@ -45,6 +45,22 @@ def test_files_of_schema_version_1_are_read_for_ever() -> None:
     assert old.spectrum.to_dict() == {(): 0.5, (0,): 0.25, (0, 1): -0.75}
     assert old.predict([[1, 1]]).tolist() == [0.5 - 0.25 - 0.75]
     assert old.faithfulness == {0.5: 1.0, 0.9: None}
+
+
+def test_files_of_schema_version_2_are_read_for_ever() -> None:
+    path = Path(__file__).parent / "data" / "explanation_v2.json"
+    old = InteractionExplanation.load(path)
+    assert old.record.schema_version == 2
+    assert old.record == captioned_record()
+    picture = old.record.picture
+    assert picture is not None
+    assert (picture.width, picture.height) == (6, 4)
+    assert old.features.regions[2] == (((0, 2), (3, 2), (3, 4), (0, 4)),)
+    assert old.features.labels[4:] == ("a", "red", "dot")
+    assert old.features.text_start == 4
+    assert old.record.parts[1].name == "caption"
+    assert old.record.settings.arguments == {"others": [["x", 1.5]], "question": None}
+    assert old.record.provenance.noise_floor == 0.25
 
 
 def test_nothing_half_written_is_left(
@@ -85,8 +101,8 @@ def test_places_that_cannot_be_written_or_read(
         (b"{}", "this is not an explanation: 'format' is None"),
         (b'{"format": "proxyspex-hf/explanation"}', "the field schema_version is missing"),
         (
-            b'{"format": "proxyspex-hf/explanation", "schema_version": 2}',
-            "schema version 2, .* reads up to 1: upgrade",
+            b'{"format": "proxyspex-hf/explanation", "schema_version": 3}',
+            "schema version 3, .* reads up to 2: upgrade",
         ),
     ],
 )
@@ -100,7 +116,7 @@ def test_foreign_files_are_refused(tmp_path: Path, content: bytes, message: str)
 CHANGES: list[tuple[tuple[Any, ...], Any, str]] = [
     (("task",), 7, "task must be a text"),
     (("text",), "short", "reach beyond the end of the text"),
-    (("features", "kind"), "patches", "features.kind"),
+    (("features", "kind"), "letters", "features.kind is 'letters', expected one of words"),
     (("features", "labels"), ["a"], "one label a span"),
     (("features", "spans", 0), [0], "lists of 2 integers"),
     (("features", "spans", 0), [5, 2], "ordered, disjoint"),
@@ -140,6 +156,42 @@ def test_damaged_fields_are_named(
         record_from_json(data)
 
 
+PICTURE_CHANGES: list[tuple[tuple[Any, ...], Any, str]] = [
+    (("picture",), None, "there is no picture"),
+    (("picture", "png"), "!!", "picture.png is not base64"),
+    (("picture", "png"), "AAAA", "not a PNG file"),
+    (("picture", "width"), 7, "has 6 x 4 pixels, not 7 x 4"),
+    (("features", "regions", 0), [[0, 0, 3, 0, 3]], "an x and a y"),
+    (("features", "regions", 0), [[0, 0, 3, 1, 3, 2, 0, 2]], "straight above or beside"),
+    (("features", "regions", 0), [[0, 0, 9, 0, 9, 2, 0, 2]], "beyond the edge of the picture"),
+    (("features", "regions", 0), 7, "lists of outlines"),
+    (("features", "regions"), [], "one label a span or region"),
+    (("features", "region_kind"), None, "regions need a region_kind"),
+    (("features", "region_kind"), "words", "features.region_kind"),
+    (("features", "kind"), "features", "neither spans nor regions"),
+    (("parts", 1, "stop"), 10**6, "'caption' overlaps another or leaves the text"),
+    (("parts", 1, "start"), 1, "'caption' overlaps"),
+    (("settings", "image_masking"), "paint", "settings.image_masking"),
+    (("settings", "arguments"), {"a": {"b": [[[[[1]]]]]}}, "settings.arguments must hold plain"),
+    (("provenance", "noise_floor"), "low", "provenance.noise_floor"),
+    (("provenance", "model_bytes"), -1, "provenance.model_bytes"),
+    (("target", "index"), -1, "target.index"),
+]
+
+
+@pytest.mark.parametrize(("place", "value", "message"), PICTURE_CHANGES)
+def test_damaged_pictures_and_regions_are_named(
+    place: tuple[Any, ...], value: Any, message: str
+) -> None:
+    data = json.loads(json.dumps(record_to_json(captioned_record())))
+    inner = data
+    for step in place[:-1]:
+        inner = inner[step]
+    inner[place[-1]] = value
+    with pytest.raises(SchemaError, match=message):
+        record_from_json(data)
+
+
 def test_unknown_fields_are_ignored(explanation: InteractionExplanation) -> None:
     data = record_to_json(explanation.record)
     data["added_later"] = {"x": 1}
@@ -164,7 +216,8 @@ JUNK = st.one_of(
 def test_mutated_files_never_crash_with_a_foreign_error(
     explanation: InteractionExplanation, data: st.DataObject
 ) -> None:
-    mutated = copy.deepcopy(record_to_json(explanation.record))
+    record = data.draw(st.sampled_from([explanation.record, captioned_record()]))
+    mutated = copy.deepcopy(record_to_json(record))
     inner: Any = mutated
     for _ in range(data.draw(st.integers(1, 4))):
         keys = list(inner) if isinstance(inner, dict) else list(range(min(len(inner), 5)))

@@ -57,7 +57,7 @@ def alerts(record: ExplanationRecord) -> str:
     """What changes the meaning of the page, before anything else is read."""
     texts = list(record.provenance.notes)
     target = record.target
-    if target.predicted != target.label:
+    if target.predicted not in (None, target.label):
         texts.insert(
             0,
             f"The model predicts {target.predicted} for this input; "
@@ -145,13 +145,17 @@ def provenance(record: ExplanationRecord) -> str:
     masking = "deleted"
     if asked.masking == "mask":
         masking = f"replaced by {asked.mask_token}" if asked.mask_token else "masked"
-    predicted = "yes" if target.predicted == target.label else f"no, it predicts {target.predicted}"
+    predicted = None
+    if target.predicted is not None:
+        same = target.predicted == target.label
+        predicted = "yes" if same else f"no, it predicts {target.predicted}"
+    output = "" if target.index is None else f"output {target.index}, "
     divided = f" ({asked.features})" if asked.features != record.features.kind else ""
     fields: list[tuple[str, str | None]] = [
         ("Model", made.model),
         ("Revision", made.revision),
         ("Task", record.task),
-        ("Explained", f"{target.label} (output {target.index}, {target.kind})"),
+        ("Explained", f"{target.label} ({output}{target.kind})"),
         ("Is the predicted label", predicted),
         ("Features", f"{len(record.features):,} {record.features.kind}{divided}"),
         ("Features not kept", masking),
@@ -175,6 +179,8 @@ def provenance(record: ExplanationRecord) -> str:
         ),
         ("Energy left out, at most", _plain(fit.dropped_energy or None)),
         ("Device", f"{made.device}, {made.dtype}"),
+        ("Quantization", made.quantization),
+        ("Noise floor of a value", _plain(made.noise_floor)),
         ("Versions", ", ".join(f"{name} {made.versions[name]}" for name in sorted(made.versions))),
         ("Made on", made.created),
         ("Seconds", ", ".join(f"{name} {value:.3g}" for name, value in made.seconds.items())),

@@ -64,8 +64,8 @@ def _head(record: ExplanationRecord, decimals: int, width: int) -> Iterator[str]
         f"{visible(record.provenance.model)}",
         width,
     )
-    if target.predicted != target.label:
-        yield from _wrapped(f"The model predicts {visible(target.predicted)}.", width)
+    if target.predicted not in (None, target.label):
+        yield from _wrapped(f"The model predicts {visible(str(target.predicted))}.", width)
     for note in record.provenance.notes:
         yield from _wrapped(f"Note: {visible(note)}", width, "      ")
 
