@@ -174,10 +174,10 @@ class InteractionExplanation(HubVerbs):
     def refit(
         self,
         *,
-        proxy: str | Proxy = "boosting",
+        proxy: str | Proxy = "blend",
         n_coefficients: int | None = None,
         max_order: int | None = None,
-        refine: RefineMethod = "stack",
+        refine: RefineMethod | None = None,
         seed: int | None = None,
         progress: ProgressCallback | None = None,
     ) -> InteractionExplanation:

@@ -16,9 +16,22 @@ from proxyspex_hf.core.spectrum import FloatArray, FourierSpectrum
 from proxyspex_hf.core.values import Cached
 from proxyspex_hf.errors import InputError
 
-__all__ = ["Attribution", "Plan", "attribute", "faithfulness_of", "plan"]
+__all__ = [
+    "DENSITIES",
+    "Attribution",
+    "Plan",
+    "Sampling",
+    "attribute",
+    "faithfulness_of",
+    "plan",
+]
 
 MIN_BUDGET = 20
+
+#: Named samplings: the keep probabilities that are mixed, in equal parts.
+DENSITIES: dict[str, tuple[float, ...]] = {"mixed": TEST_DENSITIES, "uniform": (0.5,)}
+
+Sampling = str | float | Sequence[float]
 
 
 @dataclass(frozen=True)
@@ -50,21 +63,20 @@ def plan(
     alpha: float | None = None,
     budget: int | None = None,
     n_test: int = 100,
-    density: float | Sequence[float] = 0.5,
+    density: Sampling = "mixed",
 ) -> Plan:
     """Decide the model calls from ``alpha`` (budget = alpha * n * log2 n) or an exact ``budget``.
+
+    ``density`` is the share of the features that the fitted masks keep, or several to mix in equal
+    parts, or a name: ``"mixed"`` is 0.5, 0.7 and 0.9, faithful from half of the features up to the
+    actual input; ``"uniform"`` is 0.5, the paper's sampling.
 
     Raises:
         InputError: both given, a budget below 20 (and below 2^n), or arguments out of range.
     """
     if alpha is not None and budget is not None:
         raise InputError(f"give alpha or budget, not both (got alpha={alpha}, budget={budget}).")
-    try:
-        densities = tuple(float(d) for d in np.atleast_1d(np.asarray(density, dtype=np.float64)))
-    except (TypeError, ValueError):
-        densities = ()
-    if not densities or not all(0 < d < 1 for d in densities):
-        raise InputError(f"density must lie strictly between 0 and 1, got {density!r}.")
+    densities = _densities(density)
     n_test = as_integer("n_test", n_test, 0, 10**6)
     if n_test == 1:
         raise InputError("n_test must be 0 or at least 2 masks a density, got 1.")
@@ -84,6 +96,23 @@ def plan(
             "needed to fit and cross-validate. Raise alpha or budget, or leave both out."
         )
     return Plan(n_features, masks, n_test=n_test, exact=False, densities=densities)
+
+
+def _densities(density: Sampling) -> tuple[float, ...]:
+    if isinstance(density, str):
+        if density not in DENSITIES:
+            raise InputError(
+                f"unknown density {density!r}; name one of {', '.join(DENSITIES)}, or give "
+                "numbers between 0 and 1."
+            )
+        return DENSITIES[density]
+    try:
+        densities = tuple(float(d) for d in np.atleast_1d(np.asarray(density, dtype=np.float64)))
+    except (TypeError, ValueError):
+        densities = ()
+    if not densities or not all(0 < d < 1 for d in densities):
+        raise InputError(f"density must lie strictly between 0 and 1, got {density!r}.")
+    return densities
 
 
 @dataclass(frozen=True)
