@@ -48,7 +48,7 @@ def test_the_plan(n: int, given: dict, budget: int, exact: bool) -> None:
         ({"alpha": 1, "budget": 100}, "give alpha or budget, not both"),
         ({"density": 1.0}, "density must lie strictly between 0 and 1"),
         ({"density": []}, "density must lie strictly between 0 and 1"),
-        ({"density": "0.5x"}, "density must lie strictly between 0 and 1"),
+        ({"density": "0.5x"}, "unknown density .0.5x.; name one of mixed, uniform"),
         ({"density": None}, "density must lie strictly between 0 and 1"),
         ({"n_test": 1}, "n_test must be 0 or at least 2"),
         ({"n_test": 5.5}, "n_test must be an integer, got 5.5"),
@@ -71,7 +71,8 @@ def test_every_query_is_counted_kept_and_held_out_where_it_must_be() -> None:
     for score, density in zip(found.faithfulness, (0.5, 0.7, 0.9), strict=True):
         rows = np.flatnonzero(found.densities[found.n_fit :] == density) + found.n_fit
         assert (score.density, score.n_masks) == (density, len(rows)) == (density, 100)
-        assert abs(found.masks[rows].mean() - density) < 0.03
+        # New masks of 20 features: at 0.9 the commonest are fitted, and so not drawn again.
+        assert abs(found.masks[rows].mean() - density) < 0.06
         expected = r2_score(found.values[rows], found.fit.spectrum.evaluate(found.masks[rows]))
         assert score.r2 == expected
         assert score.r2 is not None
