@@ -1,25 +1,22 @@
-"""The table of tasks. Adding one: write a value function like ``classification``, enter it here.
-
-A value function has ``n_features``, ``features``, ``text``, ``target``, ``mask_token``, ``notes``,
-``batch_size``, ``masked_text(mask)`` and answers masks (b, n) with (b,) float64.
-"""
+"""The table of tasks. Adding one: derive from :class:`BoundInput`, enter the class here."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from transformers import Pipeline
 
 from proxyspex_hf.errors import InputError
+from proxyspex_hf.hf.bound import BoundInput
 from proxyspex_hf.hf.classification import TextClassification
 from proxyspex_hf.hf.options import FeatureOptions
 
-__all__ = ["TASKS", "bind", "task_of"]
+__all__ = ["TASKS", "bind", "is_one_input", "task_of"]
 
-TASKS: dict[str, Callable[[Any, Any, FeatureOptions], TextClassification]] = {
-    "text-classification": TextClassification.of,
+TASKS: dict[str, Callable[[Any, Any, FeatureOptions], BoundInput]] = {
+    "text-classification": TextClassification,
 }
 
 
@@ -41,7 +38,18 @@ def task_of(pipe: Any) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", name).lower()
 
 
-def bind(pipe: Any, value: Any, options: FeatureOptions) -> TextClassification:
+def is_one_input(pipe: Any, inputs: Any) -> bool:
+    """Whether ``inputs`` is one input of the task, not a list of them."""
+    if not isinstance(inputs, (list, tuple)):
+        return True
+    first = inputs[0] if inputs else None
+    if not isinstance(pipe, Pipeline):  # a function: its input is the names of its features
+        return bool(inputs) and not isinstance(first, (list, tuple))
+    # A chat is a list of messages.
+    return isinstance(first, Mapping) and {"role", "content"} <= set(first)
+
+
+def bind(pipe: Any, value: Any, options: FeatureOptions) -> BoundInput:
     """The value function of one input under a pipeline.
 
     Raises:
@@ -53,6 +61,4 @@ def bind(pipe: Any, value: Any, options: FeatureOptions) -> TextClassification:
             f"task {task!r} is not supported; supported: {', '.join(TASKS)}. CONTRIBUTING.md tells "
             "how to add one; any callable on masks can be explained with proxyspex_hf.core."
         )
-    if getattr(pipe, "tokenizer", None) is None:
-        raise InputError(f"the {task} pipeline has no tokenizer; make it with tokenizer=...")
     return TASKS[task](pipe, value, options)
