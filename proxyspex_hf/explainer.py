@@ -193,7 +193,10 @@ class InteractionExplainer:
         changes: dict[str, Any] = {
             "masking": asked.masking,
             "mask_token": asked.mask_token,
-            "target": record.target.label if record.target.predicted is not None else None,
+            "target": None
+            if record.target.label == record.target.predicted
+            else record.target.label,
+            "value": record.target.kind,
         }
         if inputs is None:
             inputs, changes["features"] = record.text, record.features.spans
@@ -254,7 +257,7 @@ class _Planned(Exception):  # noqa: N818 - no error: it carries the masks out
 
 
 class _Planner(Asker):
-    def __call__(self, masks: Any, progress: Any = None) -> Any:
+    def __call__(self, masks: Any, progress: Any = None) -> Any:  # noqa: ARG002
         raise _Planned(masks)
 
 

@@ -9,7 +9,7 @@ combinations of kept and masked; where it does not, each masked text is tokenize
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -105,18 +105,20 @@ class MaskedText:
         mask_token: str | None,
         *,
         halves: tuple[tuple[int, int], tuple[int, int]] | None = None,
-        **settings: Any,
+        settings: Mapping[str, Any] | None = None,
     ) -> None:
         self._tokenizer = tokenizer
-        self._settings = settings
+        self._settings = dict(settings or {})
         self.text = text
         self.features = features
         self.halves = halves or ((0, len(text)),)
         self._n = len(features.spans)
         self._labels = features.labels[features.text_start :]
         self._replacements = _replacements(tokenizer, self._labels, masking, mask_token)
-        self._pieces = self._tokenized()
-        self.composes = self._pieces is not None and self._agrees(self._pieces)
+        # Tokenizers differ in whether a masked word leaves the space before it as a token.
+        ways = (self._tokenized(with_space) for with_space in (True, False))
+        self._pieces = next((way for way in ways if way is not None and self._agrees(way)), None)
+        self.composes = self._pieces is not None
 
     def masked_texts(self, mask: NDArray[np.bool_]) -> tuple[str, ...]:
         """What the model reads under one mask, shape (n,): one text, or the two of a pair."""
@@ -200,6 +202,15 @@ class MaskedText:
             )
         return kept, int(replaced[min(kept - own[0], len(replaced) - 1)])
 
+    def fixed_start(self) -> int:
+        """Tokens at the start that stand in every masked text; at least one other follows them."""
+        if not self.composes or self._pieces is None:
+            return 0
+        changing = np.flatnonzero(self._pieces.owner != self._n)
+        fixed = len(self._pieces.ids) - len(changing)
+        first = int(changing[0]) if len(changing) else fixed
+        return max(0, min(first, fixed - 1))
+
     def longest(self) -> int:
         """Tokens of the longest masked text (exact where the tokenizer composes)."""
         if self.composes and self._pieces is not None:
@@ -222,7 +233,7 @@ class MaskedText:
         encoded = self._encode([self.masked_texts(mask) for mask in masks])
         return [ids.tobytes() for ids in _with_types(encoded)]
 
-    def _tokenized(self) -> _Pieces | None:
+    def _tokenized(self, with_space: bool) -> _Pieces | None:
         """Split the tokens of the whole text at the features; None without character offsets."""
         if not getattr(self._tokenizer, "is_fast", False):
             return None
@@ -234,6 +245,8 @@ class MaskedText:
         gaps: list[Ids] = [[] for _ in range(n + 1)]
         kept: list[Ids] = [[] for _ in range(n)]
         types = [0] * n
+        leads = [""] * n
+        seen = self.halves[0][0]
         after = [int(np.searchsorted(stops, stop)) for _, stop in self.halves]
         after[-1] = n
         gap = 0
@@ -249,21 +262,27 @@ class MaskedText:
                 continue
             # A token belongs to where its last character lies (it may begin with a space).
             last = stop - 1 + self.halves[half][0]
+            seen = max(seen, self.halves[half][0])
             feature = int(np.searchsorted(stops, last, side="right"))
             if feature < n and spans[feature][0] <= last:
+                if not kept[feature]:  # the space before it that is no token of its own
+                    leads[feature] = self.text[seen : spans[feature][0]]
                 kept[feature].append(token)
                 types[feature] = token >> _TYPE_BIT
             else:
                 gaps[min(feature, n)].append(token)
             gap = after[half]
+            seen = last + 1
         masked: list[Ids] = [
             []
             if replacement is None
             else [
                 token | (kind << _TYPE_BIT)
-                for token in self._tokenizer(replacement, add_special_tokens=False)["input_ids"]
+                for token in self._tokenizer(
+                    lead + replacement if with_space else replacement, add_special_tokens=False
+                )["input_ids"]
             ]
-            for replacement, kind in zip(self._replacements, types, strict=True)
+            for replacement, kind, lead in zip(self._replacements, types, leads, strict=True)
         ]
         blocks: list[tuple[Ids, int, bool]] = [(gaps[0], n, True)]
         for i in range(n):

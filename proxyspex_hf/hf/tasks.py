@@ -11,12 +11,14 @@ from transformers import Pipeline
 from proxyspex_hf.errors import InputError
 from proxyspex_hf.hf.bound import BoundInput
 from proxyspex_hf.hf.classification import TextClassification
+from proxyspex_hf.hf.generation import TextGeneration
 from proxyspex_hf.hf.options import FeatureOptions
 
 __all__ = ["TASKS", "bind", "is_one_input", "task_of"]
 
 TASKS: dict[str, Callable[[Any, Any, FeatureOptions], BoundInput]] = {
     "text-classification": TextClassification,
+    "text-generation": TextGeneration,
 }
 
 

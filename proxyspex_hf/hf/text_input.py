@@ -26,7 +26,7 @@ from proxyspex_hf.hf.masking import _TYPE_BIT, MaskedText, resolve_mask_token, t
 from proxyspex_hf.hf.options import FeatureOptions
 from proxyspex_hf.inputs import Features, Part
 
-__all__ = ["TokenInput", "Words", "longest_input", "padded", "read_words"]
+__all__ = ["TokenInput", "Words", "longest_input", "padded", "read_words", "token_spans"]
 
 
 @dataclass(frozen=True)
@@ -175,7 +175,7 @@ def read_words(
     *,
     fixed_pair: str | None = None,
     most: int | None = None,
-    **settings: Any,
+    settings: Mapping[str, Any] | None = None,
 ) -> Words:
     """A text, or ``{"text": …, "text_pair": …}``, cut to what the model takes.
 
@@ -201,10 +201,18 @@ def read_words(
 
     def masked(text: str, features: Features) -> MaskedText:
         if fixed_pair is None:
-            return MaskedText(tokenizer, text, features, options.masking, mask_token, **settings)
+            return MaskedText(
+                tokenizer, text, features, options.masking, mask_token, settings=settings
+            )
         whole, halves = _joined(text, fixed_pair)
         return MaskedText(
-            tokenizer, whole, features, options.masking, mask_token, halves=halves, **settings
+            tokenizer,
+            whole,
+            features,
+            options.masking,
+            mask_token,
+            halves=halves,
+            settings=settings,
         )
 
     kept, found = _fit(tokenizer, first, options, masked, longest)
@@ -246,7 +254,7 @@ def _pair(
     options: FeatureOptions,
     mask_token: str | None,
     longest: int | None,
-    settings: dict[str, Any],
+    settings: Mapping[str, Any] | None,
 ) -> Words:
     text, halves = _joined(first, second)
     if isinstance(options.features, str):
@@ -266,7 +274,7 @@ def _pair(
                 "characters of first + '\\n\\n' + second."
             )
     masked = MaskedText(
-        tokenizer, text, features, options.masking, mask_token, halves=halves, **settings
+        tokenizer, text, features, options.masking, mask_token, halves=halves, settings=settings
     )
     length = masked.longest()
     if longest is not None and length > longest:
@@ -326,10 +334,16 @@ def _fit(
 
 def _spans_if(tokenizer: Any, text: str, options: FeatureOptions) -> list[tuple[int, int]]:
     """Character ranges of the tokens, where tokens are the features."""
-    if not isinstance(options.features, str) or options.features != "tokens":
-        return []
-    if not isinstance(text, str):
-        return []
+    wanted = isinstance(options.features, str) and options.features == "tokens"
+    return token_spans(tokenizer, text) if wanted else []
+
+
+def token_spans(tokenizer: Any, text: str) -> list[tuple[int, int]]:
+    """The character range of each token of a text.
+
+    Raises:
+        InputError: the tokenizer does not tell.
+    """
     if not tokenizer.is_fast:
         raise InputError(
             f"features='tokens' needs a fast tokenizer, {type(tokenizer).__name__} is not one; use "
