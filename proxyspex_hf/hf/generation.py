@@ -23,7 +23,7 @@ from proxyspex_hf.hf.targets import ValueOf, own_score, value_name
 from proxyspex_hf.hf.text_input import longest_input, token_spans
 from proxyspex_hf.record import Target
 
-__all__ = ["SEQUENCE_VALUES", "TextGeneration", "sequence_score"]
+__all__ = ["SEQUENCE_VALUES", "TextGeneration", "own_output", "sequence_score"]
 
 SEQUENCE_VALUES = ("log-perplexity", "log-probability", "log-odds", "probability")
 
@@ -70,7 +70,8 @@ class TextGeneration(BoundInput):
         )
         whole = np.ones((1, self.n_features), dtype=np.bool_)
         ids = np.frombuffer(self._masked.items(whole)[0], dtype=np.int64)
-        self.target_ids, label = self._target_tokens(ids, options)
+        with evaluating(self.model):
+            self.target_ids, label = own_output(self.model, self.tokenizer, ids, options)
         self.target = Target(label, None, kind, None if options.target is not None else label)
         self.arguments = {"target_tokens": self.target_ids.tolist()}
         longest, length = longest_input(pipe), self._masked.longest() + len(self.target_ids)
@@ -88,8 +89,12 @@ class TextGeneration(BoundInput):
         return len(item) // 8 and len(item) // 8 - self._prefix + len(self.target_ids)
 
     def outputs(self, items: Sequence[bytes]) -> torch.Tensor:
-        rows = [np.frombuffer(item, dtype=np.int64)[self._prefix :] for item in items]
-        return self._continuations(rows)
+        rows = [np.frombuffer(item, dtype=np.int64) for item in items]
+        kept = self._continuations
+        if all(kept.begins(row) for row in rows):
+            return kept([row[self._prefix :] for row in rows])
+        nothing = np.zeros(0, dtype=np.int64)
+        return Continuations(self.model, nothing, self.target_ids, kept.pad)(rows)
 
     def score(self, outputs: FloatArray) -> FloatArray:
         return sequence_score(outputs, self._value)
@@ -116,7 +121,7 @@ class TextGeneration(BoundInput):
         whole = np.ones((1, self.n_features), dtype=np.bool_)
         ids = np.frombuffer(self.items(whole)[0], dtype=np.int64)
         pad = self.tokenizer.pad_token_id or 0
-        return Continuations(self.model, ids[: self._prefix], self.target_ids, pad)
+        return Continuations(self.model, ids[: self._prefix].copy(), self.target_ids, pad)
 
     def _working_prefix(self) -> int:
         """Tokens at the start that no mask changes, if the model gives the same with them kept."""
@@ -139,37 +144,48 @@ class TextGeneration(BoundInput):
         del self._continuations
         return 0
 
-    def _target_tokens(
-        self, ids: NDArray[np.int64], options: FeatureOptions
-    ) -> tuple[NDArray[np.int64], str]:
-        """The tokens and the text of what is explained."""
-        if options.target is not None:
-            if not isinstance(options.target, str) or not options.target.strip():
-                raise InputError(
-                    f"target must be the text whose generation is explained, got "
-                    f"{options.target!r}."
-                )
-            found = self.tokenizer(options.target, add_special_tokens=False)["input_ids"]
-            return np.array(found, dtype=np.int64), options.target
-        prompt = torch.from_numpy(ids.copy())[None].to(model_device(self.model))
-        with evaluating(self.model):
-            made = self.model.generate(
-                input_ids=prompt,
-                attention_mask=torch.ones_like(prompt),
-                do_sample=False,
-                max_new_tokens=options.max_new_tokens,
-                pad_token_id=self.tokenizer.pad_token_id or 0,
-            )
-        output = made[0, prompt.shape[1] :].cpu().numpy()
-        ends = set(self.tokenizer.all_special_ids)
-        while len(output) and int(output[-1]) in ends:
-            output = output[:-1]
-        if not len(output):
+
+def own_output(
+    model: Any, tokenizer: Any, prompt: NDArray[np.int64], options: FeatureOptions, **inputs: Any
+) -> tuple[NDArray[np.int64], str]:
+    """The tokens and the text that are explained: ``target``, or what the model says greedily.
+
+    Args:
+        model: it generates.
+        tokenizer: its tokenizer.
+        prompt: token ids of the whole prompt.
+        options: for ``target`` and ``max_new_tokens``.
+        inputs: what else the model needs, such as pixels.
+
+    Raises:
+        InputError: a target that is no text, or an output without any token.
+    """
+    if options.target is not None:
+        if not isinstance(options.target, str) or not options.target.strip():
             raise InputError(
-                "the model ends its output at once, so there is nothing to explain: pass "
-                "target='...' (a text) or another prompt."
+                f"target must be the text whose generation is explained, got {options.target!r}."
             )
-        return output.astype(np.int64), str(self.tokenizer.decode(output))
+        found = tokenizer(options.target, add_special_tokens=False)["input_ids"]
+        return np.array(found, dtype=np.int64), options.target
+    ids = torch.from_numpy(prompt.copy())[None].to(model_device(model))
+    made = model.generate(
+        input_ids=ids,
+        attention_mask=torch.ones_like(ids),
+        do_sample=False,
+        max_new_tokens=options.max_new_tokens,
+        pad_token_id=tokenizer.pad_token_id or 0,
+        **inputs,
+    )
+    output = made[0, ids.shape[1] :].cpu().numpy()
+    ends = set(tokenizer.all_special_ids)
+    while len(output) and int(output[-1]) in ends:
+        output = output[:-1]
+    if not len(output):
+        raise InputError(
+            "the model ends its output at once, so there is nothing to explain: pass "
+            "target='...' (a text) or another prompt."
+        )
+    return output.astype(np.int64), str(tokenizer.decode(output))
 
 
 def sequence_score(log_probabilities: FloatArray, value: ValueOf | None) -> FloatArray:

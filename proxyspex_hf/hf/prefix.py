@@ -32,11 +32,16 @@ class Continuations:
         self._model = model
         self._prefix = prefix
         self._target = target
-        self._pad = pad
+        self.pad = pad
         self._cache: Any = None
         parameters = inspect.signature(model.forward).parameters
         self._keeps = "logits_to_keep" in parameters
         self._counts = "position_ids" in parameters
+
+    def begins(self, prompt: NDArray[np.int64]) -> bool:
+        """Whether a whole prompt begins with the prefix, and more follows."""
+        shared = len(self._prefix)
+        return len(prompt) > shared and bool(np.array_equal(prompt[:shared], self._prefix))
 
     def __call__(self, prompts: Sequence[NDArray[np.int64]]) -> torch.Tensor:
         """Prompts without the prefix -> (b, t) log-probability of each token of the target.
@@ -47,7 +52,7 @@ class Continuations:
         device, shared = model_device(self._model), len(self._prefix)
         rows = [np.concatenate([prompt, self._target[:-1]]) for prompt in prompts]
         longest = max(map(len, rows))
-        ids = np.full((len(rows), longest), self._pad, dtype=np.int64)
+        ids = np.full((len(rows), longest), self.pad, dtype=np.int64)
         attention = np.ones((len(rows), shared + longest), dtype=np.int64)
         for place, row in enumerate(rows):
             ids[place, longest - len(row) :] = row

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from proxyspex_hf.core.masks import BoolArray
 from proxyspex_hf.core.spectrum import FloatArray
 from proxyspex_hf.errors import InputError, ModelError
 
@@ -68,7 +69,7 @@ def class_score(
     return log_probability if value == "log-probability" else np.exp(log_probability)
 
 
-def own_score(function: Callable[[FloatArray], Any], outputs: FloatArray) -> FloatArray:
+def own_score(function: Callable[[Any], Any], outputs: FloatArray | BoolArray) -> FloatArray:
     """A user's function applied, and its shape checked.
 
     Raises:

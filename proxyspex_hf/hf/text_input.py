@@ -174,6 +174,7 @@ def read_words(
     options: FeatureOptions,
     *,
     fixed_pair: str | None = None,
+    fixed: tuple[int, int] | None = None,
     most: int | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> Words:
@@ -184,6 +185,7 @@ def read_words(
         value: the user's input.
         options: the user's choices.
         fixed_pair: a second text that is never masked.
+        fixed: a range of the text that is never masked; features that touch it are left out.
         most: tokens that may be used; default what the model takes.
         settings: further arguments of each call of the tokenizer.
 
@@ -200,6 +202,7 @@ def read_words(
         return _pair(tokenizer, first, second, options, mask_token, longest, settings)
 
     def masked(text: str, features: Features) -> MaskedText:
+        features = features if fixed is None else _without(features, fixed)
         if fixed_pair is None:
             return MaskedText(
                 tokenizer, text, features, options.masking, mask_token, settings=settings
@@ -237,6 +240,17 @@ def _texts(value: Any) -> tuple[str, str | None]:
             f"{type(value).__name__}."
         )
     return value, None
+
+
+def _without(features: Features, fixed: tuple[int, int]) -> Features:
+    rows = [
+        (label, span)
+        for label, span in zip(features.labels, features.spans, strict=True)
+        if span[1] <= fixed[0] or fixed[1] <= span[0]
+    ]
+    if not rows:
+        raise InputError("nothing is left to mask beside the fixed part of the text.")
+    return Features(tuple(r[0] for r in rows), tuple(r[1] for r in rows), features.kind)
 
 
 _BETWEEN = "\n\n"
