@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from proxyspex_hf.core.algorithm import ProxySPEX
     from proxyspex_hf.core.progress import Progress
     from proxyspex_hf.core.spectrum import FourierSpectrum
-    from proxyspex_hf.demo import DEMO_MODEL
+    from proxyspex_hf.demo import DEMO_CLIP, DEMO_MODEL
     from proxyspex_hf.errors import (
         HubError,
         InputError,
@@ -30,8 +30,10 @@ if TYPE_CHECKING:
     )
     from proxyspex_hf.explainer import InteractionExplainer
     from proxyspex_hf.explanation import Interaction, InteractionExplanation
+    from proxyspex_hf.prompts import Prompt, PromptPart, context_prompt
 
 _PLACES = {
+    "DEMO_CLIP": "demo",
     "DEMO_MODEL": "demo",
     "FourierSpectrum": "core.spectrum",
     "HubError": "errors",
@@ -41,14 +43,18 @@ _PLACES = {
     "InteractionExplanation": "explanation",
     "ModelError": "errors",
     "Progress": "core.progress",
+    "Prompt": "prompts",
+    "PromptPart": "prompts",
     "ProxySPEX": "core.algorithm",
     "ProxySpexError": "errors",
     "ProxySpexWarning": "errors",
     "SchemaError": "errors",
     "SolveError": "errors",
+    "context_prompt": "prompts",
 }
 
 __all__ = [
+    "DEMO_CLIP",
     "DEMO_MODEL",
     "FourierSpectrum",
     "HubError",
@@ -58,12 +64,15 @@ __all__ = [
     "InteractionExplanation",
     "ModelError",
     "Progress",
+    "Prompt",
+    "PromptPart",
     "ProxySPEX",
     "ProxySpexError",
     "ProxySpexWarning",
     "SchemaError",
     "SolveError",
     "__version__",
+    "context_prompt",
 ]
 
 __version__ = "0.1.0"

@@ -16,6 +16,7 @@ from proxyspex_hf.errors import InputError, ProxySpexWarning
 from proxyspex_hf.explanation import InteractionExplanation
 from proxyspex_hf.hf.asking import Asker, ask_together
 from proxyspex_hf.hf.bound import BoundInput
+from proxyspex_hf.hf.generation import SEQUENCE_VALUES
 from proxyspex_hf.hf.loading import load_pipeline
 from proxyspex_hf.hf.noise import noise_floor
 from proxyspex_hf.hf.processes import Processes
@@ -23,6 +24,7 @@ from proxyspex_hf.hf.store import ValueStore, key_of
 from proxyspex_hf.hf.tasks import bind, is_one_input, task_of
 from proxyspex_hf.options import ExplainerOptions
 from proxyspex_hf.progress_bar import progress_callback
+from proxyspex_hf.record import Target
 from proxyspex_hf.recording import make_record, model_name
 
 __all__ = ["ExplainerOptions", "InteractionExplainer", "RemovalCheck"]
@@ -193,10 +195,8 @@ class InteractionExplainer:
         changes: dict[str, Any] = {
             "masking": asked.masking,
             "mask_token": asked.mask_token,
-            "target": None
-            if record.target.label == record.target.predicted
-            else record.target.label,
-            "value": record.target.kind,
+            "target": _target_again(record.target),
+            "value": None if record.target.kind == "value" else record.target.kind,
         }
         if inputs is None:
             inputs, changes["features"] = record.text, record.features.spans
@@ -249,6 +249,14 @@ class InteractionExplainer:
             return Asker(bound, ValueStore(chosen.cache_dir, key, bound.n_features))
         key_here = (str(bound.fingerprint()), bound.target, id(bound.model), id(chosen.value))
         return self._interrupted.setdefault(key_here, Asker(bound))
+
+
+def _target_again(target: Target) -> str | None:
+    """What to pass as ``target`` to explain the same number again."""
+    if target.label == target.predicted:
+        return None
+    chosen = target.index is not None or target.kind in SEQUENCE_VALUES
+    return target.label if chosen else None
 
 
 class _Planned(Exception):  # noqa: N818 - no error: it carries the masks out

@@ -62,7 +62,7 @@ def zero_shot() -> Any:
     return _pipe("ZeroShotClassificationPipeline", model, tokenizer=tokenizer)
 
 
-def generator(family: str = "llama") -> Any:
+def generator(family: str = "llama", width: int = 32) -> Any:
     tokenizer = byte_level_tokenizer(mask=False)
     torch.manual_seed(0)
     common = {"vocab_size": len(tokenizer), "bos_token_id": 0, "eos_token_id": 0}
@@ -73,7 +73,7 @@ def generator(family: str = "llama") -> Any:
         model = tf.GPT2LMHeadModel(config)
     else:
         config = tf.LlamaConfig(
-            **SIZES,
+            **{**SIZES, "hidden_size": width},
             **common,
             num_key_value_heads=2,
             max_position_embeddings=256,

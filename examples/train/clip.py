@@ -240,8 +240,8 @@ classify(image, candidate_labels=["red circle", "blue circle"], hypothesis_templ
 
 ## Data and training
 
-The {images_train:,} training images of [easy-vqa](https://pypi.org/project/easy-vqa/) (MIT), 64
-by 64 pixels, one shape each: {shapes}; {colors}. Captions are made of six templates. Some patches
+{images_train:,} training images of [easy-vqa](https://pypi.org/project/easy-vqa/) (MIT): those
+whose questions tell both colour and shape; 64 by 64 pixels, one shape each: {shapes}; {colors}. Captions are made of six templates. Some patches
 are blackened and some words masked. {epochs} epochs of {batch} pairs, seed {seed}, {minutes:.0f}
 minutes on one core of a shared machine:
 
@@ -249,7 +249,7 @@ minutes on one core of a shared machine:
 
 ## Held-out retrieval
 
-On the {images:,} test images of easy-vqa, the best of all 24 captions "a COLOUR SHAPE":
+On the {images:,} test images of easy-vqa whose questions tell both, the best of all 24 captions "a COLOUR SHAPE":
 
 | right | share |
 |---|---|
@@ -283,7 +283,7 @@ def write(
     card = CARD.format(
         **{**found, "images": int(found["images"])},
         megabytes=(args.out / "model.safetensors").stat().st_size / 1e6,
-        images_train=len(get_train_image_paths()),
+        images_train=len(load(get_train_image_paths(), get_train_questions())[0]),
         shapes=", ".join(SHAPES),
         colors=", ".join(COLORS),
         epochs=args.epochs,

@@ -130,6 +130,8 @@ def _collect(group: list[_Item], asker: Asker, masks: BoolArray, keys: Sequence[
 
 def _answered(items: list[_Item], processes: Processes) -> Iterator[Mapping[Asker, list[bytes]]]:
     """Run the batches of one group, a round at a time; yields which masks each round answered."""
+    if not any(item.open for item in items):
+        return
     bound = items[0].askers[0][0].bound
     every = batches(bound, [item.item for item in items])
     open_batches = [

@@ -33,7 +33,7 @@ def masks_of(n: int, count: int = 60) -> np.ndarray:
 def test_a_quantized_classifier(quantization: str, kind: str, least: float) -> None:
     plain = InteractionExplainer.from_pretrained(DEMO_MODEL, target="POSITIVE")
     small = InteractionExplainer.from_pretrained(
-        DEMO_MODEL, quantization=quantization, target="POSITIVE", budget=40, n_test=4
+        DEMO_MODEL, quantization=quantization, target="POSITIVE", budget=40, n_test=4, proxy="lasso"
     )
     masks = masks_of(13)
     values = small.value_function(TEXT)(masks)
@@ -48,7 +48,7 @@ def test_a_quantized_classifier(quantization: str, kind: str, least: float) -> N
     assert record.provenance.quantization.startswith(kind)
     assert record.provenance.noise_floor is not None
     assert record.provenance.noise_floor < 1e-4
-    whole = plain(TEXT, budget=40, n_test=0).record.provenance
+    whole = plain(TEXT, budget=40, n_test=0, proxy="lasso").record.provenance
     assert whole.quantization is None
     assert whole.noise_floor is None
     assert record.provenance.model_bytes < whole.model_bytes
@@ -62,7 +62,7 @@ def test_quantized_random_models_of_other_kinds(
 ) -> None:
     pair = {"image": picture(), "text": "not bad, not dull"}
     cases: list[tuple[Any, Any, dict]] = [
-        (generator(), TEXT, {"mask_token": "_", "target": " great fun"}),
+        (generator(width=128), TEXT, {"mask_token": "_", "target": " great fun"}),
         (clip(), pair, {"patches": (3, 3)}),
     ]
     for number, (pipe, value, options) in enumerate(cases):
@@ -77,12 +77,14 @@ def test_quantized_random_models_of_other_kinds(
         )
         assert r2 is not None
         assert least < r2 < 1, (number, r2)
-        assert small(value, budget=40, n_test=0).record.provenance.quantization.startswith(kind)
+        assert small(
+            value, budget=40, n_test=0, proxy="lasso"
+        ).record.provenance.quantization.startswith(kind)
 
 
 def test_half_precision_tells_its_noise() -> None:
     explainer = InteractionExplainer.from_pretrained(DEMO_MODEL, dtype="bfloat16", budget=40)
-    record = explainer(TEXT, n_test=0).record
+    record = explainer(TEXT, n_test=0, proxy="lasso").record
     assert record.provenance.dtype == "bfloat16"
     assert record.provenance.noise_floor is not None
     assert 0 <= record.provenance.noise_floor < 0.2

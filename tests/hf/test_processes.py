@@ -23,7 +23,7 @@ def count(module, args, kwargs):
     global rows
     rows += len(kwargs["input_ids"])
 explainer = InteractionExplainer(
-    pipe, budget=90, n_test=10, batch_size=8, masking="delete", mask_token=None, **{options!r}
+    pipe, budget=90, n_test=10, proxy="lasso", batch_size=8, masking="delete", **{options!r}
 )
 pipe.model.register_forward_pre_hook(count, with_kwargs=True)
 explanation = explainer("It could have been great, but the plot is dull and never funny.")

@@ -42,7 +42,7 @@ def rows_asked(pipe: Any, run: Any) -> int:
 
 def test_a_second_run_asks_nothing_and_is_the_same(tmp_path: Path) -> None:
     pipe = roberta_pipeline()
-    options = {"budget": 60, "n_test": 10, "cache_dir": tmp_path}
+    options = {"budget": 60, "n_test": 10, "proxy": "lasso", "cache_dir": tmp_path}
     explainer = InteractionExplainer(pipe, **options)
     binding = rows_asked(pipe, lambda: explainer.value_function(TEXT))
     first = explainer(TEXT)
@@ -50,10 +50,10 @@ def test_a_second_run_asks_nothing_and_is_the_same(tmp_path: Path) -> None:
     asked = rows_asked(pipe, lambda: again.append(InteractionExplainer(pipe, **options)(TEXT)))
     assert asked == binding
     assert again[0] == first
-    assert again[0] == InteractionExplainer(pipe, budget=60, n_test=10)(TEXT)
+    assert again[0] == InteractionExplainer(pipe, budget=60, n_test=10, proxy="lasso")(TEXT)
     # More masks: only the new ones.
-    more = InteractionExplainer(pipe, budget=60, n_test=20, cache_dir=tmp_path)
-    assert rows_asked(pipe, lambda: more(TEXT)) - binding <= 30
+    more = InteractionExplainer(pipe, budget=60, n_test=20, proxy="lasso", cache_dir=tmp_path)
+    assert 0 < rows_asked(pipe, lambda: more(TEXT)) - binding <= 33
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,9 @@ def test_a_second_run_asks_nothing_and_is_the_same(tmp_path: Path) -> None:
 )
 def test_what_changes_a_value_changes_the_key(tmp_path: Path, change: dict) -> None:
     pipe = roberta_pipeline()
-    explainer = InteractionExplainer(pipe, budget=40, n_test=0, cache_dir=tmp_path, target=0)
+    explainer = InteractionExplainer(
+        pipe, budget=40, n_test=0, proxy="lasso", cache_dir=tmp_path, target=0
+    )
     explainer(TEXT)
     explainer(TEXT, **change)
     assert len(list(tmp_path.glob("*.values"))) == 2
@@ -71,7 +73,9 @@ def test_what_changes_a_value_changes_the_key(tmp_path: Path, change: dict) -> N
 def test_changed_weights_are_another_model(tmp_path: Path) -> None:
     pipe = roberta_pipeline()
     before = weights_fingerprint(pipe.model)
-    explainer = InteractionExplainer(pipe, budget=40, n_test=0, cache_dir=tmp_path, target=0)
+    explainer = InteractionExplainer(
+        pipe, budget=40, n_test=0, proxy="lasso", cache_dir=tmp_path, target=0
+    )
     first = explainer(TEXT)
     with torch.no_grad():
         pipe.model.classifier.out_proj.bias += 1.0
@@ -113,7 +117,7 @@ def test_a_file_that_is_no_cache_is_begun_anew(tmp_path: Path) -> None:
 
 def test_damaged_values_are_asked_again(tmp_path: Path) -> None:
     pipe = roberta_pipeline()
-    explainer = InteractionExplainer(pipe, budget=40, n_test=0, cache_dir=tmp_path)
+    explainer = InteractionExplainer(pipe, budget=40, n_test=0, proxy="lasso", cache_dir=tmp_path)
     first = explainer(TEXT)
     (path,) = tmp_path.glob("*.values")
     data = bytearray(path.read_bytes())
@@ -141,7 +145,9 @@ from tiny_models import roberta_pipeline
 from proxyspex_hf import InteractionExplainer
 pipe = roberta_pipeline()
 pipe.model.register_forward_pre_hook(lambda *a: time.sleep({pause}))
-explainer = InteractionExplainer(pipe, budget=120, n_test=0, batch_size=4, cache_dir={cache!r})
+explainer = InteractionExplainer(
+    pipe, budget=120, n_test=0, proxy="lasso", batch_size=4, cache_dir={cache!r}
+)
 print("ready", flush=True)
 explainer({text!r})
 print("done", flush=True)
@@ -176,18 +182,23 @@ def test_killed_in_the_middle_it_continues(tmp_path: Path) -> None:
     while records(tmp_path) < 20 and time.monotonic() < deadline:
         time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.communicate()
     kept = records(tmp_path)
     assert 20 <= kept < 120
     pipe = roberta_pipeline()
-    explainer = InteractionExplainer(pipe, budget=120, n_test=0, batch_size=4, cache_dir=tmp_path)
-    binding = rows_asked(pipe, lambda: explainer.value_function(TEXT))
+    explainer = InteractionExplainer(
+        pipe, budget=120, n_test=0, proxy="lasso", batch_size=4, cache_dir=tmp_path
+    )
+    # Binding an input asks for it whole, and whether padding may be used.
+    binding = rows_asked(pipe, lambda: explainer.value_function(TEXT).may_mix())
     found: list[Any] = []
     asked = rows_asked(pipe, lambda: found.append(explainer(TEXT)))
     assert asked - binding == 120 - kept
     assert records(tmp_path) == 120
     # Bit for bit what an undisturbed run gives.
-    assert found[0] == InteractionExplainer(pipe, budget=120, n_test=0, batch_size=4)(TEXT)
+    assert found[0] == InteractionExplainer(
+        pipe, budget=120, n_test=0, proxy="lasso", batch_size=4
+    )(TEXT)
 
 
 def test_two_processes_share_a_cache(tmp_path: Path) -> None:
@@ -196,7 +207,9 @@ def test_two_processes_share_a_cache(tmp_path: Path) -> None:
         out, _ = process.communicate(timeout=200)
         assert out.split() == ["ready", "done"]
     pipe = roberta_pipeline()
-    explainer = InteractionExplainer(pipe, budget=120, n_test=0, batch_size=4, cache_dir=tmp_path)
+    explainer = InteractionExplainer(
+        pipe, budget=120, n_test=0, proxy="lasso", batch_size=4, cache_dir=tmp_path
+    )
     binding = rows_asked(pipe, lambda: explainer.value_function(TEXT))
     assert rows_asked(pipe, lambda: explainer(TEXT)) == binding
     (path,) = tmp_path.glob("*.values")
