@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint types architecture check bench clean
+.PHONY: demo test lint types architecture check bench figures clean
 
 demo: $(VENV)/.installed
 	$(BIN)/proxyspex-hf demo --html demo.html --out demo.json
@@ -23,9 +23,20 @@ architecture: $(VENV)/.dev
 
 check: lint types architecture test
 
-# Faithfulness and time on value tables, ours and the public implementations'; see the script.
+# Faithfulness on value tables and known functions beside the public implementations' kept results;
+# BENCH="" for the whole of it. All of the bench's scripts say with --help what they measure.
+BENCH ?= --quick
 bench: $(VENV)/.dev
-	$(BIN)/python tests/bench/tables.py
+	$(BIN)/python tests/bench/tables.py $(BENCH)
+
+# Makes the figures of docs/faithfulness.md anew, but for the times: those want a quiet machine and
+# the extra [bench] (tables.py --time).
+figures: $(VENV)/.dev
+	$(BIN)/python tests/bench/tables.py --json tests/bench/results/tables.json
+	$(BIN)/python tests/bench/tables.py --no-tables --json tests/bench/results/synthetic.json
+	$(BIN)/python tests/bench/curve.py --json tests/bench/results/curve.json
+	$(BIN)/python tests/bench/growth.py --json tests/bench/results/growth.json
+	$(BIN)/python tests/bench/page.py
 
 $(VENV)/.python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'

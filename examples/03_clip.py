@@ -43,7 +43,7 @@ def main() -> None:
     parser.add_argument("--alpha", type=float, default=2.0)
     given = parser.parse_args()
 
-    (image, caption), *others = pairs()[:33]
+    (image, caption), *others = pairs()[2:35]
     pipe = pipeline("zero-shot-image-classification", model=DEMO_CLIP)
     explainer = InteractionExplainer(pipe, alpha=given.alpha, patches=(6, 8))
     explanation = explainer({"image": image, "text": caption})

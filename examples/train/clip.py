@@ -241,7 +241,8 @@ classify(image, candidate_labels=["red circle", "blue circle"], hypothesis_templ
 ## Data and training
 
 {images_train:,} training images of [easy-vqa](https://pypi.org/project/easy-vqa/) (MIT): those
-whose questions tell both colour and shape; 64 by 64 pixels, one shape each: {shapes}; {colors}. Captions are made of six templates. Some patches
+whose questions tell both colour and shape; 64 by 64 pixels, one shape each: {shapes}; {colors}.
+Captions are made of six templates. Some patches
 are blackened and some words masked. {epochs} epochs of {batch} pairs, seed {seed}, {minutes:.0f}
 minutes on one core of a shared machine:
 
@@ -249,7 +250,8 @@ minutes on one core of a shared machine:
 
 ## Held-out retrieval
 
-On the {images:,} test images of easy-vqa whose questions tell both, the best of all 24 captions "a COLOUR SHAPE":
+On the {images:,} test images of easy-vqa whose questions tell both, the best of all 24 captions
+"a COLOUR SHAPE":
 
 | right | share |
 |---|---|

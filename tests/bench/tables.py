@@ -1,169 +1,215 @@
-"""Faithfulness and attribution time on value tables, ours beside the public ProxySPEX and LASSO.
+"""Faithfulness on value tables and synthetic functions: ours, the public ProxySPEX, and LASSO.
 
-    python tests/bench/tables.py --tables DIR [--alphas 1 2 4] [--methods default paper] [--json F]
+    python tests/bench/tables.py                        # all; long where nothing is cached
+    python tests/bench/tables.py --quick                # two minutes: n <= 64, α = 2, one seed
+    python tests/bench/tables.py --tables DIR --methods default boosting:n_coefficients=500
+    python tests/bench/tables.py --time                 # ours beside theirs, all afresh, for time
 
-A value table (``.npz``) holds one explained input of a real model: ``n``, bit-packed ``masks``,
-their ``values``, and ``n_train``, how many rows are for fitting; the others test. Every method is
-given the very same masks in the same process. Time is from values to spectrum: fit, extraction,
-refinement. ``spectralexplain`` runs where it is installed (``pip install proxyspex-hf[bench]``);
-best public R² of ``references.json`` in the same directory are shown beside.
+The tables are those of ``data/`` here, or of ``--tables``. Every method gets the very same masks.
+Seed 0 takes a table's top rows, another seed draws among all of them, and seeds the method. Figures
+are of held-out masks: uniform ones, and such of density 0.5, 0.7 and 0.9; "full input off by" is in
+percent of the values' range; a star marks seconds taken beside other work. Public implementations
+(``pip install 'proxyspex-hf[bench]'``) are slow: what they gave is kept in ``--cache``, each in a
+process of its own, and is not run again for the same version, rows and seed. Nor are ours for the
+same code of the core, in ``--own-cache``: a run that was stopped goes on where it was.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
-import statistics
+import itertools
 import sys
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from sklearn.linear_model import LassoCV
+from harness.cache import ResultCache
+from harness.implementations import PUBLIC, Implementation, implementation
+from harness.measure import Row, head, measure, measure_within
+from harness.problems import SAMPLINGS, Problem, TableError, read_tables
+from harness.report import (
+    COLUMNS,
+    describe,
+    grouped,
+    is_loaded,
+    machine,
+    markdown_line,
+    markdown_table,
+    median_of,
+    spread,
+    write_json,
+)
+from harness.synthetic_problems import synthetic_problems
 
-from proxyspex_hf.core import FourierSpectrum, ProxySPEX, budget_for
-from proxyspex_hf.core.faithfulness import r2_score
-
-Predict = Callable[[np.ndarray], np.ndarray]
-
-
-@dataclass(frozen=True)
-class Table:
-    name: str
-    n: int
-    masks: np.ndarray
-    values: np.ndarray
-    test_masks: np.ndarray
-    test_values: np.ndarray
-
-
-def read_table(path: Path) -> Table:
-    with np.load(path, allow_pickle=False) as data:
-        n, n_train = int(data["n"]), int(data["n_train"])
-        masks = np.unpackbits(data["masks"], axis=1)[:, :n].astype(bool)
-        values = data["values"].astype(float)
-    return Table(path.stem, n, masks[:n_train], values[:n_train], masks[n_train:], values[n_train:])
+HERE = Path(__file__).parent
+DATA, RESULTS = HERE / "data", HERE / "results"
+QUICK_FEATURES = 64
 
 
-def ours(**settings: Any) -> Callable[[np.ndarray, np.ndarray, int], Predict]:
-    def fit(masks: np.ndarray, values: np.ndarray, seed: int) -> Predict:
-        return ProxySPEX(seed=seed, **settings).fit(masks, values).spectrum.evaluate
-
-    return fit
-
-
-def lasso(masks: np.ndarray, values: np.ndarray, seed: int) -> Predict:
-    return LassoCV(eps=1e-3, alphas=100, cv=5, max_iter=5000).fit(masks, values).predict
-
-
-def spectralexplain(masks: np.ndarray, values: np.ndarray, seed: int) -> Predict:
-    from spectralexplain.utils import proxy_spex
-
-    found = proxy_spex((masks.astype(int), values))
-    n = masks.shape[1]
-    terms = {tuple(np.flatnonzero(key).tolist()): float(value) for key, value in found.items()}
-    return FourierSpectrum.from_dict(terms, n).evaluate
-
-
-METHODS: dict[str, Callable[[np.ndarray, np.ndarray, int], Predict]] = {
-    "default": ours(),
-    "paper": ours(proxy="paper", refine="lasso"),
-    "lasso": lasso,
-    "spectralexplain": spectralexplain,
-}
-#: Methods whose result does not depend on a seed of ours.
-FIXED = {"lasso", "spectralexplain"}
+def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--tables", type=Path, default=DATA)
+    parser.add_argument("--only", help="problems whose name contains this")
+    parser.add_argument("--alphas", type=float, nargs="+", default=[1.0, 2.0, 4.0, 8.0])
+    parser.add_argument("--methods", nargs="+", default=["default", "lasso", *PUBLIC])
+    parser.add_argument("--samplings", nargs="+", choices=SAMPLINGS, default=list(SAMPLINGS))
+    parser.add_argument("--seeds", type=int, default=3, help="how many")
+    parser.add_argument("--public-seeds", type=int, default=2, help="at most, of public ones")
+    parser.add_argument("--synthetic", action="store_true", help="synthetic functions as well")
+    parser.add_argument("--no-tables", action="store_true", help="synthetic functions only")
+    parser.add_argument("--quick", action="store_true", help="short inputs, α = 2, one seed")
+    parser.add_argument("--time", action="store_true", help="run all afresh, in turns")
+    parser.add_argument("--cache", type=Path, default=RESULTS / "public.jsonl")
+    parser.add_argument("--own-cache", type=Path, default=HERE.parents[1] / "build" / "bench.jsonl")
+    parser.add_argument("--cached-only", action="store_true", help="run no public one anew")
+    parser.add_argument("--again", action="store_true", help="try again what failed")
+    parser.add_argument("--limit", type=float, default=900.0, help="seconds for one public run")
+    parser.add_argument("--json", type=Path, help="rows, with machine and versions")
+    options = parser.parse_args(given)
+    if options.quick:
+        options.alphas, options.seeds, options.cached_only = [2.0], 1, True
+    return options
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--tables", type=Path, default=Path("../shared/tables"))
-    parser.add_argument("--alphas", type=float, nargs="+", default=[1.0, 2.0, 4.0])
-    parser.add_argument("--methods", nargs="+", default=["default", "lasso", "spectralexplain"])
-    parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--only", help="tables whose name contains this")
-    parser.add_argument("--json", type=Path)
-    given = parser.parse_args()
-    paths = [
-        p for p in sorted(given.tables.glob("*.npz")) if not given.only or given.only in p.stem
-    ]
-    if not paths:
-        print(f"no value tables (*.npz) in {given.tables}: pass --tables DIR", file=sys.stderr)
-        return 2
-    references = read_references(given.tables)
-    methods = [m for m in given.methods if m != "spectralexplain" or installed("spectralexplain")]
-    rows = []
-    print("| table | α | masks | method | R² (min to max) | seconds | best public R² |")
-    print("|---|---|---|---|---|---|---|")
-    for path in paths:
-        table = read_table(path)
-        for alpha in given.alphas:
-            m = min(budget_for(table.n, alpha), len(table.values))
-            best = references.get(table.name, {}).get(f"{alpha:g}", {}).get("best_r2")
-            for method in methods:
-                scores, seconds = [], []
-                for seed in range(1 if method in FIXED else given.seeds):
-                    start = time.perf_counter()
-                    predict = METHODS[method](table.masks[:m], table.values[:m], seed)
-                    seconds.append(time.perf_counter() - start)
-                    score = r2_score(table.test_values, predict(table.test_masks))
-                    scores.append(float("nan") if score is None else score)
-                row = {
-                    "table": table.name,
-                    "alpha": alpha,
-                    "masks": m,
-                    "method": method,
-                    "r2": scores,
-                    "seconds": seconds,
-                    "best_public_r2": best,
-                }
-                rows.append(row)
-                spread = f" ({min(scores):.4f} to {max(scores):.4f})" if len(scores) > 1 else ""
-                print(
-                    f"| {table.name} | {alpha:g} | {m} | {method} "
-                    f"| {statistics.median(scores):.4f}{spread} "
-                    f"| {statistics.median(seconds):.1f} | {best if best else ''} |",
-                    flush=True,
-                )
-    if given.json:
-        given.json.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=1))
-    return 0
+def problems(options: argparse.Namespace) -> list[Problem]:
+    found = [] if options.no_tables else read_tables(options.tables, options.only)
+    if options.synthetic or options.no_tables or options.quick:
+        found += synthetic_problems(options.only, quick=options.quick)
+    return [p for p in found if p.n <= QUICK_FEATURES] if options.quick else found
 
 
-def read_references(directory: Path) -> dict[str, Any]:
-    path = directory / "references.json"
-    return json.loads(path.read_text()) if path.exists() else {}
+def absent(*_: Any) -> Any:
+    """In place of a public implementation that is not installed: its cached results remain."""
+    raise RuntimeError("not installed")
 
 
-def installed(package: str) -> bool:
+def method_named(name: str, cache: ResultCache) -> Implementation | None:
+    """By name; None, said, where it is neither installed nor has results in the cache."""
+    how = implementation(name)
+    if how is not None:
+        return how
+    versions = [row["version"] for row in cache.rows().values() if row["method"] == name]
+    if not versions:
+        print(f"{name} is not installed: left out", file=sys.stderr)
+        return None
+    print(f"{name} is not installed: cached results of {versions[-1]}", file=sys.stderr)
+    return Implementation(name, versions[-1], absent, public=True)
+
+
+class Bench:
+    """Runs cells and keeps their rows on disk."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.options = options
+        self.cache, self.own = ResultCache(options.cache), ResultCache(options.own_cache)
+        self.rows: list[Row] = []
+
+    def cell(
+        self, problem: Problem, methods: Sequence[Implementation], alpha: float, sampling: str
+    ) -> list[Row]:
+        """Every method and seed; the methods take turns, so a busy minute hits all of them."""
+        new = []
+        for seed, how in itertools.product(range(self.options.seeds), methods):
+            if how.public and seed >= self.options.public_seeds and not self.options.time:
+                continue
+            row = self.one(problem, how, alpha, sampling, seed)
+            if row is not None:
+                new.append(row)
+        self.rows += new
+        self.save()
+        return new
+
+    def one(
+        self, problem: Problem, how: Implementation, alpha: float, sampling: str, seed: int
+    ) -> Row | None:
+        """One result; None for a public one that is not kept and not to be run."""
+        if self.options.time:
+            return measure(problem, how, alpha, sampling, seed)
+        cache = self.cache if how.public else self.own
+        top = head(problem, how, alpha, sampling, seed)
+        row = cache.get(top)
+        if row is not None and "error" in row and self.options.again:
+            row = None
+        if row is None and not how.public:
+            row = measure(problem, how, alpha, sampling, seed)
+            cache.add(row)
+        elif row is None and not self.options.cached_only and how.fit is not absent:
+            try:
+                row = measure_within(self.options.limit, problem, how.name, alpha, sampling, seed)
+            except (TimeoutError, RuntimeError) as error:
+                row = top | {"error": str(error)}
+            cache.add(row)
+        # The same rows may lie in a file of another name.
+        return None if row is None else row | {"table": problem.name}
+
+    def save(self) -> None:
+        if self.options.json is not None:
+            write_json(self.options.json, self.rows)
+
+
+def cells(
+    options: argparse.Namespace, found: Sequence[Problem]
+) -> list[tuple[Problem, float, str]]:
+    """Problem × α × sampling, where the problem has the rows; says what is left out."""
+    out = []
+    short: dict[str, list[str]] = {}
+    for problem, alpha, sampling in itertools.product(found, options.alphas, options.samplings):
+        if problem.budget(alpha, sampling) is None:
+            short.setdefault(problem.name, []).append(f"α = {alpha:g} {sampling}")
+        else:
+            out.append((problem, alpha, sampling))
+    for name, missing in short.items():
+        print(f"{name} has too few rows for {', '.join(missing)}: left out", file=sys.stderr)
+    return out
+
+
+def time_ratios(rows: Sequence[Row]) -> str:
+    """How many times as long as the first method the others took, by medians of the same run."""
+    lines = []
+    for (table, alpha, sampling), cell in grouped(rows, ("table", "alpha", "sampling")).items():
+        by_method = grouped(cell, ("method",))
+        own = median_of(next(iter(by_method.values())), lambda row: row["seconds"])
+        for (method,), group in by_method.items():
+            took = median_of(group, lambda row: row["seconds"])
+            ratio = f"{took / own:.1f}" if own and took else ""
+            star = " *" if is_loaded(group) else ""
+            seconds = spread((row["seconds"] for row in group), 2) + star
+            r2 = spread(row["r2"]["uniform"] for row in group)
+            lines.append([table, f"{alpha:g}", sampling, method, r2, seconds, ratio])
+    first = rows[0]["method"] if rows else ""
+    columns = ["table", "α", "sampling", "method", "R² uniform", "seconds", f"× {first}"]
+    return markdown_table(columns, lines)
+
+
+def main(given: Sequence[str] | None = None) -> int:
+    options = arguments(given)
     try:
-        version(package)
-    except PackageNotFoundError:
-        print(f"{package} is not installed: left out", file=sys.stderr)
-        return False
-    return True
-
-
-def machine() -> dict[str, Any]:
-    names = ["numpy", "scikit-learn", "lightgbm", "spectralexplain"]
-    versions = {}
-    for name in names:
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            versions[name] = None
-    return {
-        "cores": os.cpu_count(),
-        "load": os.getloadavg(),
-        "python": platform.python_version(),
-        "versions": versions,
-    }
+        found = problems(options)
+    except TableError as error:
+        print(error, file=sys.stderr)
+        return 2
+    if not found:
+        print(f"no value tables (*.npz) in {options.tables}: pass --tables DIR", file=sys.stderr)
+        return 2
+    bench = Bench(options)
+    wanted = [method_named(name, bench.cache) for name in options.methods]
+    methods = [how for how in wanted if how is not None]
+    if options.time:
+        methods = [how for how in methods if how.fit is not absent]
+    info: dict[str, Any] = machine()
+    print(describe(info), end="\n\n")
+    if options.time and info["load"][0] > 0.5:
+        print(f"other work runs here (load {info['load'][0]}): not for quoting", file=sys.stderr)
+    print(markdown_table(COLUMNS, []))
+    for problem, alpha, sampling in cells(options, found):
+        by_method = grouped(bench.cell(problem, methods, alpha, sampling), ("method",))
+        for rows in by_method.values():
+            print(markdown_table(markdown_line(rows), []).splitlines()[0], flush=True)
+    if options.time:
+        print("\n" + time_ratios(bench.rows))
+    return 0
 
 
 if __name__ == "__main__":
