@@ -99,11 +99,12 @@ def image_classifier(**more: Any) -> Any:
     return _pipe("ImageClassificationPipeline", model, image_processor=image_processor(**more))
 
 
-def clip(family: str = "clip") -> Any:
+def clip(family: str = "clip", width: int = 32) -> Any:
     tokenizer = byte_level_tokenizer(mask=True)
     torch.manual_seed(0)
-    text = {**SIZES, "vocab_size": len(tokenizer), "max_position_embeddings": 64}
-    vision = {**SIZES, "image_size": 32, "patch_size": 8}
+    sizes = {**SIZES, "hidden_size": width}
+    text = {**sizes, "vocab_size": len(tokenizer), "max_position_embeddings": 64}
+    vision = {**sizes, "image_size": 32, "patch_size": 8}
     if family == "siglip":
         text |= {"pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2, "projection_size": 32}
         model = tf.SiglipModel(tf.SiglipConfig(text_config=text, vision_config=vision))

@@ -14,6 +14,8 @@ from proxyspex_hf.errors import InputError
 
 __all__ = ["device_map_of", "load_pipeline", "model_bytes", "quantization_of"]
 
+#: Weights that bitsandbytes quantizes together.
+_BLOCK = 64
 _QUANTIZATIONS = ("8bit", "4bit")
 #: Small layers that decide the answer: kept as they are.
 _HEADS = [
@@ -93,7 +95,24 @@ def load_pipeline(
             "quantized: it has no linear layers that bitsandbytes can replace. Leave quantization "
             "out."
         )
+    _check_blocks(pipe.model, str(model))
     return pipe
+
+
+def _check_blocks(model: Any, name: str) -> None:
+    """Refuse what bitsandbytes fails on in 4 bits on a CPU: layers not made of whole blocks."""
+    for module in model.modules():
+        weight = getattr(module, "weight", None)
+        if weight is None or type(weight).__name__ != "Params4bit":
+            continue
+        if weight.device.type != "cpu":
+            continue
+        if module.in_features % _BLOCK:
+            raise InputError(
+                f"{name!r} cannot be used in 4 bits here: a layer of it takes "
+                f"{module.in_features} features, and 4-bit layers on a CPU need a multiple of "
+                f"{_BLOCK}. Use quantization='8bit', or a GPU."
+            )
 
 
 def quantization_of(model: Any) -> str | None:

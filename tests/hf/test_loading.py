@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from tiny_pipelines import clip, generator, picture
 
-from proxyspex_hf import DEMO_MODEL, InputError, InteractionExplainer
+from proxyspex_hf import DEMO_CLIP, DEMO_MODEL, InputError, InteractionExplainer
 from proxyspex_hf.core.faithfulness import r2_score
 
 pytest.importorskip("bitsandbytes")
@@ -63,7 +63,7 @@ def test_quantized_random_models_of_other_kinds(
     pair = {"image": picture(), "text": "not bad, not dull"}
     cases: list[tuple[Any, Any, dict]] = [
         (generator(width=128), TEXT, {"mask_token": "_", "target": " great fun"}),
-        (clip(), pair, {"patches": (3, 3)}),
+        (clip(width=64), pair, {"patches": (3, 3)}),
     ]
     for number, (pipe, value, options) in enumerate(cases):
         place = saved(pipe, tmp_path / str(number))
@@ -80,6 +80,12 @@ def test_quantized_random_models_of_other_kinds(
         assert small(
             value, budget=40, n_test=0, proxy="lasso"
         ).record.provenance.quantization.startswith(kind)
+
+
+def test_4_bits_on_a_cpu_need_layers_of_whole_blocks() -> None:
+    """bitsandbytes would fail in the first forward pass, with a shape that tells nobody why."""
+    with pytest.raises(InputError, match="a layer of it takes 96 features, and 4-bit layers on"):
+        InteractionExplainer.from_pretrained(DEMO_CLIP, quantization="4bit")
 
 
 def test_half_precision_tells_its_noise() -> None:
