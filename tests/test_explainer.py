@@ -273,3 +273,23 @@ def test_numpy_numbers_are_numbers(pipe: Any, tmp_path: Any) -> None:
 def test_a_bad_text_in_a_list_is_named_before_any_work(pipe: Any) -> None:
     with pytest.raises(InputError, match="input 1 of 3: the text is empty"):
         InteractionExplainer(pipe)(["It is not bad", "", "good film"])
+
+
+def test_inputs_of_a_list_share_batches(pipe: Any) -> None:
+    texts = ["not so bad", "never that good", "hardly any fun", "quite a dull plot"]
+    sizes: list[int] = []
+    handle = pipe.model.register_forward_pre_hook(
+        lambda _module, _args, kwargs: sizes.append(len(kwargs["input_ids"])), with_kwargs=True
+    )
+    try:
+        explanations = InteractionExplainer(pipe, batch_size=16, target="NEGATIVE")(texts)
+    finally:
+        handle.remove()
+    assert [e.text for e in explanations] == texts
+    assert [len(e.record.queries) for e in explanations] == [8, 8, 8, 16]
+    # 40 masked texts in 16s, but for those that differ in length; alone, they would be 8 and less.
+    assert max(sizes) == 16
+    for text, explanation in zip(texts, explanations, strict=True):
+        scores = pipe(text, top_k=None, function_to_apply="none")
+        own = next(s["score"] for s in scores if s["label"] == "NEGATIVE")
+        assert explanation.record.full_value == pytest.approx(own, abs=1e-5)

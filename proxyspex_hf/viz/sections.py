@@ -162,6 +162,8 @@ def provenance(record: ExplanationRecord) -> str:
         ("Energy left out, at most", _plain(fit.dropped_energy or None)),
         ("Device", f"{made.device}, {made.dtype}"),
         ("Quantization", made.quantization),
+        ("Spread over", ", ".join(sorted(set(made.device_map.values())))),
+        ("Weights", None if made.model_bytes is None else f"{made.model_bytes / 1e6:,.1f} MB"),
         ("Noise floor of a value", _plain(made.noise_floor)),
         ("Versions", ", ".join(f"{name} {made.versions[name]}" for name in sorted(made.versions))),
         ("Made on", made.created),
