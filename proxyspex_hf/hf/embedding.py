@@ -13,7 +13,8 @@ from proxyspex_hf.errors import InputError
 from proxyspex_hf.hf.engine import answer
 from proxyspex_hf.hf.options import FeatureOptions
 from proxyspex_hf.hf.targets import own_score, value_name
-from proxyspex_hf.hf.text_input import TokenInput, read_words
+from proxyspex_hf.hf.text_input import TokenInput
+from proxyspex_hf.hf.words import read_words
 from proxyspex_hf.record import Target
 
 __all__ = ["EmbeddingSimilarity"]

@@ -20,7 +20,7 @@ from proxyspex_hf.hf.options import FeatureOptions
 from proxyspex_hf.hf.prefix import Continuations
 from proxyspex_hf.hf.prompt_text import as_prompt, prompt_features, rendered
 from proxyspex_hf.hf.targets import ValueOf, own_score, value_name
-from proxyspex_hf.hf.text_input import longest_input, token_spans
+from proxyspex_hf.hf.words import longest_input, token_spans
 from proxyspex_hf.record import Target
 
 __all__ = ["SEQUENCE_VALUES", "TextGeneration", "own_output", "sequence_score"]

@@ -22,7 +22,7 @@ from proxyspex_hf.hf.masking import MaskedText, resolve_mask_token
 from proxyspex_hf.hf.options import FeatureOptions
 from proxyspex_hf.hf.prompt_text import prompt_features
 from proxyspex_hf.hf.targets import value_name
-from proxyspex_hf.hf.text_input import token_spans
+from proxyspex_hf.hf.words import token_spans
 from proxyspex_hf.inputs import Features
 from proxyspex_hf.prompts import Prompt, PromptPart
 from proxyspex_hf.record import Target

@@ -24,7 +24,8 @@ from proxyspex_hf.hf.images import MaskedImage, open_image
 from proxyspex_hf.hf.masking import token_arrays
 from proxyspex_hf.hf.options import FeatureOptions
 from proxyspex_hf.hf.targets import CLASS_VALUES, class_score, label_index, value_name
-from proxyspex_hf.hf.text_input import Words, padded, read_words
+from proxyspex_hf.hf.text_input import padded
+from proxyspex_hf.hf.words import Words, read_words
 from proxyspex_hf.inputs import Features
 from proxyspex_hf.record import Target
 

@@ -20,13 +20,13 @@ from proxyspex_hf.core.masks import BoolArray
 from proxyspex_hf.errors import InputError
 from proxyspex_hf.record import Features
 
-__all__ = ["MaskedText", "Masking", "resolve_mask_token", "token_arrays"]
+__all__ = ["TYPE_BIT", "MaskedText", "Masking", "resolve_mask_token", "token_arrays"]
 
 Masking = Literal["mask", "delete"]
 Ids = list[int]
 
 #: A token's type (0 or 1, of the first or the second text) rides in the bits above its id.
-_TYPE_BIT = 40
+TYPE_BIT = 40
 
 
 def resolve_mask_token(tokenizer: Any, masking: Masking, mask_token: str | None) -> str | None:
@@ -278,7 +278,7 @@ class MaskedText:
                 if not kept[feature]:  # the space before it that is no token of its own
                     leads[feature] = self.text[seen : spans[feature][0]]
                 kept[feature].append(token)
-                types[feature] = token >> _TYPE_BIT
+                types[feature] = token >> TYPE_BIT
             else:
                 gaps[min(feature, n)].append(token)
             gap = after[half]
@@ -287,7 +287,7 @@ class MaskedText:
             []
             if replacement is None
             else [
-                token | (kind << _TYPE_BIT)
+                token | (kind << TYPE_BIT)
                 for token in self._tokenizer(
                     lead + replacement if with_space else replacement, add_special_tokens=False
                 )["input_ids"]
@@ -320,7 +320,7 @@ class MaskedText:
 def token_arrays(items: Sequence[bytes]) -> tuple[list[NDArray[np.int64]], bool]:
     """The token ids of items, and whether any carries a type above 0 (then in the high bits)."""
     rows = [np.frombuffer(item, dtype=np.int64) for item in items]
-    return rows, any(int(row.max(initial=0)) >> _TYPE_BIT for row in rows)
+    return rows, any(int(row.max(initial=0)) >> TYPE_BIT for row in rows)
 
 
 def _with_types(encoded: Any) -> list[NDArray[np.int64]]:
@@ -329,7 +329,7 @@ def _with_types(encoded: Any) -> list[NDArray[np.int64]]:
     if types is None:
         return ids
     return [
-        row | (np.array(kind, np.int64) << _TYPE_BIT) for row, kind in zip(ids, types, strict=True)
+        row | (np.array(kind, np.int64) << TYPE_BIT) for row, kind in zip(ids, types, strict=True)
     ]
 
 

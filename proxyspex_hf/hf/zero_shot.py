@@ -16,7 +16,8 @@ from proxyspex_hf.hf.bound import BoundInput, packed, unpacked
 from proxyspex_hf.hf.engine import answer
 from proxyspex_hf.hf.options import FeatureOptions
 from proxyspex_hf.hf.targets import CLASS_VALUES, class_score, label_index, value_name
-from proxyspex_hf.hf.text_input import TokenInput, read_words
+from proxyspex_hf.hf.text_input import TokenInput
+from proxyspex_hf.hf.words import read_words
 from proxyspex_hf.record import Target
 
 __all__ = ["ZeroShotClassification"]
