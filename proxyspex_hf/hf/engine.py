@@ -25,7 +25,7 @@ __all__ = ["Batch", "answer", "ask", "batches", "evaluating", "model_device"]
 
 #: Tokens (or the like) in one forward pass where no batch size is given: enough to keep the
 #: machine busy, little enough to stay in its caches.
-_CPU_TOKENS, _GPU_TOKENS = 1024, 16_384
+_CPU_TOKENS, _GPU_TOKENS = 2048, 16_384
 _MOST_ROWS = 256
 
 

@@ -7,8 +7,8 @@ One line a task: the engine's items a second; (a) as a share of the model's bare
 same tensors at its best batch size; (b) as a multiple of ``pipe(list of masked inputs)`` as it
 comes, and at its best ``batch_size``. Then (c) generation against a batched forward with full
 logits, (d) the contrastive loss against computing every pair for every mask, and (e) tiny models.
-Each figure is the median of ``--repeats`` runs; all of a line run one after the other in one
-process.
+Each figure is the median of ``--repeats`` turns in one process, by the processor time of one
+thread (so set OMP_NUM_THREADS=1).
 """
 
 from __future__ import annotations
@@ -41,15 +41,19 @@ sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "examples")]
 BATCHES = (8, 16, 32, 64)
 
 
-def seconds(run: Callable[[], Any], repeats: int) -> float:
-    """Median wall time of ``run``, after one run that does not count."""
-    run()
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
+def seconds(runs: dict[str, Callable[[], Any]], repeats: int) -> dict[str, float]:
+    """Median processor time of each, taking turns, after one turn that does not count.
+
+    Processor time of one thread: a machine that others use, too, changes wall time, not this.
+    """
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    for turn in range(repeats + 1):
+        for name, run in runs.items():
+            start = time.process_time()
+            run()
+            if turn:
+                times[name].append(time.process_time() - start)
+    return {name: statistics.median(taken) for name, taken in times.items()}
 
 
 def uniform(n: int, count: int) -> np.ndarray:
@@ -82,10 +86,18 @@ def against_the_model(
     function = InteractionExplainer(pipe).value_function(value, **options)
     masks = np.unique(uniform(function.n_features, args.masks), axis=0)
     inputs = [function.masked_input(mask) for mask in masks]
-    asker_time = seconds(lambda: Asker(function)(masks), args.repeats)
-    own = min(seconds(bare(function, masks, size), args.repeats) for size in BATCHES)
-    plain = seconds(lambda: ask(inputs, 1), args.repeats)
-    best = min(seconds(lambda size=size: ask(inputs, size), args.repeats) for size in BATCHES)
+    taken = seconds(
+        {
+            "engine": lambda: Asker(function)(masks),
+            "plain": lambda: ask(inputs, 1),
+            **{f"bare {size}": bare(function, masks, size) for size in BATCHES},
+            **{f"pipe {size}": lambda size=size: ask(inputs, size) for size in BATCHES},
+        },
+        args.repeats,
+    )
+    asker_time, plain = taken["engine"], taken["plain"]
+    own = min(taken[f"bare {size}"] for size in BATCHES)
+    best = min(taken[f"pipe {size}"] for size in BATCHES)
     return {
         "task": name,
         "features": function.n_features,
@@ -166,8 +178,14 @@ def generation(args: Any) -> dict[str, Any]:
                 2, wanted.expand(len(part), -1)[..., None]
             )
 
-    own = seconds(lambda: function(masks), args.repeats)
-    other = min(seconds(lambda size=size: full(size), args.repeats) for size in (4, 8))
+    taken = seconds(
+        {
+            "engine": lambda: function(masks),
+            **{f"full {size}": lambda size=size: full(size) for size in (4, 8)},
+        },
+        args.repeats,
+    )
+    own, other = taken["engine"], min(taken["full 4"], taken["full 8"])
     return {
         "task": "c: text-generation, SmolLM2-135M",
         "features": function.n_features,
@@ -201,8 +219,8 @@ def clip(args: Any) -> dict[str, Any]:
             pixels = torch.cat([own_pixels["pixel_values"][i : i + 1], images["pixel_values"]])
             pipe.model(**inputs, pixel_values=pixels, return_loss=True)
 
-    own = seconds(lambda: function(masks), args.repeats)
-    other = seconds(recompute, args.repeats)
+    taken = seconds({"engine": lambda: function(masks), "pairs": recompute}, args.repeats)
+    own, other = taken["engine"], taken["pairs"]
     return {
         "task": "d: CLIP, contrastive loss against 32 pairs",
         "features": function.n_features,
