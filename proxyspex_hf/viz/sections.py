@@ -34,7 +34,7 @@ def headline(record: ExplanationRecord, terms: Sequence[Term], decimals: int) ->
     target, (one, many) = record.target, nouns(record)
     gone = "masked" if record.settings.masking == "mask" else "deleted"
     text = (
-        f"The model\N{RIGHT SINGLE QUOTATION MARK}s {score_name(target)} for "
+        f"The model\N{RIGHT SINGLE QUOTATION MARK}s {escape(score_name(target))} for "
         f"{_name(shortened(target.label))} is "
         f"{_number(record.full_value, decimals)} "
         f"(all {many} {gone}: {_number(record.empty_value, decimals)})."

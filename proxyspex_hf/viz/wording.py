@@ -52,7 +52,7 @@ def nouns(record: ExplanationRecord) -> tuple[str, str]:
 
 def score_name(target: Target) -> str:
     """What the explained number is called in a sentence."""
-    return "score" if target.kind in ("logit", "value") else target.kind
+    return "score" if target.kind in ("logit", "value") else visible(target.kind)
 
 
 def shortened(text: str, most: int = 200) -> str:
