@@ -152,7 +152,7 @@ def generation(args: Any) -> dict[str, Any]:
 
     pipe = pipeline("text-generation", model=str(local_copy()))
     tokenizer = pipe.tokenizer
-    fixed = tokenizer.decode(tokenizer(demo_review())["input_ids"][:200])
+    fixed = tokenizer.decode(tokenizer(demo_review() * 2)["input_ids"][:200])
     target = tokenizer.decode(tokenizer(demo_review())["input_ids"][40:60])
     words = " The film was slow at first, but then the story of the two sisters became so warm "
     prompt = Prompt(
