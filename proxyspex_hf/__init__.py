@@ -30,12 +30,16 @@ if TYPE_CHECKING:
     )
     from proxyspex_hf.explainer import InteractionExplainer
     from proxyspex_hf.explanation import Interaction, InteractionExplanation
+    from proxyspex_hf.hub.entries import HubEntry
+    from proxyspex_hf.hub.push import PushResult
     from proxyspex_hf.prompts import Prompt, PromptPart, context_prompt
+    from proxyspex_hf.sharing import pull_explanations, push_explanations
 
 _PLACES = {
     "DEMO_CLIP": "demo",
     "DEMO_MODEL": "demo",
     "FourierSpectrum": "core.spectrum",
+    "HubEntry": "hub.entries",
     "HubError": "errors",
     "InputError": "errors",
     "Interaction": "explanation",
@@ -45,18 +49,22 @@ _PLACES = {
     "Progress": "core.progress",
     "Prompt": "prompts",
     "PromptPart": "prompts",
+    "PushResult": "hub.push",
     "ProxySPEX": "core.algorithm",
     "ProxySpexError": "errors",
     "ProxySpexWarning": "errors",
     "SchemaError": "errors",
     "SolveError": "errors",
     "context_prompt": "prompts",
+    "pull_explanations": "sharing",
+    "push_explanations": "sharing",
 }
 
 __all__ = [
     "DEMO_CLIP",
     "DEMO_MODEL",
     "FourierSpectrum",
+    "HubEntry",
     "HubError",
     "InputError",
     "Interaction",
@@ -69,10 +77,13 @@ __all__ = [
     "ProxySPEX",
     "ProxySpexError",
     "ProxySpexWarning",
+    "PushResult",
     "SchemaError",
     "SolveError",
     "__version__",
     "context_prompt",
+    "pull_explanations",
+    "push_explanations",
 ]
 
 __version__ = "0.1.0"

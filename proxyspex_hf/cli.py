@@ -1,4 +1,4 @@
-"""The command line: ``proxyspex-hf explain | show | demo``.
+"""The command line: ``proxyspex-hf explain | show | demo | push | pull | list``.
 
 Exit codes: 0 done; 1 the model or a file failed; 2 the arguments or the input cannot be used;
 130 interrupted.
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from proxyspex_hf import __version__
+from proxyspex_hf.cli_hub import add_hub_commands
 from proxyspex_hf.errors import InputError, ProxySpexError, ProxySpexWarning
 
 __all__ = ["main"]
@@ -90,6 +91,8 @@ def _parser() -> argparse.ArgumentParser:
     _effort(demo)
     _output(demo)
     demo.set_defaults(run=_demo)
+
+    add_hub_commands(commands)
     return parser
 
 

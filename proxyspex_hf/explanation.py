@@ -29,11 +29,16 @@ from proxyspex_hf.core.removal import (
 )
 from proxyspex_hf.core.spectrum import FloatArray, FourierSpectrum
 from proxyspex_hf.errors import InputError, SchemaError
-from proxyspex_hf.record import ExplanationRecord, Features
+from proxyspex_hf.hub_verbs import HubVerbs
+from proxyspex_hf.record import Features
 from proxyspex_hf.serialize import MAX_FILE_BYTES, dumps, record_from_json
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from proxyspex_hf.core.progress import ProgressCallback
+    from proxyspex_hf.core.proxies.base import Proxy
+    from proxyspex_hf.core.refine import RefineMethod
 
 __all__ = ["Interaction", "InteractionExplanation"]
 
@@ -65,7 +70,7 @@ class Interaction(NamedTuple):
         return f"{self.effect:+.3f}  {' × '.join(names)}"
 
 
-class InteractionExplanation:
+class InteractionExplanation(HubVerbs):
     """Which combinations of features made the model say that.
 
     Made by :class:`proxyspex_hf.InteractionExplainer`, or read with :meth:`load`. Immutable; two
@@ -74,9 +79,6 @@ class InteractionExplanation:
     Attributes:
         record: the plain data underneath.
     """
-
-    def __init__(self, record: ExplanationRecord) -> None:
-        self.record = record
 
     @property
     def text(self) -> str:
@@ -168,6 +170,43 @@ class InteractionExplanation:
     def energy_by_order(self) -> EnergyByOrder:
         """How the variance over uniform masks divides among the orders."""
         return energy_by_order(self.spectrum)
+
+    def refit(
+        self,
+        *,
+        proxy: str | Proxy = "boosting",
+        n_coefficients: int | None = None,
+        max_order: int | None = None,
+        refine: RefineMethod = "stack",
+        seed: int | None = None,
+        progress: ProgressCallback | None = None,
+    ) -> InteractionExplanation:
+        """Fit again to the answers that are stored: no model call, no model needed.
+
+        Args:
+            proxy, max_order, refine: see :class:`proxyspex_hf.core.ProxySPEX`.
+            n_coefficients: interactions to keep at the most; default as before.
+            seed: of the folds and the proxy; default as before. The masks stay what they are.
+            progress: called with a :class:`proxyspex_hf.Progress` now and then.
+
+        Returns:
+            A new explanation, tested on the same held-out masks.
+
+        Raises:
+            InputError: an argument that cannot be used, or fewer than 20 masks to fit.
+        """
+        from proxyspex_hf.core.algorithm import ProxySPEX
+        from proxyspex_hf.refit import refit_record
+
+        settings = self.record.settings
+        algorithm = ProxySPEX(
+            proxy=proxy,
+            n_coefficients=settings.n_coefficients if n_coefficients is None else n_coefficients,
+            max_order=max_order,
+            refine=refine,
+            seed=settings.seed if seed is None else seed,
+        )
+        return InteractionExplanation(refit_record(self.record, algorithm, progress))
 
     def to_dataframe(self) -> pd.DataFrame:
         """One row an interaction, strongest first: labels, members, order, effect, coefficient."""

@@ -92,6 +92,11 @@ class Reader:
 
     def numbers(self, name: str, longest: int) -> FloatArray:
         values = self.array(name, longest)
+        # Thousands of them: looked at one by one only where something is wrong.
+        if set(map(type, values)) <= {float}:
+            array = np.array(values, dtype=np.float64)
+            if np.isfinite(array).all():
+                return array
         for value in values:
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not _finite(value):
                 raise SchemaError(f"{self._at(name)} must hold finite numbers, got {short(value)}.")

@@ -59,7 +59,7 @@ def make_record(
             mask_token=bound.mask_token,
             alpha=None if how.exact or alpha is None else float(alpha),
             budget=how.budget,
-            n_coefficients=algorithm.n_coefficients,
+            n_coefficients=algorithm.size,
             max_order=algorithm.max_order,
             sampling=_sampling(found),
             seed=algorithm.seed,

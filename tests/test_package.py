@@ -32,7 +32,15 @@ def python(code: str, **environment: str) -> str:
 
 @pytest.mark.parametrize("module", ["proxyspex_hf", "proxyspex_hf.core", "proxyspex_hf.viz"])
 def test_the_core_loads_nothing_of_hugging_face(module: str) -> None:
-    heavy = ["torch", "transformers", "datasets", "huggingface_hub", "gradio", "tokenizers"]
+    heavy = [
+        "torch",
+        "transformers",
+        "datasets",
+        "huggingface_hub",
+        "httpx2",
+        "gradio",
+        "tokenizers",
+    ]
     code = f"import sys, {module}; print([m for m in {heavy} if m in sys.modules])"
     assert python(code).strip() == "[]"
 

@@ -7,6 +7,8 @@ import shlex
 from pathlib import Path
 
 import pytest
+from hub_server import HubServer
+from hub_server.clients import point_to
 from tiny_pipelines import generator
 
 from proxyspex_hf.cli import _parser
@@ -23,9 +25,13 @@ def test_the_python_blocks_run_one_after_the_other(
     assert len(blocks) >= 8
     # The reader's own language model, here a tiny one.
     names: dict[str, object] = {"llm": generator()}
-    for number, block in enumerate(blocks):
-        code = compile(block, f"README.md block {number}", "exec")
-        exec(code, names)
+    with HubServer() as hub:
+        hub.add_user("hf_me", "me")
+        point_to(hub, monkeypatch, tmp_path / "home")
+        for number, block in enumerate(blocks):
+            code = compile(block, f"README.md block {number}", "exec")
+            exec(code, names)
+        assert len(hub.repo("me/explanations").log()) == 3
     assert (tmp_path / "explanation.html").stat().st_size > 10_000
     printed = capsys.readouterr().out
     assert "dull" in printed

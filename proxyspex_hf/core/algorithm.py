@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,13 +11,17 @@ from threadpoolctl import threadpool_limits
 
 from proxyspex_hf.core.masks import MAX_ENUMERATED, BoolArray, all_masks, as_masks
 from proxyspex_hf.core.progress import ProgressCallback, Reporter
-from proxyspex_hf.core.proxies.base import CVReport, Proxy, ProxyFit, make_folds
+from proxyspex_hf.core.proxies.base import CVReport, Folds, Proxy, ProxyFit, make_folds
+from proxyspex_hf.core.proxies.blend import Blend
 from proxyspex_hf.core.proxies.boosting import BoostedTrees
 from proxyspex_hf.core.proxies.distil import EstimatedExtraction
 from proxyspex_hf.core.proxies.forest import RandomForest
+from proxyspex_hf.core.proxies.gaussian import GaussianProcess
 from proxyspex_hf.core.proxies.lasso import Lasso
 from proxyspex_hf.core.proxies.network import NeuralNetwork
+from proxyspex_hf.core.proxies.pursuit import Pursuit
 from proxyspex_hf.core.refine import RefineMethod, refine
+from proxyspex_hf.core.sparsify import KnownSpectrum, Projectable, mask_densities, sparsify
 from proxyspex_hf.core.spectrum import FloatArray, FourierSpectrum
 from proxyspex_hf.core.walsh import exact_spectrum
 from proxyspex_hf.errors import InputError
@@ -25,12 +30,17 @@ __all__ = ["ProxySPEX", "SpectrumFit"]
 
 #: Proxies by name; adding one is an entry here and a file beside ``boosting``.
 PROXIES: dict[str, Proxy] = {
+    "blend": Blend(),
+    "gaussian": GaussianProcess(),
+    "pursuit": Pursuit(),
     "boosting": BoostedTrees(),
     "paper": BoostedTrees.paper(),
     "lasso": Lasso(),
     "forest": RandomForest(),
     "network": NeuralNetwork(),
 }
+
+_REFINEMENTS: tuple[RefineMethod, ...] = ("project", "stack", "lasso", "none")
 
 
 @dataclass(frozen=True)
@@ -77,26 +87,37 @@ class SpectrumFit:
 
 
 @dataclass(frozen=True)
+class _Sparse:
+    spectrum: FourierSpectrum
+    refinement: str
+    dropped_energy: float = 0.0
+    estimated: bool = False
+
+
+@dataclass(frozen=True)
 class ProxySPEX:
     """The algorithm with its settings.
 
     Attributes:
-        proxy: ``"boosting"``, ``"paper"`` (boosting with the paper's grid to the letter), the
-            paper's alternatives ``"lasso"`` (single features only), ``"forest"`` and ``"network"``,
-            or any object with the ``Proxy`` protocol.
-        n_coefficients: k, how many coefficients besides ∅ to keep (the paper finds 200 to lose
-            nothing).
+        proxy: ``"blend"`` (the others of this line by cross-validation), ``"gaussian"``,
+            ``"pursuit"``, ``"boosting"``; ``"paper"``, boosting with the paper's grid to the
+            letter; the paper's alternatives ``"lasso"`` (single features only), ``"forest"`` and
+            ``"network"``; or any object with the ``Proxy`` protocol.
+        n_coefficients: k, how many coefficients besides ∅ to keep at the most. None is 500, and
+            200 for ``"paper"``, which the paper finds to lose nothing on uniform masks.
         max_order: largest order to keep; None for no limit.
-        refine: ``"stack"``, ``"lasso"`` (the paper's) or ``"none"``; kept only where
-            cross-validation says so.
+        refine: ``"project"`` chooses the terms, and sets their coefficients, to be nearest to the
+            proxy at the densities of the masks. ``"lasso"`` (the paper's) and ``"stack"`` take the
+            largest and fit them to the values again where cross-validation says so; ``"none"``
+            takes them as they are. None is ``"project"``, and ``"lasso"`` for ``"paper"``.
         n_folds: folds of the cross-validation.
         seed: of everything random.
     """
 
-    proxy: str | Proxy = "boosting"
-    n_coefficients: int = 200
+    proxy: str | Proxy = "blend"
+    n_coefficients: int | None = None
     max_order: int | None = None
-    refine: RefineMethod = "stack"
+    refine: RefineMethod | None = None
     n_folds: int = 5
     seed: int = 0
 
@@ -114,10 +135,22 @@ class ProxySPEX:
             ("seed", 0, 2**63 - 1),
         ):
             value = getattr(self, name)
-            if value is not None or name != "max_order":
+            if value is not None or name not in ("max_order", "n_coefficients"):
                 object.__setattr__(self, name, as_integer(name, value, least, most))
-        if self.refine not in ("stack", "lasso", "none"):
-            raise InputError(f"refine must be 'stack', 'lasso' or 'none', got {self.refine!r}.")
+        if self.refine not in (None, *_REFINEMENTS):
+            raise InputError(f"refine must be one of {_REFINEMENTS} or None, got {self.refine!r}.")
+
+    @property
+    def size(self) -> int:
+        """The number of coefficients besides ∅ that are kept at the most."""
+        if self.n_coefficients is not None:
+            return self.n_coefficients
+        return 200 if self.proxy == "paper" else 500
+
+    @property
+    def refinement(self) -> RefineMethod:
+        """How the proxy's terms become the explanation's."""
+        return self.refine or ("lasso" if self.proxy == "paper" else "project")
 
     def fit(
         self, masks: Any, values: Any, *, progress: ProgressCallback | None = None
@@ -144,32 +177,61 @@ class ProxySPEX:
             return SpectrumFit(constant, None, "constant", "none")
         standard = (target - level) / scale
         proxy = PROXIES[self.proxy] if isinstance(self.proxy, str) else self.proxy
-        fitted = proxy.fit(rows, standard, folds, seed=self.seed, progress=progress)
-        report = Reporter(progress, "extracting", 2)
-        extraction = fitted.spectrum(self.max_order)
-        report.advance()
         # One BLAS thread: sums in another order would change the last bits with the machine.
         with threadpool_limits(limits=1, user_api="blas"):
-            refinement = refine(
-                extraction.spectrum,
-                fitted.fold_spectra(self.max_order),
-                rows,
-                standard,
-                folds,
-                k=self.n_coefficients,
-                method=self.refine,
-            )
-        report.advance()
+            fitted = proxy.fit(rows, standard, folds, seed=self.seed, progress=progress)
+            report = Reporter(progress, "extracting", 1)
+            found = self._sparse(fitted, rows, standard, folds)
+            report.advance()
         return SpectrumFit(
-            spectrum=_rescale(refinement.spectrum, level, scale),
+            spectrum=_rescale(found.spectrum, level, scale),
             cv=fitted.cv,
             method=self.proxy if isinstance(self.proxy, str) else type(proxy).__name__,
-            refinement=refinement.chosen,
-            dropped_energy=extraction.dropped_energy * scale * scale,
-            estimated=isinstance(extraction, EstimatedExtraction),
+            refinement=found.refinement,
+            dropped_energy=found.dropped_energy * scale * scale,
+            estimated=found.estimated,
             _dense=fitted,
             _scale=(level, scale),
         )
+
+    def _sparse(
+        self, fitted: ProxyFit, rows: BoolArray, values: FloatArray, folds: Folds
+    ) -> _Sparse:
+        """The proxy's spectrum with few terms."""
+        # A proxy may know more of itself than a list of terms can say.
+        project: Callable[[int | None], Projectable] | None = getattr(fitted, "project", None)
+        if self.refinement == "project" and project is not None:
+            return _Sparse(*self._project(project(self.max_order), rows, values))
+        extraction = fitted.spectrum(self.max_order)
+        if self.refinement == "project":
+            found = self._project(KnownSpectrum(extraction.spectrum), rows, values)
+        else:
+            fold_spectra = fitted.fold_spectra(self.max_order)
+            refined = refine(
+                extraction.spectrum,
+                fold_spectra,
+                rows,
+                values,
+                folds,
+                k=self.size,
+                method=self.refinement,
+            )
+            found = (refined.spectrum, refined.chosen)
+        estimated = isinstance(extraction, EstimatedExtraction)
+        return _Sparse(*found, extraction.dropped_energy, estimated)
+
+    def _project(
+        self, proxy: Projectable, rows: BoolArray, values: FloatArray
+    ) -> tuple[FourierSpectrum, str]:
+        full = values[rows.all(axis=1)]
+        spectrum = sparsify(
+            proxy,
+            mask_densities(rows, values),
+            rows.shape[1],
+            k=self.size,
+            full_value=float(full[0]) if len(full) else None,
+        )
+        return spectrum, f"projected onto {len(spectrum) - 1} terms"
 
     def _fit_exact(self, masks: BoolArray, values: FloatArray) -> SpectrumFit:
         n = masks.shape[1]
@@ -183,7 +245,7 @@ class ProxySPEX:
         sparse = dense.select(np.flatnonzero(np.abs(dense.coefficients) > noise))
         if self.max_order is not None:
             sparse = sparse.select(np.flatnonzero(sparse.orders <= self.max_order))
-        sparse = sparse.top(self.n_coefficients)
+        sparse = sparse.top(self.size)
         kept = set(sparse.sets)
         gone = [c / unit for t, c in dense.to_dict().items() if t not in kept]
         dropped = float(np.square(gone).sum()) * unit * unit if gone else 0.0

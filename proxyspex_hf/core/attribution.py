@@ -16,7 +16,7 @@ from proxyspex_hf.core.spectrum import FloatArray, FourierSpectrum
 from proxyspex_hf.core.values import Cached
 from proxyspex_hf.errors import InputError
 
-__all__ = ["Attribution", "Plan", "attribute", "plan"]
+__all__ = ["Attribution", "Plan", "attribute", "faithfulness_of", "plan"]
 
 MIN_BUDGET = 20
 
@@ -150,6 +150,27 @@ def attribute(
         "testing": time.perf_counter() - fitted,
     }
     return Attribution(how, asked, values, densities, n_fit, fit, faithfulness, seconds)
+
+
+def faithfulness_of(
+    masks: BoolArray,
+    values: FloatArray,
+    densities: FloatArray,
+    n_fit: int,
+    fit: SpectrumFit,
+    *,
+    seed: int,
+) -> tuple[DensityScore, ...]:
+    """Test a fit to the first ``n_fit`` queries on the others, as :func:`attribute` does.
+
+    Args:
+        masks, values, densities: (m, n), (m,), (m,): all queries, as :class:`Attribution` has them.
+        seed: of the additive baseline's folds.
+    """
+    if fit.method == "exact":
+        return _over_all_subsets(masks[:n_fit], values[:n_fit], fit)
+    tested = [density for density in TEST_DENSITIES if (densities[n_fit:] == density).any()]
+    return _held_out(masks, values, n_fit, tested, densities, fit, seed)
 
 
 def _fitting_masks(how: Plan, rng: np.random.Generator) -> tuple[BoolArray, FloatArray]:

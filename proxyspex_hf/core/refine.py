@@ -22,15 +22,16 @@ from typing import Literal
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LinearRegression, lasso_path
+from sklearn.linear_model import lasso_path
 
 from proxyspex_hf.core.masks import BoolArray
 from proxyspex_hf.core.proxies.base import Folds
-from proxyspex_hf.core.spectrum import FloatArray, FourierSpectrum, parities
+from proxyspex_hf.core.spectrum import FloatArray, FourierSpectrum, parities, weighted_sum
+from proxyspex_hf.core.stacking import cross_fitted, stacking_weights
 
 __all__ = ["RefineMethod", "Refinement", "refine"]
 
-RefineMethod = Literal["stack", "lasso", "none"]
+RefineMethod = Literal["project", "stack", "lasso", "none"]
 
 #: Penalties as fractions of the smallest one that silences every term (paper, appendix B.1.1).
 _LASSO_PENALTIES = np.logspace(0, -3, 100)
@@ -114,10 +115,10 @@ def refine(
         candidates.append(data.best_on_path(f"ridge on {size} terms", _ridge, size))
     errors = {"none" if c is extracted else c.name: error(c.out_of_fold) for c in candidates}
     stacked = np.stack([c.out_of_fold for c in candidates], axis=1)
-    errors["stack"] = error(_cross_fitted(stacked, values, folds))
+    errors["stack"] = error(cross_fitted(stacked, values, folds))
     if errors["stack"] >= errors["none"]:
         return Refinement(extracted.refit(), "none", errors)
-    weights = _weights(stacked, values)
+    weights = stacking_weights(stacked, values)
     used = [(w, c) for w, c in zip(weights, candidates, strict=True) if w > 0]
     if not used:  # no term predicts masks that it was not fitted to
         constant = FourierSpectrum.from_dict({(): float(values.mean())}, spectrum.n_features)
@@ -223,24 +224,6 @@ def _ridge(
     return test @ coefficients + intercepts, coefficients, intercepts
 
 
-def _weights(stacked: FloatArray, values: FloatArray) -> FloatArray:
-    level = float(values.mean())
-    model = LinearRegression(positive=True, fit_intercept=False)
-    model.fit(stacked - level, values - level)
-    return np.asarray(model.coef_, dtype=np.float64)
-
-
-def _cross_fitted(stacked: FloatArray, values: FloatArray, folds: Folds) -> FloatArray:
-    """Predictions of the blend with each fold's weights fitted on the other folds."""
-    out = np.empty(len(values))
-    for fold in range(int(folds.max()) + 1):
-        held_out = folds == fold
-        level = float(values[~held_out].mean())
-        weights = _weights(stacked[~held_out], values[~held_out])
-        out[held_out] = level + (stacked[held_out] - level) @ weights
-    return out
-
-
 def _cut(spectrum: FourierSpectrum, k: int, masks: BoolArray) -> FourierSpectrum:
     """The k largest terms, moved to predict on ``masks`` what all of them predicted.
 
@@ -260,16 +243,7 @@ def _cut(spectrum: FourierSpectrum, k: int, masks: BoolArray) -> FourierSpectrum
 
 
 def _blend(parts: list[tuple[float, FourierSpectrum]], level: float) -> FourierSpectrum:
-    n = parts[0][1].n_features
-    width = max(s.support.shape[1] for _, s in parts)
-    supports = [
-        np.pad(s.support, ((0, 0), (0, width - s.support.shape[1])), constant_values=-1)
-        for _, s in parts
-    ]
-    values = [w * s.coefficients for w, s in parts]
     rest = level * (1.0 - sum(w for w, _ in parts))
-    empty = np.full((1, width), -1, dtype=np.int32)
-    blended = FourierSpectrum.from_arrays(
-        np.concatenate([*supports, empty]), np.concatenate([*values, [rest]]), n
-    )
+    constant = FourierSpectrum.from_dict({(): rest}, parts[0][1].n_features)
+    blended = weighted_sum([*parts, (1.0, constant)])
     return blended.select(np.flatnonzero(blended.coefficients))  # what LASSO silenced is no term

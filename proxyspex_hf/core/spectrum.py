@@ -6,7 +6,7 @@ f(S) = sum_T F(T) * chi_T(S) with chi_T(S) = (-1)^|T ∩ S| and S the set of kep
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ from proxyspex_hf.errors import InputError
 if TYPE_CHECKING:
     from proxyspex_hf.core.interactions import Interactions
 
-__all__ = ["FloatArray", "FourierSpectrum", "IntArray", "pack_support", "parities"]
+__all__ = ["FloatArray", "FourierSpectrum", "IntArray", "pack_support", "parities", "weighted_sum"]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int32]
@@ -231,6 +231,20 @@ class FourierSpectrum:
     def with_coefficients(self, coefficients: FloatArray) -> FourierSpectrum:
         """The same support with other coefficients, shape (k,)."""
         return FourierSpectrum(self.n_features, self.support, coefficients)
+
+
+def weighted_sum(parts: Sequence[tuple[float, FourierSpectrum]]) -> FourierSpectrum:
+    """Σ w · spectrum; every set of any of them is in the sum."""
+    width = max(s.support.shape[1] for _, s in parts)
+    supports = [
+        np.pad(s.support, ((0, 0), (0, width - s.support.shape[1])), constant_values=-1)
+        for _, s in parts
+    ]
+    return FourierSpectrum.from_arrays(
+        np.concatenate(supports),
+        np.concatenate([w * s.coefficients for w, s in parts]),
+        parts[0][1].n_features,
+    )
 
 
 def _row(row: IntArray) -> tuple[int, ...]:

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from proxyspex_hf.core import FourierSpectrum, ProxySPEX, all_masks, sample_masks
 from proxyspex_hf.core.faithfulness import r2_score
 from proxyspex_hf.core.proxies.boosting import BoostedTrees
+from proxyspex_hf.core.proxies.gaussian import GaussianProcess
+from proxyspex_hf.core.proxies.pursuit import Pursuit
 from proxyspex_hf.errors import InputError
 
 #: A function with a main effect, a pair and a hierarchical triple.
@@ -30,18 +34,30 @@ def test_planted_interactions_are_found_with_their_values() -> None:
     assert set(strongest) == set(PLANTED.to_dict())
     for members, coefficient in PLANTED.to_dict().items():
         assert found[members] == pytest.approx(coefficient, abs=0.1)
-    assert fit.method == "boosting"
+    assert fit.method == "blend"
     assert fit.cv is not None
     assert fit.cv_r2 == fit.cv.r2 > 0.9
 
 
-def test_the_same_seed_gives_the_same_spectrum_bit_for_bit() -> None:
+@pytest.mark.parametrize(
+    "jobs", [lambda n: BoostedTrees(n_jobs=n), lambda n: GaussianProcess(n_jobs=n), Pursuit]
+)
+def test_the_same_seed_gives_the_same_spectrum_bit_for_bit(jobs: Any) -> None:
     masks, values = data(noise=0.3)
-    one_thread = ProxySPEX(proxy=BoostedTrees(n_jobs=1), seed=5).fit(masks, values)
-    two_threads = ProxySPEX(proxy=BoostedTrees(n_jobs=2), seed=5).fit(masks, values)
-    assert one_thread.spectrum == two_threads.spectrum
-    other = ProxySPEX(proxy=BoostedTrees(n_jobs=2), seed=6).fit(masks, values)
-    assert other.spectrum != one_thread.spectrum
+    one, two = (jobs(n) if jobs is not Pursuit else Pursuit(n_jobs=n) for n in (1, 2))
+    first = ProxySPEX(proxy=one, seed=5).fit(masks, values)
+    second = ProxySPEX(proxy=two, seed=5).fit(masks, values)
+    assert first.spectrum == second.spectrum
+    assert first.cv == second.cv
+    other = ProxySPEX(proxy=two, seed=6).fit(masks, values)
+    assert other.cv != first.cv
+
+
+def test_the_defaults_follow_the_proxy() -> None:
+    assert (ProxySPEX().size, ProxySPEX().refinement) == (500, "project")
+    paper = ProxySPEX("paper")
+    assert (paper.size, paper.refinement) == (200, "lasso")
+    assert ProxySPEX("paper", refine="none", n_coefficients=7).size == 7
 
 
 def test_the_papers_proxy_tries_its_whole_grid_on_every_fold() -> None:
@@ -156,7 +172,10 @@ def test_noise_alone_is_not_explained() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"proxy": "magic"}, "unknown proxy 'magic'; choose from boosting, paper"),
+        (
+            {"proxy": "magic"},
+            "unknown proxy 'magic'; choose from blend, gaussian, pursuit, boosting",
+        ),
         ({"n_coefficients": 0}, "n_coefficients must lie between 1 and"),
         ({"n_coefficients": 2.5}, "n_coefficients must be an integer, got 2.5"),
         ({"max_order": 0}, "max_order must lie between 1 and"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -15,10 +16,17 @@ from proxyspex_hf.core.spectrum import FloatArray, FourierSpectrum
 from proxyspex_hf.core.trees import Extraction
 from proxyspex_hf.errors import InputError
 
-__all__ = ["CVEntry", "CVReport", "Folds", "Proxy", "ProxyFit", "make_folds"]
+__all__ = ["CVEntry", "CVReport", "Folds", "Proxy", "ProxyFit", "make_folds", "usable_cores"]
 
 #: (m,) the fold in which each mask is held out.
 Folds = NDArray[np.int64]
+
+
+def usable_cores() -> int:
+    """CPU cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def make_folds(n_masks: int, n_folds: int, rng: np.random.Generator) -> Folds:

@@ -7,7 +7,6 @@ third axis costs nothing.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -19,21 +18,15 @@ import numpy as np
 
 from proxyspex_hf.core.masks import BoolArray
 from proxyspex_hf.core.progress import ProgressCallback, Reporter
-from proxyspex_hf.core.proxies.base import CVEntry, CVReport, Folds
+from proxyspex_hf.core.proxies.base import CVEntry, CVReport, Folds, usable_cores
 from proxyspex_hf.core.proxies.lightgbm_text import read_lightgbm
+from proxyspex_hf.core.sparsify import KnownSpectrum, Projectable
 from proxyspex_hf.core.spectrum import FloatArray, FourierSpectrum
 from proxyspex_hf.core.trees import Extraction, TreeEnsemble, extract_spectrum
 
-__all__ = ["BoostedTrees", "BoostedTreesFit", "usable_cores"]
+__all__ = ["BoostedTrees", "BoostedTreesFit"]
 
 T = TypeVar("T")
-
-
-def usable_cores() -> int:
-    """CPU cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 @dataclass(frozen=True)
@@ -115,13 +108,14 @@ class BoostedTrees:
         config = configs.index((best["max_depth"], best["learning_rate"]))
         final = search.train_final(*configs[config], n_trees)
         report.finish()
+        fold_ensembles = tuple(
+            read_lightgbm(runs[config, f].booster, masks.shape[1], n_trees) for f in range(n_folds)
+        )
+        out_of_fold = np.empty(len(values))
+        for f, ensemble in enumerate(fold_ensembles):
+            out_of_fold[folds == f] = ensemble.predict(masks[folds == f])
         return BoostedTreesFit(
-            cv=cv,
-            ensemble=read_lightgbm(final, masks.shape[1]),
-            fold_ensembles=tuple(
-                read_lightgbm(runs[config, f].booster, masks.shape[1], n_trees)
-                for f in range(n_folds)
-            ),
+            cv, read_lightgbm(final, masks.shape[1]), fold_ensembles, out_of_fold
         )
 
     def _choose(
@@ -170,9 +164,13 @@ class BoostedTreesFit:
     cv: CVReport
     ensemble: TreeEnsemble
     fold_ensembles: tuple[TreeEnsemble, ...]
+    out_of_fold: FloatArray
 
     def predict(self, masks: BoolArray) -> FloatArray:
         return self.ensemble.predict(masks)
+
+    def project(self, max_order: int | None) -> Projectable:
+        return KnownSpectrum(self.spectrum(max_order).spectrum)
 
     def spectrum(self, max_order: int | None = None) -> Extraction:
         return extract_spectrum(self.ensemble, max_order=max_order)

@@ -19,8 +19,7 @@ import numpy as np
 
 from proxyspex_hf.core.masks import BoolArray
 from proxyspex_hf.core.progress import ProgressCallback, Reporter
-from proxyspex_hf.core.proxies.base import CVEntry, CVReport, Folds
-from proxyspex_hf.core.proxies.boosting import usable_cores
+from proxyspex_hf.core.proxies.base import CVEntry, CVReport, Folds, usable_cores
 from proxyspex_hf.core.proxies.forest_trees import extract_forest, read_sklearn
 from proxyspex_hf.core.spectrum import FloatArray, FourierSpectrum
 from proxyspex_hf.core.trees import Extraction, TreeEnsemble

@@ -1,0 +1,157 @@
+"""The default proxy: sound candidates, judged by cross-validation on shared folds, and blended.
+
+A Gaussian process says most from few masks of real models; pursuit recovers functions of few
+terms; trees, the paper's proxy, compete where both leave much unexplained. What is linear in the
+proxies (predictions, coefficients, correlations) is linear in the blend.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+import numpy as np
+
+from proxyspex_hf.core.masks import BoolArray
+from proxyspex_hf.core.progress import ProgressCallback
+from proxyspex_hf.core.proxies.base import CVEntry, CVReport, Folds
+from proxyspex_hf.core.proxies.boosting import BoostedTrees
+from proxyspex_hf.core.proxies.gaussian import GaussianProcess
+from proxyspex_hf.core.proxies.pursuit import Pursuit
+from proxyspex_hf.core.sparsify import Projectable, mask_weights
+from proxyspex_hf.core.spectrum import FloatArray, FourierSpectrum, IntArray, weighted_sum
+from proxyspex_hf.core.stacking import cross_fitted, stacking_weights
+from proxyspex_hf.core.trees import Extraction
+
+__all__ = ["Blend", "BlendFit"]
+
+#: Trees compete where the others' cross-validated error, as a share of the variance, exceeds this,
+_HARD = 0.2
+#: and where masks times features are no more than this: their time grows with it.
+_TREES_UP_TO = 4_000_000
+#: Up to this many masks one kernel more is affordable, and worth it.
+_FEW = 300
+#: A proxy must lower the blend's error by this share of it to be worth a second set of terms.
+_WORTH = 0.01
+
+
+class _Fitted(Protocol):
+    @property
+    def cv(self) -> CVReport: ...
+    @property
+    def out_of_fold(self) -> FloatArray: ...
+    def predict(self, masks: BoolArray) -> FloatArray: ...
+    def spectrum(self, max_order: int | None = None) -> Extraction: ...
+    def project(self, max_order: int | None) -> Projectable: ...
+    def fold_spectra(self, max_order: int | None = None) -> list[FourierSpectrum]: ...
+
+
+@dataclass(frozen=True)
+class Blend:
+    """Cross-validated choice among proxies, or a blend of them where that predicts better.
+
+    Attributes:
+        gaussian, pursuit, trees: the candidates.
+    """
+
+    gaussian: GaussianProcess = field(default_factory=GaussianProcess)
+    pursuit: Pursuit = field(default_factory=Pursuit)
+    trees: BoostedTrees = field(
+        default_factory=lambda: BoostedTrees(depths=(3, 5), learning_rates=(0.1,), patience=100)
+    )
+
+    def fit(
+        self,
+        masks: BoolArray,
+        values: FloatArray,
+        folds: Folds,
+        *,
+        seed: int,
+        progress: ProgressCallback | None = None,
+    ) -> BlendFit:
+        fitted: dict[str, _Fitted] = {}
+
+        def compete(name: str, proxy: Any) -> None:
+            fitted[name] = proxy.fit(masks, values, folds, seed=seed, progress=progress)
+
+        counts = mask_weights(masks, values)
+        compete("gaussian", self.gaussian)
+        compete("pursuit", self.pursuit)
+        if len(masks) <= _FEW:
+            compete("gaussian, no neighbours", replace(self.gaussian, reach=0))
+        if min(f.cv.best.error for f in fitted.values()) > _HARD and masks.size <= _TREES_UP_TO:
+            compete("boosting", self.trees)
+        names = list(fitted)
+        stacked = np.stack([f.out_of_fold for f in fitted.values()], axis=1)
+        alone = {name: _by_fold(f.out_of_fold, values, folds, counts) for name, f in fitted.items()}
+        best = min(names, key=lambda name: float(np.mean(alone[name])))
+        blended = _by_fold(cross_fitted(stacked, values, folds, counts), values, folds, counts)
+        weights = stacking_weights(stacked, values, counts)
+        if float(np.mean(blended)) < (1 - _WORTH) * float(np.mean(alone[best])):
+            parts = [(float(w), name) for w, name in zip(weights, names, strict=True) if w > 0]
+        else:
+            parts = [(1.0, best)]
+        entries = [
+            CVEntry({"proxy": name, **f.cv.best.params}, alone[name]) for name, f in fitted.items()
+        ]
+        chosen = names.index(best)
+        if len(parts) > 1:
+            shares: dict[str, Any] = {name: round(w, 3) for w, name in parts}
+            entries.append(CVEntry({"proxy": "blend", **shares}, blended))
+            chosen = len(entries) - 1
+        return BlendFit(
+            CVReport(tuple(entries), chosen), tuple((w, fitted[name]) for w, name in parts)
+        )
+
+
+@dataclass(frozen=True)
+class BlendFit:
+    """A weighted sum of fitted proxies; usually of one."""
+
+    cv: CVReport
+    parts: tuple[tuple[float, _Fitted], ...]
+
+    def predict(self, masks: BoolArray) -> FloatArray:
+        return np.asarray(np.sum([w * part.predict(masks) for w, part in self.parts], axis=0))
+
+    def project(self, max_order: int | None) -> Projectable:
+        return _Sum([(w, part.project(max_order)) for w, part in self.parts])
+
+    def spectrum(self, max_order: int | None = None) -> Extraction:
+        found = [(w, part.spectrum(max_order)) for w, part in self.parts]
+        return Extraction(
+            weighted_sum([(w, e.spectrum) for w, e in found]),
+            max(e.max_order for _, e in found),
+            float(sum(abs(w) * np.sqrt(e.dropped_energy) for w, e in found) ** 2),
+        )
+
+    def fold_spectra(self, max_order: int | None = None) -> list[FourierSpectrum]:
+        by_part = [[(w, s) for s in part.fold_spectra(max_order)] for w, part in self.parts]
+        return [weighted_sum(list(fold)) for fold in zip(*by_part, strict=True)]
+
+
+@dataclass(frozen=True)
+class _Sum:
+    parts: Sequence[tuple[float, Projectable]]
+
+    def correlations(self, support: IntArray, mean: float) -> FloatArray:
+        return np.asarray(
+            np.sum([w * part.correlations(support, mean) for w, part in self.parts], axis=0)
+        )
+
+    def candidates(self, count: int, densities: Sequence[float]) -> IntArray:
+        supports = [part.candidates(count, densities) for _, part in self.parts]
+        n = 1 + max(int(support.max(initial=0)) for support in supports)
+        spectra = [(1.0, FourierSpectrum.from_arrays(s, np.ones(len(s)), n)) for s in supports]
+        return weighted_sum(spectra).support[1:]
+
+
+def _by_fold(
+    predictions: FloatArray, values: FloatArray, folds: Folds, counts: FloatArray
+) -> tuple[float, ...]:
+    """Squared error on each fold in units of the values' variance, masks counting as they do."""
+    squared = counts * np.square(predictions - values)
+    variance = float(counts @ np.square(values - np.average(values, weights=counts)))
+    scale = len(values) / variance
+    return tuple(float(scale * squared[folds == f].mean()) for f in range(int(folds.max()) + 1))

@@ -1,0 +1,243 @@
+"""A covariance for set functions: what one mask's value says of another's.
+
+With x_i = -1 where feature i is kept and +1 where it is not,
+
+    k(x, x') = s² g(x) g(x') Π_i exp(b_i (x_i x'_i - 1))          every order at once
+             + l² Σ_i b_i x_i x'_i                                single features
+             + Σ_d q_d² Σ_i b_i b_{i+d} x_i x_{i+d} x'_i x'_{i+d}  pairs of features d apart
+
+Since x_i x'_i = ±1, exp(b_i x_i x'_i) is proportional to 1 + tanh(b_i) x_i x'_i: the first term is
+the product kernel, and a feature of relevance b_i = 0 plays no part in it. g(x) = exp(c Σ_i x_i)
+lets the function vary more where many features are kept than where few are, or the reverse. The
+third term says that neighbours in reading order interact more than others do.
+
+Every term is a sum over sets T of functions chi_T(x) chi_T(x') or of products over features, so a
+sum of such kernels has an exact Fourier spectrum (:mod:`.kernel_spectrum`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import cho_solve, cholesky
+from scipy.linalg.lapack import dpotri
+from scipy.optimize import minimize
+
+from proxyspex_hf.core.masks import BoolArray
+from proxyspex_hf.core.spectrum import FloatArray
+
+__all__ = ["MaskKernel", "Positions", "damped", "learn_kernel", "signs"]
+
+Positions = NDArray[np.int64]
+_NONE = np.zeros(0, dtype=np.int64)
+
+#: Added to the diagonal: a deterministic model has no noise, but rounding must not break Cholesky.
+_JITTER = 1e-8
+#: Precisions of the normal priors: on log b_i about their mean, on the tilt c times the square root
+#: of n about 0, and on the logarithm of the noise's deviation about a tenth of the values'.
+_RELEVANCE_PRECISION = 1.0
+_TILT_PRECISION = 1.0
+_NOISE_PRECISION = 1.0
+_NOISE = 0.1
+#: Where learning starts: standard deviations of the product, the singles and the noise, for values
+#: of variance 1, and of the pairs relative to the relevances.
+_START = (0.6, 0.6, 0.2)
+_START_PAIRS = 1.6
+
+
+def signs(masks: BoolArray) -> FloatArray:
+    """(m, n) bool -> ±1 floats, -1 = kept: then chi_T(S) is the product over T."""
+    return np.where(masks, -1.0, 1.0)
+
+
+@dataclass(frozen=True)
+class MaskKernel:
+    """The covariance above, its parameters learnt.
+
+    Attributes:
+        relevance: (n,) b_i > 0.
+        tilt: c.
+        product, single, noise: the variances s², l² and that of the noise.
+        pairs: (reach,) the variances q_d² for distances 1, 2, ...
+    """
+
+    relevance: FloatArray
+    tilt: float
+    product: float
+    single: float
+    noise: float
+    pairs: FloatArray
+
+    def pair_signs(self, x: FloatArray) -> FloatArray:
+        """x_i x_{i+d} of every pair, all distances in turn: (m, n) -> (m, pairs)."""
+        return _pair_signs(x, len(self.pairs))
+
+    @property
+    def left(self) -> Positions:
+        """The first feature of every pair, in the same order."""
+        n = len(self.relevance)
+        return np.concatenate([np.arange(n - d) for d in range(1, len(self.pairs) + 1)] or [_NONE])
+
+    @property
+    def right(self) -> Positions:
+        """The second feature of every pair."""
+        n = len(self.relevance)
+        return np.concatenate([np.arange(d, n) for d in range(1, len(self.pairs) + 1)] or [_NONE])
+
+    @property
+    def pair_weights(self) -> FloatArray:
+        """q_d² b_i b_{i+d} of every pair."""
+        b = self.relevance
+        weights = self.pairs[self.right - self.left - 1] * b[self.left] * b[self.right]
+        return np.asarray(weights, dtype=np.float64)
+
+    def __call__(self, x: FloatArray, z: FloatArray) -> FloatArray:
+        """(m, n), (m', n) signs -> (m, m') covariances, noise not included."""
+        b = self.relevance
+        overlap = (x * b) @ z.T
+        out = np.exp(overlap - b.sum())
+        out *= self.product * np.exp(self.tilt * x.sum(axis=1))[:, None]
+        out *= np.exp(self.tilt * z.sum(axis=1))
+        out += self.single * overlap
+        if len(self.pairs):
+            out += (self.pair_signs(x) * self.pair_weights) @ self.pair_signs(z).T
+        return np.asarray(out, dtype=np.float64)
+
+
+def learn_kernel(
+    x: FloatArray, values: FloatArray, *, reach: int = 3, iterations: int = 60
+) -> MaskKernel:
+    """The parameters of largest marginal posterior, by L-BFGS on the exact gradient.
+
+    Args:
+        x: (m, n) signs; one evaluation costs O(m³ + m² n).
+        values: (m,) of mean 0 and variance 1.
+        reach: largest distance of pairs with a variance of their own; 0 for none.
+    """
+    problem = _Posterior(x, values, min(reach, x.shape[1] - 1))
+    found = minimize(
+        problem,
+        problem.start,
+        jac=True,
+        method="L-BFGS-B",
+        bounds=problem.bounds,
+        options={"maxiter": iterations},
+    )
+    return problem.kernel(found.x)
+
+
+def _pair_signs(x: FloatArray, reach: int) -> FloatArray:
+    n = x.shape[1]
+    blocks = [x[:, :-d] * x[:, d:] for d in range(1, min(reach, n - 1) + 1)]
+    return np.concatenate([*blocks, np.zeros((len(x), 0))], axis=1)
+
+
+class _Posterior:
+    """Negative log posterior of the parameters and its gradient.
+
+    The vector holds log b (n), c √n, then the logarithms of the standard deviations: product,
+    single, noise, and one for each distance.
+    """
+
+    def __init__(self, x: FloatArray, values: FloatArray, reach: int) -> None:
+        self.x, self.values, self.reach = x, values, reach
+        self.n = n = x.shape[1]
+        self.total = x.sum(axis=1)
+        # g is taken relative to the mean size while learning, so that s and c do not fight.
+        self.centre = float(self.total.mean())
+        self.y = _pair_signs(x, reach)
+        self.both = np.concatenate([x, self.y], axis=1)
+        blocks = [np.stack([np.arange(n - d), np.arange(d, n)]) for d in range(1, reach + 1)]
+        self.left, self.right = np.concatenate([*blocks, np.zeros((2, 0), int)], axis=1)
+        self.distance = np.repeat(np.arange(reach), [n - d for d in range(1, reach + 1)])
+        self.start = np.concatenate(
+            [
+                np.full(n, -np.log(n)),
+                [0.0],
+                np.log(_START),
+                np.full(reach, np.log(_START_PAIRS)),
+            ]
+        )
+        tilt = 20.0 / np.sqrt(n)
+        self.bounds: list[tuple[float, float]] = [
+            *[(-12.0, 1.0)] * n,
+            (-tilt, tilt),
+            (-6.0, 4.0),
+            (-6.0, 4.0),
+            (-5.0, 1.0),
+            *[(-8.0, 3.0)] * reach,
+        ]
+
+    def kernel(self, theta: FloatArray) -> MaskKernel:
+        n = self.n
+        tilt = float(theta[n] / np.sqrt(n))
+        product, single, noise, *pairs = np.exp(2.0 * theta[n + 1 :])
+        return MaskKernel(
+            relevance=np.exp(theta[:n]),
+            tilt=tilt,
+            product=float(product * np.exp(-2.0 * tilt * self.centre)),
+            single=float(single),
+            noise=float(noise),
+            pairs=np.array(pairs),
+        )
+
+    def __call__(self, theta: FloatArray) -> tuple[float, FloatArray]:
+        n, x, y = self.n, self.x, self.values
+        b = np.exp(theta[:n])
+        product, single, noise = np.exp(2.0 * theta[n + 1 : n + 4])
+        weights = np.exp(2.0 * theta[n + 4 :])[self.distance] * b[self.left] * b[self.right]
+        tilted = np.exp(theta[n] / np.sqrt(n) * (self.total - self.centre))
+
+        overlap = (x * b) @ x.T
+        every = np.exp(overlap - b.sum())
+        every *= (product * tilted)[:, None] * tilted
+        covariance = every + single * overlap
+        if self.reach:
+            covariance += (self.y * weights) @ self.y.T
+        covariance[np.diag_indices(len(y))] += noise + _JITTER
+        try:
+            factor = cholesky(covariance.T, lower=True, overwrite_a=True, check_finite=False)
+        except np.linalg.LinAlgError:  # a step too far: L-BFGS turns back
+            return 1e12, np.zeros_like(theta)
+        alpha = cho_solve((factor, True), y, check_finite=False)
+        loss = 0.5 * float(y @ alpha) + float(np.log(np.diag(factor)).sum())
+
+        inverse = dpotri(factor, lower=1, overwrite_c=1)[0]
+        inverse = np.tril(inverse) + np.tril(inverse, -1).T
+        outer = np.outer(alpha, alpha) - inverse  # d(-loss)/dK is half of this
+        moved = outer @ self.both
+        quadratic = np.einsum("ij,ij->j", self.both, moved)
+        every *= outer
+        by_row = every.sum(axis=1)
+        gradient = np.empty_like(theta)
+        in_product = np.einsum("ij,ij->j", x, every @ x) - by_row.sum()
+        relevance = 0.5 * b * (in_product + single * quadratic[:n])
+        pairs = weights * quadratic[n:]
+        relevance += 0.5 * np.bincount(self.left, pairs, n)
+        relevance += 0.5 * np.bincount(self.right, pairs, n)
+        gradient[:n] = relevance
+        gradient[n] = float(by_row @ (self.total - self.centre)) / np.sqrt(n)
+        gradient[n + 1] = by_row.sum()
+        gradient[n + 2] = single * float(b @ quadratic[:n])
+        gradient[n + 3] = noise * float(np.trace(outer))
+        gradient[n + 4 :] = np.bincount(self.distance, pairs, self.reach)
+
+        deviation = theta[:n] - theta[:n].mean()
+        loss += 0.5 * _RELEVANCE_PRECISION * float(deviation @ deviation)
+        gradient[:n] -= _RELEVANCE_PRECISION * deviation
+        loss += 0.5 * _TILT_PRECISION * float(theta[n] ** 2)
+        gradient[n] -= _TILT_PRECISION * theta[n]
+        beyond = float(theta[n + 3] - np.log(_NOISE))
+        loss += 0.5 * _NOISE_PRECISION * beyond**2
+        gradient[n + 3] -= _NOISE_PRECISION * beyond
+        return loss, -gradient
+
+
+def damped(covariance: FloatArray, noise: float) -> FloatArray:
+    """Lower Cholesky factor of a covariance (m, m) with noise on its diagonal."""
+    loaded = covariance.copy()
+    loaded[np.diag_indices(len(loaded))] += noise + _JITTER
+    factor: FloatArray = cholesky(loaded.T, lower=True, overwrite_a=True, check_finite=False)
+    return factor

@@ -1,0 +1,201 @@
+"""The exact Fourier spectrum of a sum of kernels Σ_j a_j k(x, x_j), and its largest terms.
+
+As a function of x_i = ±1 each factor of the product kernel is α + β x_i, so a product has one
+coefficient for every T: Σ_j w_j Π_{i∈T} r_ij with r = β/α. The singles and the pairs of the kernel
+add to the sets of order 1 and 2. Nothing is estimated; the only question is which of the 2^n sets
+to look at, and a beam search over the orders answers it.
+
+The same holds with respect to any keep probability: replace x_i by its mean plus a standardised
+rest. Terms that matter for masks near the full input are the large ones of *that* expansion.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from proxyspex_hf.core.proxies.kernel import MaskKernel
+from proxyspex_hf.core.spectrum import FloatArray, FourierSpectrum, IntArray
+
+__all__ = ["KernelExpansion"]
+
+Members = tuple[int, ...]
+
+#: Sets of one order that the beam extends by one feature.
+_BEAM = 400
+#: Floats held at once by a product over sets.
+_CHUNK = 2**22
+
+
+@dataclass(frozen=True)
+class KernelExpansion:
+    """f(x) = Σ_j a_j k(x, x_j).
+
+    Attributes:
+        kernel: k.
+        centres: (m, n) signs x_j.
+        weights: (m,) a_j.
+    """
+
+    kernel: MaskKernel
+    centres: FloatArray
+    weights: FloatArray
+
+    def evaluate(self, x: FloatArray) -> FloatArray:
+        """(m', n) signs -> (m',)."""
+        step = max(1, _CHUNK // len(self.centres))
+        out = np.empty(len(x))
+        for start in range(0, len(x), step):
+            out[start : start + step] = self.kernel(x[start : start + step], self.centres) @ (
+                self.weights
+            )
+        return out
+
+    def coefficients(self, support: IntArray) -> FloatArray:
+        """F(T) of each row of ``support`` (k, order), -1 as padding: (k,)."""
+        return _Biased(self, 0.0).coefficients(support)
+
+    def correlations(self, support: IntArray, mean: float) -> FloatArray:
+        """E[f chi_T] of each row of ``support`` where every x_i has mean ``mean``: (k,)."""
+        kernel, x, a = self.kernel, self.centres, self.weights
+        n = x.shape[1]
+        # Of α + β x_i, a feature outside T leaves its mean α + β mean, one inside α mean + β.
+        alpha, beta = _factors(kernel)
+        out = _products(*_ratios(self, alpha + mean * beta, mean * alpha + beta), support)
+
+        member = np.zeros((len(support), n + 1))
+        np.put_along_axis(member, support.astype(np.intp), 1.0, axis=1)
+        member = member[:, :n]
+        order = member.sum(axis=1)
+
+        def share(distance: FloatArray) -> FloatArray:
+            """E[chi] of as many features; that of none is 1 whatever their mean."""
+            return np.asarray(np.power(mean, np.maximum(distance, 0.0)), dtype=np.float64)
+
+        singles = kernel.single * kernel.relevance * (a @ x)
+        own = member @ singles
+        out += own * share(order - 1) + (singles.sum() - own) * share(order + 1)
+        pairs = kernel.pair_weights * (a @ kernel.pair_signs(x))
+        both = (member[:, kernel.left] * member[:, kernel.right]) @ pairs
+        either = (member[:, kernel.left] + member[:, kernel.right]) @ pairs
+        out += both * share(order - 2) + (either - 2.0 * both) * share(order)
+        out += (pairs.sum() - either + both) * share(order + 2)
+        return out
+
+    def largest(self, count: int, densities: Sequence[float], max_order: int | None) -> IntArray:
+        """Sets among which the ``count`` largest terms at each keep probability are sought.
+
+        Beam search: of each order the largest sets are extended by every feature. Rows of the
+        union over the densities, in canonical order, ∅ left out.
+        """
+        n = self.centres.shape[1]
+        order = n if max_order is None else min(max_order, n)
+        found: set[Members] = set()
+        for density in densities:
+            found |= set(_Biased(self, 1.0 - 2.0 * density).largest(count, order))
+        width = max(map(len, found), default=0)
+        support = np.full((len(found), width), -1, dtype=np.int32)
+        for row, members in enumerate(sorted(found, key=lambda t: (len(t), t))):
+            support[row, : len(members)] = members
+        return support
+
+    def spectrum(self, support: IntArray) -> FourierSpectrum:
+        """∅ and the given sets with their exact coefficients."""
+        n = self.centres.shape[1]
+        rows = np.concatenate([np.full((1, support.shape[1]), -1, dtype=np.int32), support])
+        return FourierSpectrum.from_arrays(rows, self.coefficients(rows), n)
+
+
+class _Biased:
+    """The expansion in standardised features z_i, where x_i = mean + deviation · z_i."""
+
+    def __init__(self, expansion: KernelExpansion, mean: float) -> None:
+        kernel, x, a = expansion.kernel, expansion.centres, expansion.weights
+        n = x.shape[1]
+        deviation = np.sqrt(1.0 - mean * mean)
+        alpha, beta = _factors(kernel)
+        self.ratios, self.weights = _ratios(expansion, alpha + mean * beta, beta * deviation)
+        # What the kernel's own singles and pairs add; x_i x_k has parts of order 2 and 1.
+        pairs = kernel.pair_weights * (a @ kernel.pair_signs(x))
+        self.singles = kernel.single * kernel.relevance * (a @ x) * deviation
+        for side in (kernel.left, kernel.right):
+            self.singles += mean * deviation * np.bincount(side, pairs, n)
+        places = zip(kernel.left.tolist(), kernel.right.tolist(), strict=True)
+        self.pairs = dict(zip(places, (pairs * deviation**2).tolist(), strict=True))
+
+    def coefficients(self, support: IntArray) -> FloatArray:
+        out = _products(self.ratios, self.weights, support)
+        orders = (support >= 0).sum(axis=1)
+        single, pair = np.flatnonzero(orders == 1), np.flatnonzero(orders == 2)
+        out[single] += self.singles[support[single, 0]]
+        out[pair] += [self.pairs.get((i, k), 0.0) for i, k in support[pair, :2].tolist()]
+        return out
+
+    def largest(self, count: int, max_order: int) -> list[Members]:
+        singles = np.abs(self.ratios.T @ self.weights + self.singles)
+        found: dict[Members, float] = {(i,): v for i, v in enumerate(singles.tolist())}
+        beam = sorted(found, key=lambda t: (-found[t], t))[:_BEAM]
+        for order in range(2, max_order + 1):
+            products = np.stack([self.ratios[:, t].prod(axis=1) for t in beam], axis=1)
+            values = np.abs((products * self.weights[:, None]).T @ self.ratios)  # (beam, n)
+            least = _kth_largest(found, count)
+            level: dict[Members, float] = {}
+            # Beneath half of the least that counts, a set's supersets are not looked for either.
+            for row, feature in np.argwhere(values > 0.5 * least).tolist():
+                if feature not in beam[row]:
+                    level[tuple(sorted((*beam[row], feature)))] = float(values[row, feature])
+            if order == 2:
+                for (i, k), own in self.pairs.items():
+                    product = (self.ratios[:, i] * self.ratios[:, k]) @ self.weights
+                    level[i, k] = abs(float(product) + own)
+            ranked = sorted(level, key=lambda t: (-level[t], t))
+            found |= {t: level[t] for t in ranked[: 2 * count]}
+            beam = ranked[:_BEAM]
+            if not beam or level[beam[0]] <= least:
+                break
+        return sorted(found, key=lambda t: (-found[t], t))[:count]
+
+
+def _factors(kernel: MaskKernel) -> tuple[FloatArray, FloatArray]:
+    """α and β of k_i(x, x_j) = α + β x, (n, 2) each; columns x_ji = -1 and +1."""
+    b, c = kernel.relevance[:, None], kernel.tilt
+    other = np.array([-1.0, 1.0])
+    scale = np.exp(c * other - b)
+    return scale * np.cosh(b * other + c), scale * np.sinh(b * other + c)
+
+
+def _ratios(
+    expansion: KernelExpansion, outside: FloatArray, inside: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Of s² a_j Π_{i∉T} outside_ji Π_{i∈T} inside_ji: inside / outside (m, n), and the rest."""
+    kept = expansion.centres < 0
+    logs = np.log(outside)
+    whole = np.exp(kept @ (logs[:, 0] - logs[:, 1]) + logs[:, 1].sum())
+    ratio = inside / outside
+    ratios = np.where(kept, ratio[:, 0], ratio[:, 1])
+    return ratios, expansion.kernel.product * expansion.weights * whole
+
+
+def _products(factors: FloatArray, weights: FloatArray, support: IntArray) -> FloatArray:
+    """Σ_j w_j Π_{i∈T} factors_ji of each row T of ``support``."""
+    padded = np.concatenate([factors, np.ones((len(factors), 1))], axis=1)
+    columns = np.ascontiguousarray(padded.T)  # (n + 1, m); index -1 is all ones
+    out = np.empty(len(support))
+    step = max(1, _CHUNK // len(weights))
+    for start in range(0, len(support), step):
+        rows = support[start : start + step]
+        product = np.ones((len(rows), len(weights)))
+        for column in rows.T:
+            product *= columns[column]
+        out[start : start + step] = product @ weights
+    return out
+
+
+def _kth_largest(found: dict[Members, float], count: int) -> float:
+    """The smallest value that still counts among the ``count`` largest; 0 while there are fewer."""
+    if len(found) < count:
+        return 0.0
+    values = np.fromiter(found.values(), dtype=np.float64)
+    return float(np.partition(values, -count)[-count])

@@ -1,0 +1,221 @@
+"""Few terms that say what a proxy says, at the densities that its masks were drawn with.
+
+Keeping the largest coefficients is right for uniform masks only, where the basis is orthonormal
+(Parseval). At keep probability p the basis functions are correlated, E[chi_S chi_T] =
+(1 - 2p)^|S Δ T|, and near the full input what is dropped adds up. So terms are chosen, and their
+coefficients set, to be nearest to the proxy in mean square over a mixture of densities. Nothing is
+sampled: both sides of the normal equations are known in closed form.
+
+Terms enter in batches, those most correlated with what is left first (orthogonal matching pursuit),
+half as many again as are wanted; then those leave whose loss the others make up for best (backward
+elimination: the loss of a term is c² / (G⁻¹)_TT).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import cho_factor, cho_solve
+
+from proxyspex_hf.core.masks import BoolArray
+from proxyspex_hf.core.spectrum import FloatArray, FourierSpectrum, IntArray, parities
+
+__all__ = [
+    "DensityShare",
+    "KnownSpectrum",
+    "Projectable",
+    "mask_densities",
+    "mask_weights",
+    "sparsify",
+]
+
+#: Candidate terms for each one that is kept, at each of the densities looked at.
+_POOL = 4
+#: What the full input counts beside all other masks together.
+_FULL_INPUT = 0.1
+_RIDGE = 1e-10
+#: Terms that enter, for each one that stays.
+_SURPLUS = 1.5
+#: Share of the terms that one step adds or takes away.
+_STEP = 0.15
+#: Groups by size, where masks were drawn at several densities.
+_GROUPS = 5
+#: Coefficients at the most of a spectrum that is projected; the others are too small to matter.
+_MAX_KNOWN = 20_000
+
+
+class Projectable(Protocol):
+    """What sparsifying needs of a function g."""
+
+    def correlations(self, support: IntArray, mean: float) -> FloatArray:
+        """E[g chi_T] of each row of ``support`` where E[x_i] = ``mean`` = 1 - 2p: (k,)."""
+        ...
+
+    def candidates(self, count: int, densities: Sequence[float]) -> IntArray:
+        """Sets, ∅ left out, among which ``count`` terms matter most at each of the densities."""
+        ...
+
+
+@dataclass(frozen=True)
+class KnownSpectrum:
+    """A function given by its spectrum."""
+
+    spectrum: FourierSpectrum
+
+    def correlations(self, support: IntArray, mean: float) -> FloatArray:
+        known = self.spectrum.top(_MAX_KNOWN)
+        powers = _powers(mean, known.n_features)
+        blocks = np.array_split(support, len(support) // 256 + 1)
+        return np.concatenate(
+            [
+                powers[_distances(block, known.support, known.n_features)] @ known.coefficients
+                for block in blocks
+            ]
+        )
+
+    def candidates(self, count: int, densities: Sequence[float]) -> IntArray:  # noqa: ARG002
+        return self.spectrum.top(2 * count).support[1:]
+
+
+@dataclass(frozen=True)
+class DensityShare:
+    """A keep probability, and what a squared error there counts; the weights sum to 1."""
+
+    density: float
+    weight: float
+
+
+def sparsify(
+    proxy: Projectable,
+    mixture: Sequence[DensityShare],
+    n_features: int,
+    *,
+    k: int,
+    full_value: float | None = None,
+) -> FourierSpectrum:
+    """The spectrum of at most ``k`` terms and ∅ that is nearest to the proxy.
+
+    Args:
+        mixture: densities at which to be near; see :func:`mask_densities`.
+        full_value: what the full input should come out as, where it is known. It counts a tenth
+            of all masks: a value that no neighbour shares is not met at their expense.
+    """
+    densities = sorted({part.density for part in mixture})
+    looked_at = sorted({densities[0], densities[len(densities) // 2], densities[-1]})
+    candidates = proxy.candidates(_POOL * k, looked_at)
+    rows = np.concatenate([np.full((1, candidates.shape[1]), -1, np.int32), candidates])
+    distance = _distances(rows, rows, n_features)
+    expectation = np.zeros(int(distance.max()) + 1)
+    right = np.zeros(len(rows))
+    for part in mixture:
+        mean = 1.0 - 2.0 * part.density
+        expectation += part.weight * _powers(mean, len(expectation) - 1)
+        right += part.weight * proxy.correlations(rows, mean)
+    gram = expectation[distance]
+    if full_value is not None:
+        at_full = parities(np.ones((1, n_features), np.bool_), rows)[:, 0].astype(np.float64)
+        gram += _FULL_INPUT * np.outer(at_full, at_full)
+        right += _FULL_INPUT * full_value * at_full
+    gram[np.diag_indices(len(gram))] += _RIDGE
+    kept = _enter(gram, right, min(len(rows), int(_SURPLUS * k) + 1))
+    return _leave(gram, right, kept, rows, n_features, k)
+
+
+def mask_densities(masks: BoolArray, values: FloatArray) -> list[DensityShare]:
+    """The densities that masks look to have been drawn with, from their sizes.
+
+    Where sizes vary no more than one density explains, it is one. Else there are five groups by
+    size, each weighted by one over the variance of its values: an error then counts as it does in
+    an R² by density. The full and the empty mask take no part.
+    """
+    share = masks.mean(axis=1)
+    groups = _groups(masks)
+    if len(groups) == 1:
+        mean = float(share[groups[0]].mean()) if len(groups[0]) else 0.5
+        # A draw at one half rarely keeps half to the last mask.
+        slack = 3.0 * np.sqrt(0.25 / max(1, masks.shape[1] * len(groups[0])))
+        return [DensityShare(0.5 if abs(mean - 0.5) < slack else mean, 1.0)]
+    weights = _balance(groups, values)
+    return [
+        DensityShare(float(share[g].mean()), float(w)) for g, w in zip(groups, weights, strict=True)
+    ]
+
+
+def mask_weights(masks: BoolArray, values: FloatArray) -> FloatArray:
+    """The same as weights of the masks, (m,) of mean 1: what an error counts on each of them."""
+    groups = _groups(masks)
+    out = np.ones(len(masks))
+    if len(groups) > 1:
+        for group, weight in zip(groups, _balance(groups, values), strict=True):
+            out[group] = weight * len(groups)
+    return np.asarray(out / out.mean())
+
+
+def _groups(masks: BoolArray) -> list[NDArray[np.int64]]:
+    n = masks.shape[1]
+    sizes = masks.sum(axis=1)
+    inner = np.flatnonzero((sizes > 0) & (sizes < n))
+    if not len(inner):
+        return [inner]
+    share = sizes[inner] / n
+    mean = float(share.mean())
+    if float(share.var()) <= 1.5 * mean * (1.0 - mean) / n:
+        return [inner]
+    return np.array_split(inner[np.argsort(share, kind="stable")], _GROUPS)
+
+
+def _balance(groups: list[NDArray[np.int64]], values: FloatArray) -> FloatArray:
+    overall = float(values[np.concatenate(groups)].var()) or 1.0
+    weights = np.array([1.0 / max(float(values[g].var()), 0.02 * overall) for g in groups])
+    return np.asarray(weights / weights.sum())
+
+
+def _enter(gram: FloatArray, right: FloatArray, count: int) -> Any:
+    """Positions of ``count`` terms, ∅ first, in the order in which they explain what is left."""
+    kept = np.array([0])
+    free = np.ones(len(gram), dtype=np.bool_)
+    while len(kept) < count:
+        free[kept] = False
+        factor = cho_factor(gram[np.ix_(kept, kept)], lower=True)
+        left = np.abs(right - gram[:, kept] @ cho_solve(factor, right[kept]))
+        left[~free] = -1.0
+        batch = min(count - len(kept), max(4, int(_STEP * len(kept))))
+        kept = np.concatenate([kept, np.argsort(-left, kind="stable")[:batch]])
+    return kept
+
+
+def _leave(
+    gram: FloatArray, right: FloatArray, kept: Any, rows: IntArray, n_features: int, k: int
+) -> FourierSpectrum:
+    while True:
+        factor = cho_factor(gram[np.ix_(kept, kept)], lower=True)
+        inverse = cho_solve(factor, np.eye(len(kept)))
+        coefficients = inverse @ right[kept]
+        surplus = len(kept) - 1 - k
+        if surplus <= 0:
+            return FourierSpectrum.from_arrays(rows[kept], coefficients, n_features)
+        loss = np.square(coefficients) / np.diag(inverse)
+        loss[0] = np.inf  # ∅ always stays
+        batch = min(surplus, max(1, int(_STEP * len(kept))))
+        kept = np.delete(kept, np.argsort(loss, kind="stable")[:batch])
+
+
+def _powers(mean: float, largest: int) -> FloatArray:
+    return np.asarray(np.power(mean, np.arange(largest + 1)), dtype=np.float64)  # 0 ** 0 == 1
+
+
+def _distances(left: IntArray, right: IntArray, n_features: int) -> IntArray:
+    """|S Δ T| for every pair of rows."""
+    a, b = (_membership(rows, n_features) for rows in (left, right))
+    return np.asarray(a.sum(axis=1)[:, None] + b.sum(axis=1) - 2.0 * (a @ b.T), dtype=np.int32)
+
+
+def _membership(rows: IntArray, n_features: int) -> Any:
+    """(k, n) 0/1, single precision: counts are exact in it."""
+    out = np.zeros((len(rows), n_features + 1), dtype=np.float32)
+    np.put_along_axis(out, rows.astype(np.intp), 1.0, axis=1)  # padding lands on the last column
+    return out[:, :-1]

@@ -1,0 +1,118 @@
+"""What a listing says of one explanation, without its spectrum or queries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from proxyspex_hf.errors import SchemaError
+from proxyspex_hf.hub.rows import ID_LENGTH, Row
+from proxyspex_hf.hub.schema import EXPLANATIONS, LISTED, Column
+from proxyspex_hf.json_reader import Reader, short
+
+__all__ = ["INDEX", "LISTED_COLUMNS", "HubEntry", "index_row", "is_id"]
+
+_EXCERPT = 200
+_STRONGEST = 3
+
+LISTED_COLUMNS = tuple(column for column in EXPLANATIONS if column.name in LISTED)
+#: The index beside the data: what a listing shows, so that it need not be gathered from all files.
+INDEX: tuple[Column, ...] = (
+    *LISTED_COLUMNS,
+    Column("file", pa.string(), "name of the Parquet file that holds the row, in both folders"),
+    Column("row", pa.int64(), "its position in there"),
+)
+
+
+@dataclass(frozen=True)
+class HubEntry:
+    """One explanation in a listing.
+
+    Attributes:
+        id: for ``from_hub``.
+        text: the beginning of the input.
+        strongest: up to three interactions, (words, effect) each.
+        faithfulness: R² on held-out masks by density; None where it was not measured.
+        file, row: name of the Parquet file that holds it, and its position in there.
+    """
+
+    id: str
+    created: str
+    task: str
+    model: str
+    revision: str | None
+    text: str
+    target: str
+    feature_kind: str
+    n_features: int
+    n_queries: int
+    strongest: tuple[tuple[str, float], ...]
+    faithfulness: tuple[tuple[float, float | None], ...]
+    file: str
+    row: int
+
+    @classmethod
+    def from_row(cls, row: Row, file: str, position: int) -> HubEntry:
+        """Validate the listed columns of a stranger's row.
+
+        Raises:
+            SchemaError: one is missing or damaged.
+        """
+        reader = Reader(row, "")
+        identity = reader.text("id", ID_LENGTH)
+        if not is_id(identity):
+            raise SchemaError(f"id must be {ID_LENGTH} hexadecimal digits, got {short(identity)}.")
+        top = [Reader(item, "top_interactions") for item in reader.array("top_interactions", 1000)]
+        scores = [Reader(item, "faithfulness") for item in reader.array("faithfulness", 1000)]
+        return cls(
+            id=identity,
+            created=reader.text("created", 100),
+            task=reader.text("task", 200),
+            model=reader.text("model", 10_000),
+            revision=reader.optional_text("model_revision", 1000),
+            text=reader.text("input", 10_000_000)[:_EXCERPT],
+            target=reader.text("target", 10_000_000)[:_EXCERPT],
+            feature_kind=reader.text("feature_kind", 20),
+            n_features=reader.integer("n_features", 1, 10**6),
+            n_queries=reader.integer("n_queries", 0, 10**9),
+            strongest=tuple(
+                (item.text("features", 10_000_000)[:_EXCERPT], item.number("effect"))
+                for item in top[:_STRONGEST]
+            ),
+            faithfulness=tuple(
+                (item.number("density"), item.optional_number("r2")) for item in scores
+            ),
+            file=file,
+            row=position,
+        )
+
+
+def index_row(entry: HubEntry) -> Row:
+    """The row of the index, which :meth:`HubEntry.from_row` reads again."""
+    data: dict[str, Any] = {
+        "id": entry.id,
+        "created": entry.created,
+        "task": entry.task,
+        "model": entry.model,
+        "model_revision": entry.revision,
+        "input": entry.text,
+        "target": entry.target,
+        "feature_kind": entry.feature_kind,
+        "n_features": entry.n_features,
+        "n_queries": entry.n_queries,
+        "top_interactions": [
+            {"features": words, "order": words.count(" × ") + 1, "effect": effect}
+            for words, effect in entry.strongest
+        ],
+        "faithfulness": [{"density": density, "r2": r2} for density, r2 in entry.faithfulness],
+        "file": entry.file,
+        "row": entry.row,
+    }
+    return data
+
+
+def is_id(text: str) -> bool:
+    """Whether ``text`` is a whole id."""
+    return len(text) == ID_LENGTH and set(text) <= set("0123456789abcdef")

@@ -1,0 +1,222 @@
+"""Pushing: one commit with rows, queries, index, card and picture, or none at all."""
+
+from __future__ import annotations
+
+import shlex
+import tempfile
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from huggingface_hub import CommitOperationAdd, HfApi
+from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
+
+from proxyspex_hf.errors import HubError, InputError, ProxySpexError
+from proxyspex_hf.hub.card import picture_path, render_card
+from proxyspex_hf.hub.entries import INDEX, HubEntry, index_row
+from proxyspex_hf.hub.faults import patiently
+from proxyspex_hf.hub.outbox import Outbox, Packed, pack, write_files
+from proxyspex_hf.hub.repository import (
+    DEFAULT_CONFIG,
+    Snapshot,
+    check_config,
+    hub_api,
+    index_path,
+    newest_first,
+    paths_of,
+)
+from proxyspex_hf.hub.tables import batch_of, write_table
+from proxyspex_hf.record import ExplanationRecord
+from proxyspex_hf.viz import render_svg
+
+__all__ = ["PushResult", "push"]
+
+
+@dataclass(frozen=True)
+class PushResult:
+    """What a push did.
+
+    Attributes:
+        repo_id: the data set.
+        ids: of all explanations given, in their order.
+        added: of those that were new; empty where the repository had them all, and then no
+            commit was made.
+        revision: commit that now holds them.
+        url: of that commit, or of the pull request.
+    """
+
+    repo_id: str
+    ids: tuple[str, ...]
+    added: tuple[str, ...]
+    revision: str
+    url: str
+
+
+@dataclass(frozen=True)
+class _Push:
+    """The arguments of one push, checked."""
+
+    api: HfApi
+    repo_id: str
+    config: str
+    revision: str | None
+    private: bool | None
+    create_pr: bool
+    message: str | None
+
+
+def push(
+    records: Sequence[ExplanationRecord],
+    repo_id: str,
+    *,
+    config_name: str = DEFAULT_CONFIG,
+    private: bool | None = None,
+    revision: str | None = None,
+    create_pr: bool = False,
+    commit_message: str | None = None,
+    token: str | bool | None = None,
+) -> PushResult:
+    """Add explanations to a data set on the Hub, which is made if there is none.
+
+    Arguments and errors as :meth:`proxyspex_hf.InteractionExplanation.push_to_hub`.
+    """
+    if not records:
+        raise InputError("there is nothing to push: the list of explanations is empty.")
+    how = _Push(
+        api=hub_api(token),
+        repo_id=_repo_name(repo_id),
+        config=check_config(config_name),
+        revision=revision,
+        private=private,
+        create_pr=bool(create_pr),
+        message=commit_message,
+    )
+    packed = pack(records)
+    outbox = Outbox(packed, how.config)
+    try:
+        result = patiently(lambda: _attempt(how, packed, outbox), how.repo_id, "push to")
+    except ProxySpexError as error:
+        kept = outbox.keep()
+        look = "Look whether the pull request was made; if not, " if how.create_pr else ""
+        raise type(error)(
+            f"{error} Nothing is lost: what was to be pushed lies in {kept}. {look}"
+            f"`{_again(how, kept)}` sends it again."
+        ) from error
+    outbox.remove()
+    return result
+
+
+def _again(how: _Push, folder: Path) -> str:
+    """The command that repeats a push."""
+    words = ["proxyspex-hf", "push", str(folder), how.repo_id]
+    if how.config != DEFAULT_CONFIG:
+        words += ["--config-name", how.config]
+    if how.revision is not None:
+        words += ["--revision", how.revision]
+    words += ["--private"] if how.private else []
+    words += ["--create-pr"] if how.create_pr else []
+    return shlex.join(words)
+
+
+def _repo_name(repo_id: str) -> str:
+    if not isinstance(repo_id, str) or repo_id.count("/") != 1:
+        raise InputError(f"repo_id must be 'owner/name', got {repo_id!r}.")
+    return repo_id
+
+
+def _attempt(how: _Push, packed: Sequence[Packed], outbox: Outbox) -> PushResult:
+    """One try. Safe to repeat: it begins with what the repository holds by then."""
+    snapshot = _opened(how)
+    collections = {name: snapshot.entries(name) for name in snapshot.configs()}
+    known = {entry.id for entry in collections.get(how.config, [])}
+    ids = tuple(item.entry.id for item in packed)
+    new = [item for item in packed if item.entry.id not in known]
+    if not new:
+        url = f"{how.api.endpoint}/datasets/{how.repo_id}/commit/{snapshot.sha}"
+        return PushResult(how.repo_id, ids, (), snapshot.sha, url)
+    with tempfile.TemporaryDirectory(prefix="proxyspex_hf-") as name:
+        folder, files = Path(name), outbox.folder
+        added = outbox.entries
+        if len(new) < len(packed):  # some are there already: only the others travel
+            files = folder
+            added = write_files(files, how.config, new)
+        commit = partial(
+            how.api.create_commit,
+            how.repo_id,
+            [
+                *_data(files, how.config, added),
+                *_derived(how, snapshot, collections, added, new, folder),
+            ],
+            repo_type="dataset",
+            commit_message=how.message or _message(len(added)),
+            revision=how.revision,
+            parent_commit=snapshot.sha,
+            create_pr=how.create_pr,
+        )
+        # A pull request whose answer was lost cannot be told from one that was not made: asking
+        # again might make a second. A commit can, by what the branch then holds.
+        done = patiently(commit, how.repo_id, "push to", again=False) if how.create_pr else commit()
+    url = str(done.pr_url or done.commit_url)
+    return PushResult(how.repo_id, ids, tuple(entry.id for entry in added), str(done.oid), url)
+
+
+def _message(count: int) -> str:
+    return f"Add {count} explanation{'' if count == 1 else 's'}"
+
+
+def _opened(how: _Push) -> Snapshot:
+    """The repository as it is, made first where there is none; the same for a branch."""
+    try:
+        snapshot = Snapshot(how.api, how.repo_id, how.revision)
+    except RevisionNotFoundError:
+        if how.create_pr or how.revision is None or how.revision.startswith("refs/"):
+            raise
+        how.api.create_branch(how.repo_id, branch=how.revision, repo_type="dataset", exist_ok=True)
+        snapshot = Snapshot(how.api, how.repo_id, how.revision)
+    except RepositoryNotFoundError:
+        how.api.create_repo(how.repo_id, private=how.private, repo_type="dataset", exist_ok=True)
+        with suppress(RevisionNotFoundError):
+            return Snapshot(how.api, how.repo_id, how.revision)
+        return _opened(how)  # now it exists, the branch does not
+    if how.private and not snapshot.private:
+        raise HubError(
+            f"{how.repo_id} exists and is public, but private=True was asked for. Make it private "
+            "in its settings, or choose another repo_id."
+        )
+    return snapshot
+
+
+def _data(files: Path, config: str, added: Sequence[HubEntry]) -> list[CommitOperationAdd]:
+    names = sorted({entry.file for entry in added})
+    paths = [path for name in names for path in paths_of(config, name)]
+    return [CommitOperationAdd(path, files / path) for path in paths]
+
+
+def _derived(
+    how: _Push,
+    snapshot: Snapshot,
+    collections: dict[str, list[HubEntry]],
+    added: Sequence[HubEntry],
+    new: Sequence[Packed],
+    folder: Path,
+) -> list[CommitOperationAdd]:
+    """Index, picture and card: what follows from the rows."""
+    entries = newest_first([*collections.get(how.config, []), *added])
+    index = folder / "index.parquet"
+    write_table(index, [batch_of(index_row(entry), INDEX) for entry in entries])
+    shown = max(new, key=lambda item: (item.entry.created, item.entry.id))
+    collections = {**collections, how.config: entries}
+    order = sorted(collections, key=lambda name: (name != DEFAULT_CONFIG, name))
+    card = render_card(
+        snapshot.readme(),
+        how.repo_id,
+        {name: collections[name] for name in order},
+        [name for name in order if name == how.config or picture_path(name) in snapshot.sizes],
+    )
+    return [
+        CommitOperationAdd(index_path(how.config), index),
+        CommitOperationAdd(picture_path(how.config), render_svg(shown.record).encode()),
+        CommitOperationAdd("README.md", card.encode()),
+    ]

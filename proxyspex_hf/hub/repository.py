@@ -1,0 +1,199 @@
+"""One data set repository at one commit: which files it has, and how to read them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from huggingface_hub import HfApi, HfFileSystem
+from huggingface_hub.hf_api import RepoFile
+
+from proxyspex_hf.errors import InputError, SchemaError
+from proxyspex_hf.hub.entries import INDEX, LISTED_COLUMNS, HubEntry
+from proxyspex_hf.hub.rows import Row
+from proxyspex_hf.hub.schema import Column
+from proxyspex_hf.hub.tables import Table
+from proxyspex_hf.json_reader import Reader
+
+__all__ = [
+    "DEFAULT_CONFIG",
+    "Snapshot",
+    "check_config",
+    "hub_api",
+    "index_path",
+    "newest_first",
+    "paths_of",
+    "queries_config",
+]
+
+DEFAULT_CONFIG = "explanations"
+#: Files up to this size are downloaded and kept in the cache; of larger ones, ranges are read.
+_WHOLE = 2 * 2**20
+_MOST_README = 10 * 2**20
+_CONFIG = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}\.parquet")
+
+
+def check_config(name: str) -> str:
+    """``name``, if a collection may be called that.
+
+    Raises:
+        InputError: it may not.
+    """
+    taken = name in ("queries", "index") or str(name).endswith("_queries")
+    if not isinstance(name, str) or not _CONFIG.fullmatch(name) or taken:
+        raise InputError(
+            f"config_name must be letters, digits, '_', '.' and '-', at most 64, and not 'queries' "
+            f"or 'index'; got {name!r}."
+        )
+    return name
+
+
+def queries_config(config: str) -> str:
+    """The configuration with the queries that belong to ``config``."""
+    return "queries" if config == DEFAULT_CONFIG else f"{config}_queries"
+
+
+def paths_of(config: str, file: str) -> tuple[str, str]:
+    """Where a file of explanations and its twin of queries lie in the repository."""
+    return f"{config}/{file}", f"{queries_config(config)}/{file}"
+
+
+def hub_api(token: str | bool | None) -> HfApi:
+    """The Hub's client, as this package."""
+    return HfApi(token=token, library_name="proxyspex_hf", library_version=version("proxyspex-hf"))
+
+
+class Snapshot:
+    """A repository as it was at one commit. Paths come from the Hub's own list of files, never
+    from what a file says.
+
+    Attributes:
+        sha: the commit.
+        sizes: bytes of each file, by path.
+    """
+
+    def __init__(self, api: HfApi, repo_id: str, revision: str | None) -> None:
+        self._api = api
+        self.repo_id = repo_id
+        info = api.repo_info(repo_id, repo_type="dataset", revision=revision)
+        self.private = bool(info.private)
+        self.sha = str(info.sha)
+        tree = api.list_repo_tree(repo_id, repo_type="dataset", revision=self.sha, recursive=True)
+        self.sizes = {item.path: int(item.size) for item in tree if isinstance(item, RepoFile)}
+
+    def files(self, config: str) -> list[str]:
+        """Names of the Parquet files of a collection that have their twin of queries."""
+        folder = f"{config}/"
+        names = [path[len(folder) :] for path in self.sizes if path.startswith(folder)]
+        return sorted(
+            name
+            for name in names
+            if _FILE.fullmatch(name) and paths_of(config, name)[1] in self.sizes
+        )
+
+    def configs(self) -> list[str]:
+        """The collections in the repository."""
+        found = {
+            config
+            for path in self.sizes
+            if (config := path.split("/")[0]) not in ("queries", "index")
+            and "/" in path
+            and _CONFIG.fullmatch(config)
+            and not config.endswith("_queries")
+        }
+        return sorted(config for config in found if self.files(config))
+
+    def download(self, path: str) -> Path:
+        """The file in the local cache."""
+        return Path(
+            self._api.hf_hub_download(self.repo_id, path, repo_type="dataset", revision=self.sha)
+        )
+
+    @contextmanager
+    def table(
+        self, path: str, columns: tuple[Column, ...], *, whole: bool = False
+    ) -> Iterator[Table]:
+        """Read a Parquet file; of a large one, only the ranges that are needed.
+
+        Args:
+            whole: all of it is needed, so download it.
+
+        Raises:
+            SchemaError: it is no Parquet file of such columns.
+        """
+        if whole or self.sizes[path] <= _WHOLE:
+            yield Table(self.download(path), columns, path)
+            return
+        files = HfFileSystem(
+            endpoint=self._api.endpoint, token=self._api.token, skip_instance_cache=True
+        )
+        place = f"datasets/{self.repo_id}@{self.sha}/{path}"
+        with files.open(place, "rb", cache_type="none") as stream:
+            yield Table(cast(BinaryIO, stream), columns, path)
+
+    def readme(self) -> str | None:
+        """The card, None if there is none.
+
+        Raises:
+            SchemaError: it is no text, or larger than any card.
+        """
+        if "README.md" not in self.sizes:
+            return None
+        if self.sizes["README.md"] > _MOST_README:
+            raise SchemaError(f"README.md of {self.repo_id} is larger than {_MOST_README} bytes.")
+        try:
+            return self.download("README.md").read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise SchemaError(f"README.md of {self.repo_id} is not UTF-8: {error}.") from error
+
+    def entries(self, config: str) -> list[HubEntry]:
+        """Every explanation of a collection, the newest first.
+
+        Taken from the index; what stands in no index is gathered from the files themselves, so a
+        repository without one, or one that was changed by hand, is listed all the same.
+
+        Raises:
+            SchemaError: a file is no table of explanations.
+        """
+        files = self.files(config)
+        found: dict[str, HubEntry] = {}
+        index = index_path(config)
+        if index in self.sizes:
+            for row in self._index(index):
+                if row.get("file") in files:
+                    position = Reader(row, "").integer("row", 0, 10**9)
+                    entry = HubEntry.from_row(row, str(row["file"]), position)
+                    found.setdefault(entry.id, entry)
+        listed = {entry.file for entry in found.values()}
+        for file in files:
+            if file not in listed:
+                with self.table(paths_of(config, file)[0], LISTED_COLUMNS) as table:
+                    for position, row in enumerate(table.rows()):
+                        entry = HubEntry.from_row(row, file, position)
+                        found.setdefault(entry.id, entry)
+        return newest_first(found.values())
+
+    def _index(self, path: str) -> Iterator[Row]:
+        try:
+            with self.table(path, INDEX) as table:
+                yield from table.rows()
+        except SchemaError as error:
+            raise SchemaError(
+                f"{error} It follows from the other files: delete it on the Hub, and the next push "
+                "makes it anew."
+            ) from error
+
+
+def index_path(config: str) -> str:
+    """Where the index of a collection lies."""
+    return f"index/{config}.parquet"
+
+
+def newest_first(entries: Iterable[HubEntry]) -> list[HubEntry]:
+    """In the order of a listing."""
+    return sorted(entries, key=lambda entry: (entry.created, entry.id), reverse=True)

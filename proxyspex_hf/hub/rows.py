@@ -1,0 +1,282 @@
+"""A record as one row of each table, and back. Whatever comes back goes through the validation
+of :mod:`proxyspex_hf.serialize`, the same as a file's."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from proxyspex_hf.errors import SchemaError
+from proxyspex_hf.json_reader import Reader, short
+from proxyspex_hf.record import ExplanationRecord
+from proxyspex_hf.serialize import FORMAT, record_from_json, record_to_json
+from proxyspex_hf.viz.terms import ranked_terms, spell
+
+__all__ = ["ID_LENGTH", "Row", "content_id", "record_from_rows", "rows_of"]
+
+Row = dict[str, Any]
+
+ID_LENGTH = 32
+_TOP = 20
+#: Characters of a column that holds JSON.
+_MOST_JSON = 10_000_000
+
+
+def content_id(record: ExplanationRecord) -> str:
+    """Hash of everything that takes part in equality: equal explanations have equal ids.
+
+    What is absent or empty is left out, so a field that is added later changes no id.
+    """
+    data = record_to_json(record)
+    del data["format"]
+    # Thousands of numbers: their bytes are as good as their digits, and faster.
+    queries = record.queries
+    data["queries"] = {
+        "masks": _hashed(np.packbits(queries.masks, axis=1)),
+        "values": _hashed(queries.values.astype("<f8") + 0.0),  # -0.0 is 0.0
+        "densities": _hashed(queries.densities.astype("<f8")),
+        "n_fit": queries.n_fit,
+    }
+    data["provenance"] = {
+        name: value
+        for name, value in data["provenance"].items()
+        if name not in ("created", "seconds")
+    }
+    text = json.dumps(_dense(data), sort_keys=True, ensure_ascii=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:ID_LENGTH]
+
+
+def _hashed(array: NDArray[Any]) -> str:
+    return hashlib.sha256(array.tobytes()).hexdigest()
+
+
+def _dense(data: Mapping[str, Any]) -> dict[str, Any]:
+    out = {k: _dense(v) if isinstance(v, Mapping) else v for k, v in data.items()}
+    return {k: v for k, v in out.items() if v is not None and v not in ([], {}, ())}
+
+
+def rows_of(record: ExplanationRecord) -> tuple[Row, Row]:
+    """The rows for ``explanations`` and ``queries``, with the id of what will be read back."""
+    explanation, queries = _explanation_row(record), _query_row(record)
+    identity = content_id(_record(explanation, queries))
+    explanation["id"] = queries["id"] = identity
+    return explanation, queries
+
+
+def record_from_rows(explanation: Row, queries: Row) -> ExplanationRecord:
+    """Rebuild and validate a record.
+
+    Raises:
+        SchemaError: a column is missing, damaged or of a newer version, the two rows do not belong
+            together, or the content is not what its id says.
+    """
+    for name, row in (("explanations", explanation), ("queries", queries)):
+        if row.get("id") != explanation.get("id") or not isinstance(row.get("id"), str):
+            raise SchemaError(
+                f"{name} has the id {short(row.get('id'))}, "
+                f"expected {short(explanation.get('id'))}."
+            )
+    if queries.get("n_features") != explanation.get("n_features"):
+        raise SchemaError(
+            f"queries.n_features is {short(queries.get('n_features'))}, the explanation has "
+            f"{short(explanation.get('n_features'))}."
+        )
+    record = _record(explanation, queries)
+    found = content_id(record)
+    if found != explanation["id"]:
+        raise SchemaError(
+            f"the content of {explanation['id']} has the id {found}: it was damaged or altered "
+            "after it was made."
+        )
+    return record
+
+
+def _explanation_row(record: ExplanationRecord) -> Row:
+    data = record_to_json(record)
+    features, target, fit = data["features"], data["target"], data["fit"]
+    settings, provenance, picture = data["settings"], data["provenance"], record.picture
+    return {
+        "id": "",
+        "schema_version": record.schema_version,
+        "created": provenance["created"],
+        "task": record.task,
+        "model": provenance["model"],
+        "model_revision": provenance["revision"],
+        "input": record.text,
+        "image": None if picture is None else {"bytes": picture.png, "path": None},
+        "image_width": None if picture is None else picture.width,
+        "image_height": None if picture is None else picture.height,
+        "parts": data["parts"],
+        "feature_kind": features["kind"],
+        "features": features["labels"],
+        "spans": [{"start": start, "stop": stop} for start, stop in features["spans"]],
+        "regions": features["regions"],
+        "region_kind": features["region_kind"],
+        "target": target["label"],
+        "target_index": target["index"],
+        "target_kind": target["kind"],
+        "predicted": target["predicted"],
+        "n_features": data["spectrum"]["n_features"],
+        "support": data["spectrum"]["support"],
+        "coefficients": data["spectrum"]["coefficients"],
+        "top_interactions": _top(record),
+        "faithfulness": data["faithfulness"],
+        "n_queries": len(record.queries),
+        **{name: settings[name] for name in (*_SETTINGS, *_OPTIONAL)},
+        "features_asked": settings["features"],
+        "arguments": _json(settings["arguments"]),
+        "fit_method": fit["method"],
+        "fit_chosen": fit["chosen"],
+        "fit_refinement": fit["refinement"],
+        "cv_r2": fit["cv_r2"],
+        "cv": _json(fit["cv"]),
+        "dropped_energy": fit["dropped_energy"],
+        **{name: provenance[name] for name in _PROVENANCE},
+        "device_map": _pairs(provenance["device_map"], "part", "device"),
+        "versions": _pairs(provenance["versions"], "package", "version"),
+        "seconds": _pairs(provenance["seconds"], "phase", "seconds"),
+        "notes": provenance["notes"],
+    }
+
+
+_SETTINGS = ("budget", "n_coefficients", "sampling", "masking", "seed")
+_OPTIONAL = ("mask_token", "image_masking", "alpha", "max_order")
+_PROVENANCE = ("dtype", "quantization", "noise_floor", "model_bytes", "device")
+
+
+def _query_row(record: ExplanationRecord) -> Row:
+    queries = record.queries
+    return {
+        "id": "",
+        "n_features": record.spectrum.n_features,
+        "n_fit": queries.n_fit,
+        "masks": np.packbits(queries.masks, axis=1).tobytes(),
+        "values": queries.values,
+        "densities": queries.densities,
+    }
+
+
+def _top(record: ExplanationRecord) -> list[Row]:
+    words = spell(record)
+    strongest = [term for term in ranked_terms(record) if term.members][:_TOP]
+    return [
+        {
+            "features": " × ".join(member.label for member in words(term)),
+            "order": term.order,
+            "effect": term.effect,
+        }
+        for term in strongest
+    ]
+
+
+def _record(row: Row, queries: Row) -> ExplanationRecord:
+    masks = queries.get("masks")
+    if not isinstance(masks, bytes):
+        raise SchemaError(f"queries.masks must be bytes, got {short(masks)}.")
+    image = row.get("image")
+    picture = None
+    if image is not None:
+        png = image.get("bytes") if isinstance(image, dict) else None
+        if not isinstance(png, bytes):
+            raise SchemaError(f"image must hold the bytes of a PNG file, got {short(image)}.")
+        picture = {
+            "png": base64.b64encode(png).decode(),
+            "width": row.get("image_width"),
+            "height": row.get("image_height"),
+        }
+    data = {
+        "format": FORMAT,
+        "schema_version": row.get("schema_version"),
+        "task": row.get("task"),
+        "text": row.get("input"),
+        "features": {
+            "kind": row.get("feature_kind"),
+            "labels": row.get("features"),
+            "spans": [[span.get("start"), span.get("stop")] for span in _structs(row, "spans")],
+            "regions": row.get("regions"),
+            "region_kind": row.get("region_kind"),
+        },
+        "picture": picture,
+        "parts": _structs(row, "parts"),
+        "target": {
+            "label": row.get("target"),
+            "index": row.get("target_index"),
+            "kind": row.get("target_kind"),
+            "predicted": row.get("predicted"),
+        },
+        "spectrum": {name: row.get(name) for name in ("n_features", "support", "coefficients")},
+        "queries": {
+            "masks": base64.b64encode(masks).decode(),
+            "values": _numbers(queries.get("values")),
+            "densities": _numbers(queries.get("densities")),
+            "n_fit": queries.get("n_fit"),
+        },
+        "faithfulness": _structs(row, "faithfulness"),
+        "fit": {
+            "method": row.get("fit_method"),
+            "chosen": row.get("fit_chosen"),
+            "refinement": row.get("fit_refinement"),
+            "cv_r2": row.get("cv_r2"),
+            "cv": _parsed(row, "cv"),
+            "dropped_energy": row.get("dropped_energy"),
+        },
+        "settings": {
+            **{name: row.get(name) for name in (*_SETTINGS, *_OPTIONAL)},
+            "features": row.get("features_asked"),
+            "arguments": _parsed(row, "arguments"),
+        },
+        "provenance": {
+            **{name: row.get(name) for name in _PROVENANCE},
+            "model": row.get("model"),
+            "revision": row.get("model_revision"),
+            "created": row.get("created"),
+            "device_map": _mapping(row, "device_map", "part", "device"),
+            "versions": _mapping(row, "versions", "package", "version"),
+            "seconds": _mapping(row, "seconds", "phase", "seconds"),
+            "notes": row.get("notes"),
+        },
+    }
+    return record_from_json(data)
+
+
+def _numbers(values: Any) -> Any:
+    return values.tolist() if isinstance(values, np.ndarray) else values
+
+
+def _json(data: Any) -> str:
+    return json.dumps(data, ensure_ascii=False, allow_nan=False)
+
+
+def _parsed(row: Row, name: str) -> Any:
+    text = Reader(row, "").text(name, _MOST_JSON)
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise SchemaError(f"{name} is not JSON: {error}.") from error
+
+
+def _structs(row: Row, name: str) -> list[Row]:
+    found = Reader(row, "").array(name, 10_000_000)
+    if not all(isinstance(item, dict) for item in found):
+        raise SchemaError(f"{name} must hold structures.")
+    return found
+
+
+def _pairs(data: Mapping[str, Any], key: str, value: str) -> list[Row]:
+    return [{key: name, value: item} for name, item in data.items()]
+
+
+def _mapping(row: Row, name: str, key: str, value: str) -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for item in _structs(row, name):
+        label = item.get(key)
+        if not isinstance(label, str) or label in out:
+            raise SchemaError(f"{name}.{key} must hold texts, each once; got {short(label)}.")
+        out[label] = item.get(value)
+    return out

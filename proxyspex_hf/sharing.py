@@ -1,0 +1,79 @@
+"""Many explanations to and from the Hub at once: one commit, one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from proxyspex_hf.errors import InputError
+from proxyspex_hf.explanation import InteractionExplanation
+from proxyspex_hf.hub.outbox import read_folder
+from proxyspex_hf.hub.pull import pull
+from proxyspex_hf.hub.push import PushResult, push
+
+__all__ = ["pull_explanations", "push_explanations", "read_explanations"]
+
+
+def push_explanations(
+    explanations: Iterable[InteractionExplanation],
+    repo_id: str,
+    *,
+    config_name: str = "explanations",
+    private: bool | None = None,
+    revision: str | None = None,
+    create_pr: bool = False,
+    commit_message: str | None = None,
+    token: str | bool | None = None,
+) -> PushResult:
+    """Add explanations to a data set on the Hub, in one commit or not at all.
+
+    Arguments and errors as :meth:`InteractionExplanation.push_to_hub`.
+    """
+    given = list(explanations)
+    for item in given:
+        if not isinstance(item, InteractionExplanation):
+            raise InputError(
+                f"explanations must be a list of InteractionExplanation, got {type(item).__name__}."
+            )
+    return push(
+        [item.record for item in given],
+        repo_id,
+        config_name=config_name,
+        private=private,
+        revision=revision,
+        create_pr=create_pr,
+        commit_message=commit_message,
+        token=token,
+    )
+
+
+def pull_explanations(
+    repo_id: str,
+    ids: Sequence[str] | None = None,
+    *,
+    config_name: str = "explanations",
+    revision: str | None = None,
+    token: str | bool | None = None,
+) -> Iterator[InteractionExplanation]:
+    """Read explanations from the Hub one after the other, so that any number fits into memory.
+
+    Args:
+        ids: those to read, by their ids or at least six first digits of them; default all.
+
+    Other arguments and errors as :meth:`InteractionExplanation.from_hub`.
+    """
+    records = pull(repo_id, ids, config_name=config_name, revision=revision, token=token)
+    return (InteractionExplanation(record) for record in records)
+
+
+def read_explanations(place: str | Path) -> list[InteractionExplanation]:
+    """The explanation of a file that ``save`` wrote, or those of a folder: one that a push left
+    behind, or a copy of a repository.
+
+    Raises:
+        InputError: nothing there that can be read.
+        SchemaError: a file is no explanation, is damaged, or of a newer version.
+    """
+    if Path(place).is_dir():
+        return [InteractionExplanation(record) for record in read_folder(place)]
+    return [InteractionExplanation.load(place)]

@@ -1,0 +1,81 @@
+"""The strongest interactions as bars: one SVG picture, for places that show no HTML."""
+
+from __future__ import annotations
+
+import unicodedata
+
+from proxyspex_hf.errors import InputError
+from proxyspex_hf.record import ExplanationRecord
+from proxyspex_hf.viz.markup import escape
+from proxyspex_hf.viz.terms import Member, Term, ranked_terms, spell
+from proxyspex_hf.viz.wording import decimals_for, signed, visible
+
+__all__ = ["render_svg"]
+
+_POSITIVE, _NEGATIVE, _INK, _FAINT = "#B35806", "#2166AC", "#1a1a1a", "#595959"
+_WIDTH, _ROW, _TOP, _MARGIN = 760, 30, 66, 16
+_LABELS = 400
+_FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', sans-serif"
+#: Columns of text that fit the labels' and the title's width.
+_MOST_LABEL, _MOST_TITLE = 46, 84
+
+
+def render_svg(record: ExplanationRecord, *, top: int = 10) -> str:
+    """The ``top`` strongest interactions of one explanation as an SVG picture, dark on white.
+
+    Raises:
+        InputError: ``top`` is below one.
+    """
+    if top < 1:
+        raise InputError(f"top must be at least 1, got {top}.")
+    terms = [term for term in ranked_terms(record) if term.members][:top]
+    decimals = decimals_for(term.effect for term in terms[:1])
+    words = spell(record)
+    largest = max((abs(term.effect) for term in terms), default=1.0)
+    height = _TOP + _ROW * max(1, len(terms)) + _MARGIN
+    title = f"What moves {visible(record.target.label)}"
+    of = f"{visible(record.provenance.model)}: {visible(record.text)}"
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{height}" '
+        f'viewBox="0 0 {_WIDTH} {height}" role="img" font-family="{_FONT}" font-size="14">',
+        f"<title>{escape(title)}</title>",
+        f'<rect width="{_WIDTH}" height="{height}" fill="#ffffff"/>',
+        _text(_MARGIN, 28, title, _INK, 'font-size="17" font-weight="600"', _MOST_TITLE),
+        _text(_MARGIN, 49, of, _FAINT, "", _MOST_TITLE),
+    ]
+    for row, term in enumerate(terms):
+        parts += _bar(_TOP + row * _ROW, words(term), term, largest, decimals)
+    if not terms:
+        parts.append(_text(_MARGIN, _TOP + 20, "No combination has an effect.", _INK, "", 80))
+    return "\n".join([*parts, "</svg>"]) + "\n"
+
+
+def _bar(y: int, members: list[Member], term: Term, largest: float, decimals: int) -> list[str]:
+    color = _POSITIVE if term.effect > 0 else _NEGATIVE
+    label = " × ".join(
+        f"{member.label} ({member.occurrence})" if member.occurrence else member.label
+        for member in members
+    )
+    room = _WIDTH - _LABELS - _MARGIN - 80
+    length = max(1.0, room * abs(term.effect) / largest)
+    end = _LABELS + length + 8
+    return [
+        _text(_LABELS - 12, y + 20, label, _INK, 'text-anchor="end"', _MOST_LABEL),
+        f'<rect x="{_LABELS}" y="{y + 5}" width="{length:.1f}" height="{_ROW - 10}" rx="2" '
+        f'fill="{color}"/>',
+        f'<text x="{end:.1f}" y="{y + 20}" fill="{color}">{signed(term.effect, decimals)}</text>',
+    ]
+
+
+def _text(x: int, y: int, text: str, color: str, more: str, most: int) -> str:
+    return f'<text x="{x}" y="{y}" fill="{color}" {more}>{escape(_cut(text, most))}</text>'
+
+
+def _cut(text: str, most: int) -> str:
+    """At most ``most`` columns; wide (CJK) characters count twice."""
+    used = 0
+    for position, character in enumerate(text):
+        used += 2 if unicodedata.east_asian_width(character) in "WF" else 1
+        if used > most:
+            return text[: max(0, position - 1)] + "…"
+    return text

@@ -1,0 +1,130 @@
+"""Few terms, chosen for densities: against brute force, and against keeping the largest."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from strategies import spectra
+
+from proxyspex_hf.core import FourierSpectrum, sample_masks
+from proxyspex_hf.core.masks import all_masks
+from proxyspex_hf.core.sparsify import (
+    DensityShare,
+    KnownSpectrum,
+    mask_densities,
+    mask_weights,
+    sparsify,
+)
+from proxyspex_hf.core.spectrum import parities
+
+HALF = [DensityShare(0.5, 1.0)]
+
+
+def error(truth: FourierSpectrum, found: FourierSpectrum, density: float) -> float:
+    """Mean squared difference over all subsets, each with its probability."""
+    masks = all_masks(truth.n_features)
+    kept = masks.sum(axis=1)
+    probability = density**kept * (1 - density) ** (truth.n_features - kept)
+    return float(probability @ np.square(truth.evaluate(masks) - found.evaluate(masks)))
+
+
+def decaying(n: int = 9, seed: int = 0) -> FourierSpectrum:
+    """Hundreds of terms whose tail adds up near the full input."""
+    rng = np.random.default_rng(seed)
+    masks = all_masks(n)
+    return KnownSpectrum(
+        FourierSpectrum.from_dict(
+            {
+                tuple(np.flatnonzero(m).tolist()): float(0.3 ** m.sum() * (0.5 + rng.random()))
+                for m in masks
+            },
+            n,
+        )
+    ).spectrum
+
+
+@settings(max_examples=30, deadline=None)
+@given(spectrum=spectra(max_features=6), density=st.floats(0.1, 0.9))
+def test_correlations_equal_the_sum_over_all_subsets(
+    spectrum: FourierSpectrum, density: float
+) -> None:
+    masks = all_masks(spectrum.n_features)
+    kept = masks.sum(axis=1)
+    probability = density**kept * (1 - density) ** (spectrum.n_features - kept)
+    want = parities(masks, spectrum.support) @ (probability * spectrum.evaluate(masks))
+    got = KnownSpectrum(spectrum).correlations(spectrum.support, 1 - 2 * density)
+    np.testing.assert_allclose(got, want, atol=1e-9 * (1 + np.abs(want).max()))
+
+
+def test_on_uniform_masks_it_is_the_largest_terms() -> None:
+    truth = decaying()
+    found = sparsify(KnownSpectrum(truth), HALF, 9, k=20)
+    best = truth.top(20)
+    assert set(found.sets) == set(best.sets)
+    np.testing.assert_allclose(found.coefficients, best.coefficients, rtol=1e-5)
+
+
+def test_near_the_input_it_is_far_better_than_the_largest_terms() -> None:
+    truth = decaying()
+    mixture = [DensityShare(d, 1 / 3) for d in (0.5, 0.7, 0.9)]
+    found = sparsify(KnownSpectrum(truth), mixture, 9, k=40)
+    assert error(truth, found, 0.9) < 0.2 * error(truth, truth.top(40), 0.9)
+    of_all = sum(error(truth, found, d) for d in (0.5, 0.7, 0.9))
+    assert of_all < sum(error(truth, truth.top(40), d) for d in (0.5, 0.7, 0.9))
+
+
+def test_coefficients_are_the_best_for_their_terms() -> None:
+    truth = decaying(7, 1)
+    found = sparsify(KnownSpectrum(truth), [DensityShare(0.8, 1.0)], 7, k=12)
+    masks = all_masks(7)
+    kept = masks.sum(axis=1)
+    root = np.sqrt(0.8**kept * 0.2 ** (7 - kept))
+    design = parities(masks, found.support).T * root[:, None]
+    best, *_ = np.linalg.lstsq(design, truth.evaluate(masks) * root, rcond=None)
+    np.testing.assert_allclose(found.coefficients, best, atol=2e-3)
+
+
+def test_the_full_input_is_met_where_it_is_known() -> None:
+    truth = decaying()
+    full = np.ones((1, 9), np.bool_)
+    value = float(truth.evaluate(full)[0])
+    with_it = sparsify(KnownSpectrum(truth), HALF, 9, k=20, full_value=value)
+    without = sparsify(KnownSpectrum(truth), HALF, 9, k=20)
+    gaps = [abs(float(s.evaluate(full)[0]) - value) for s in (with_it, without)]
+    assert gaps[0] < 0.4 * gaps[1]
+
+
+def test_a_function_of_few_terms_comes_back_whole() -> None:
+    truth = FourierSpectrum.from_dict({(): 0.4, (1,): 1.0, (0, 2): -0.5, (1, 3, 4): 0.2}, 30)
+    mixture = [DensityShare(0.6, 0.5), DensityShare(0.9, 0.5)]
+    found = sparsify(KnownSpectrum(truth), mixture, 30, k=50).to_dict()
+    for members, value in truth.to_dict().items():
+        assert found[members] == pytest.approx(value, abs=1e-3)
+
+
+def test_densities_are_read_off_the_masks() -> None:
+    values = np.random.default_rng(0).normal(size=600)
+    uniform = sample_masks(40, 600, seed=0)
+    assert mask_densities(uniform, values) == [DensityShare(0.5, 1.0)]
+    assert mask_weights(uniform, values).tolist() == [1.0] * 600
+    dense = sample_masks(40, 600, density=0.8, seed=0)
+    (only,) = mask_densities(dense, values)
+    assert only.density == pytest.approx(0.8, abs=0.01)
+    mixed = np.concatenate(
+        [sample_masks(40, 200, density=d, seed=1, anchors=False) for d in (0.5, 0.7, 0.9)]
+    )
+    values[:200] *= 2.0
+    shares = mask_densities(mixed, values)
+    assert [s.density for s in shares] == pytest.approx([0.47, 0.57, 0.7, 0.83, 0.92], abs=0.04)
+    assert sum(s.weight for s in shares) == pytest.approx(1.0)
+    assert shares[0].weight < 0.5 * shares[-1].weight
+    weights = mask_weights(mixed, values)
+    assert weights.mean() == pytest.approx(1.0)
+    assert weights[:200].mean() < 0.6 * weights[400:].mean()
+
+
+def test_only_the_full_and_the_empty_mask_are_half() -> None:
+    masks = np.array([[True] * 5, [False] * 5])
+    assert mask_densities(masks, np.array([1.0, 2.0])) == [DensityShare(0.5, 1.0)]

@@ -1,0 +1,105 @@
+"""push, pull and list on the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hub_server import HubServer
+
+from proxyspex_hf import InteractionExplanation
+from proxyspex_hf.cli import main
+from proxyspex_hf.hub.rows import content_id
+
+REPO = "me/explanations"
+
+
+@pytest.fixture
+def saved(several: list[InteractionExplanation], tmp_path: Path) -> list[str]:
+    paths = []
+    for number, explanation in enumerate(several[:3]):
+        path = tmp_path / f"{number}.json"
+        explanation.save(path)
+        paths.append(str(path))
+    return paths
+
+
+def test_push_list_pull(
+    hub: HubServer,
+    saved: list[str],
+    several: list[InteractionExplanation],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["push", *saved[:2], REPO, "--private", "-m", "two of them"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == f"{REPO}: 2 added"
+    assert said[1].startswith(f"{hub.url}/datasets/{REPO}/commit/")
+    ids = [content_id(e.record) for e in several]
+    assert said[2:] == ids[:2]
+    assert hub.repo(REPO).private
+    assert hub.repo(REPO).log()[0].message == "two of them"
+    assert main(["push", *saved, REPO]) == 0
+    assert "1 added, 2 already there" in capsys.readouterr().out
+
+    assert main(["list", REPO]) == 0
+    listed = capsys.readouterr().out
+    assert all(identity[:8] in listed for identity in ids[:3])
+    best = several[0].top(1)[0]
+    assert " × ".join(best.labels) in listed
+    assert main(["list", REPO, "--json"]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {row["id"] for row in rows} == set(ids[:3])
+
+    out, page = tmp_path / "pulled.json", tmp_path / "pulled.html"
+    assert main(["pull", REPO, ids[1][:8], "--out", str(out), "--html", str(page)]) == 0
+    assert f"wrote {out}" in capsys.readouterr().out
+    assert InteractionExplanation.load(out) == several[1]
+    assert page.read_text() == several[1].to_html()
+    folder = tmp_path / "all"
+    folder.mkdir()
+    assert main(["pull", REPO, "--all", str(folder)]) == 0
+    assert {path.stem for path in folder.iterdir()} == set(ids[:3])
+
+
+def test_what_a_failed_push_left_is_pushed(
+    hub: HubServer, saved: list[str], outbox: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hub.fail("POST", "/commit/", status=403, times=100)
+    assert main(["push", *saved, REPO, "--config-name", "french"]) == 1
+    complaint = capsys.readouterr().err
+    assert "proxyspex-hf: cannot push to 'me/explanations': your token may not" in complaint
+    hub.faults.clear()
+    command = complaint.split("`")[1].split()
+    assert command[0] == "proxyspex-hf"
+    assert main(command[1:]) == 0
+    assert "3 added" in capsys.readouterr().out
+    assert list(outbox.iterdir()) == []
+    assert len(InteractionExplanation.list_hub(REPO, config_name="french")) == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["push", "missing.json", REPO], 2, "cannot read missing.json"),
+        (["push", ".", REPO], 2, "there are no explanations in ."),
+        (["pull", "me/none"], 1, "no such data set"),
+        (["pull", REPO, "--all", "missing"], 2, "a directory that exists"),
+        (["pull", REPO, "abcdef", "--all", "."], 2, "leave out the id"),
+        (["list", "nonsense//"], 2, "not a name on the Hub"),
+        (["list", REPO, "--config-name", "queries"], 2, "config_name must be"),
+    ],
+)
+def test_what_cannot_be_done_is_told(
+    hub: HubServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    code: int,
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == code
+    assert message in capsys.readouterr().err

@@ -1,0 +1,90 @@
+"""Fitting again to stored queries: the same where nothing changes, and never a model."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+from record_factory import make_record
+
+from proxyspex_hf import InputError, InteractionExplainer, InteractionExplanation
+from proxyspex_hf.core.faithfulness import r2_score
+
+
+@pytest.fixture(scope="module")
+def explanation(pipe: Any, short_text: str) -> InteractionExplanation:
+    return InteractionExplainer(pipe, budget=80, n_test=20, n_coefficients=40)(short_text)
+
+
+def test_the_same_fit_is_the_same_explanation(explanation: InteractionExplanation) -> None:
+    again = explanation.refit()
+    assert again.spectrum == explanation.spectrum
+    assert again.scores == explanation.scores
+    assert again.record.fit == explanation.record.fit
+    assert again.record.queries is explanation.record.queries
+    assert again.record.settings == explanation.record.settings
+    assert again.record.provenance.model == explanation.record.provenance.model
+    assert again.record.provenance.notes[-1] == (
+        "Fitted again to the stored queries, without asking the model: proxy boosting, refine "
+        "stack, seed 0."
+    )
+
+
+def test_another_proxy_is_tested_on_the_same_masks(explanation: InteractionExplanation) -> None:
+    linear = explanation.refit(proxy="lasso", refine="none", n_coefficients=14, seed=0)
+    assert linear.record.fit.method == "lasso"
+    assert linear.spectrum.orders.max() == 1
+    # The additive baseline of every explanation is this very fit.
+    for score, before in zip(linear.scores, explanation.scores, strict=True):
+        assert score.linear_r2 == before.linear_r2
+        assert score.n_masks == before.n_masks
+        assert score.r2 == pytest.approx(before.linear_r2, abs=0.02)
+    queries = linear.record.queries
+    rows = np.flatnonzero(queries.densities[queries.n_fit :] == 0.9) + queries.n_fit
+    predicted = linear.predict(queries.masks[rows])
+    assert linear.faithfulness[0.9] == r2_score(queries.values[rows], predicted)
+
+
+def test_size_and_order_can_change(explanation: InteractionExplanation) -> None:
+    small = explanation.refit(n_coefficients=5, max_order=2, seed=3)
+    assert len(small.spectrum) <= 6
+    assert small.spectrum.orders.max() <= 2
+    assert small.record.settings.n_coefficients == 5
+    assert small.record.settings.max_order == 2
+    assert small.refit(n_coefficients=5, max_order=2, seed=3).spectrum == small.spectrum
+
+
+def test_an_exact_explanation_stays_exact(pipe: Any) -> None:
+    exact = InteractionExplainer(pipe)("It is not a bad film")
+    again = exact.refit()
+    assert again.record.is_exact
+    assert again.spectrum == exact.spectrum
+    assert again.scores == exact.scores
+    cut = exact.refit(n_coefficients=3)
+    assert len(cut.spectrum) == 4
+    assert not cut.record.is_exact
+
+
+def test_what_cannot_be_fitted_is_told() -> None:
+    explanation = InteractionExplanation(make_record("not a bad film"))
+    with pytest.raises(InputError, match="unknown proxy 'magic'"):
+        explanation.refit(proxy="magic")
+    with pytest.raises(InputError, match="n_coefficients must lie between"):
+        explanation.refit(n_coefficients=0)
+
+
+def test_no_model_is_loaded() -> None:
+    code = (
+        "import sys; from proxyspex_hf import InteractionExplanation as E;"
+        "e = E.load('tests/data/explanation_v2.json'); e.refit();"
+        "print([m for m in ('torch', 'transformers', 'huggingface_hub') "
+        "if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=os.environ
+    )
+    assert done.stdout.strip() == "[]", done.stderr

@@ -1,0 +1,59 @@
+"""The SVG picture: what it says, and that it is only a picture."""
+
+from __future__ import annotations
+
+import re
+from xml.etree import ElementTree as ET
+
+import pytest
+from record_factory import from_effects, make_record, review_record
+
+from proxyspex_hf.errors import InputError
+from proxyspex_hf.record import Target
+from proxyspex_hf.viz import render_svg
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def texts(picture: str) -> list[str]:
+    return [element.text or "" for element in ET.fromstring(picture).iter(f"{SVG}text")]
+
+
+def test_the_strongest_stand_first_and_to_scale() -> None:
+    picture = render_svg(review_record(), top=4)
+    said = texts(picture)
+    assert said[0] == "What moves POSITIVE"
+    assert said[1].startswith("acme/distil-sentiment: I went in expecting")
+    assert said[2::2] == ["not (2) × bad", "bad", "moving", "warm"]
+    assert said[3::2] == ["+0.92", "−0.78", "+0.71", "+0.52"]
+    bars = [r for r in ET.fromstring(picture).iter(f"{SVG}rect") if r.get("rx")]
+    widths = [float(bar.get("width", 0)) for bar in bars]
+    assert [w / widths[0] for w in widths] == pytest.approx(
+        [1, 0.78 / 0.92, 0.71 / 0.92, 0.52 / 0.92], abs=1e-3
+    )
+    assert [bar.get("fill") for bar in bars] == ["#B35806", "#2166AC", "#B35806", "#B35806"]
+
+
+def test_long_and_wide_labels_are_cut() -> None:
+    record = make_record("漢字" * 40 + " film")
+    said = texts(render_svg(record))
+    assert all(len(text) <= 85 for text in said)
+    assert any(text.endswith("…") and text.startswith("漢字") for text in said)
+
+
+def test_nothing_found_is_said() -> None:
+    record = make_record("a film", from_effects({(): 1.0}, 2))
+    assert "No combination has an effect." in texts(render_svg(record))
+    with pytest.raises(InputError, match="top must be at least 1"):
+        render_svg(record, top=0)
+
+
+@pytest.mark.parametrize(
+    "text", ["<script>alert(1)</script>", '"/><image href="x"/>', "\x1b[1m &amp;"]
+)
+def test_a_strangers_text_is_only_text(text: str) -> None:
+    record = make_record(f"good {text}", target=Target(text, 0, "logit", text))
+    picture = render_svg(record)
+    names = {element.tag.removeprefix(SVG) for element in ET.fromstring(picture).iter()}
+    assert names == {"svg", "title", "rect", "text"}
+    assert not re.search(r"\bhref\b(?!=&quot;)", re.sub(r">[^<]*<", "><", picture))
