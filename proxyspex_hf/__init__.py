@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from proxyspex_hf.core.algorithm import ProxySPEX
     from proxyspex_hf.core.progress import Progress
     from proxyspex_hf.core.spectrum import FourierSpectrum
-    from proxyspex_hf.demo import DEMO_MODEL
+    from proxyspex_hf.demo import DEMO_CLIP, DEMO_MODEL
     from proxyspex_hf.errors import (
         HubError,
         InputError,
@@ -32,9 +32,11 @@ if TYPE_CHECKING:
     from proxyspex_hf.explanation import Interaction, InteractionExplanation
     from proxyspex_hf.hub.entries import HubEntry
     from proxyspex_hf.hub.push import PushResult
+    from proxyspex_hf.prompts import Prompt, PromptPart, context_prompt
     from proxyspex_hf.sharing import pull_explanations, push_explanations
 
 _PLACES = {
+    "DEMO_CLIP": "demo",
     "DEMO_MODEL": "demo",
     "FourierSpectrum": "core.spectrum",
     "HubEntry": "hub.entries",
@@ -45,17 +47,21 @@ _PLACES = {
     "InteractionExplanation": "explanation",
     "ModelError": "errors",
     "Progress": "core.progress",
+    "Prompt": "prompts",
+    "PromptPart": "prompts",
     "PushResult": "hub.push",
     "ProxySPEX": "core.algorithm",
     "ProxySpexError": "errors",
     "ProxySpexWarning": "errors",
     "SchemaError": "errors",
     "SolveError": "errors",
+    "context_prompt": "prompts",
     "pull_explanations": "sharing",
     "push_explanations": "sharing",
 }
 
 __all__ = [
+    "DEMO_CLIP",
     "DEMO_MODEL",
     "FourierSpectrum",
     "HubEntry",
@@ -66,6 +72,8 @@ __all__ = [
     "InteractionExplanation",
     "ModelError",
     "Progress",
+    "Prompt",
+    "PromptPart",
     "ProxySPEX",
     "ProxySpexError",
     "ProxySpexWarning",
@@ -73,6 +81,7 @@ __all__ = [
     "SchemaError",
     "SolveError",
     "__version__",
+    "context_prompt",
     "pull_explanations",
     "push_explanations",
 ]

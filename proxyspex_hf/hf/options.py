@@ -6,17 +6,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from proxyspex_hf.hf.masking import Masking
-from proxyspex_hf.record import FeatureKind
+from proxyspex_hf.hf.targets import ValueOf
+from proxyspex_hf.inputs import ImageMasking, TextKind
 
 __all__ = ["FeatureOptions"]
 
 
 @dataclass(frozen=True)
 class FeatureOptions:
-    """See :class:`proxyspex_hf.InteractionExplainer` for each."""
+    """See :class:`proxyspex_hf.explainer.ExplainerOptions` for each."""
 
-    features: FeatureKind | Sequence[tuple[int, int]] = "words"
+    features: TextKind | Sequence[tuple[int, int]] = "words"
     masking: Masking = "mask"
     mask_token: str | None = None
     target: str | int | None = None
+    value: ValueOf | None = None
+    patches: int | tuple[int, int] | str | None = None
+    image_masking: ImageMasking = "zero"
+    max_new_tokens: int = 32
     batch_size: int | None = None

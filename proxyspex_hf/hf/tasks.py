@@ -1,26 +1,45 @@
-"""The table of tasks. Adding one: write a value function like ``classification``, enter it here.
-
-A value function has ``n_features``, ``features``, ``text``, ``target``, ``mask_token``, ``notes``,
-``batch_size``, ``masked_text(mask)`` and answers masks (b, n) with (b,) float64.
-"""
+"""The table of tasks. Adding one: derive from :class:`BoundInput`, enter the class here."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
 from transformers import Pipeline
 
 from proxyspex_hf.errors import InputError
+from proxyspex_hf.hf.audio import AudioClassification
+from proxyspex_hf.hf.bound import BoundInput
 from proxyspex_hf.hf.classification import TextClassification
+from proxyspex_hf.hf.embedding import EmbeddingSimilarity
+from proxyspex_hf.hf.function import FunctionOfFeatures
+from proxyspex_hf.hf.generation import TextGeneration
+from proxyspex_hf.hf.image_classification import ImageClassification
+from proxyspex_hf.hf.image_prompt import ImagePrompt
+from proxyspex_hf.hf.image_text import ImageText
 from proxyspex_hf.hf.options import FeatureOptions
+from proxyspex_hf.hf.token_site import FillMask, TokenClassification
+from proxyspex_hf.hf.zero_shot import ZeroShotClassification
 
-__all__ = ["TASKS", "bind", "task_of"]
+__all__ = ["TASKS", "bind", "is_one_input", "task_of"]
 
-TASKS: dict[str, Callable[[Any, Any, FeatureOptions], TextClassification]] = {
-    "text-classification": TextClassification.of,
+TASKS: dict[str, Callable[[Any, Any, FeatureOptions], BoundInput]] = {
+    "text-classification": TextClassification,
+    "zero-shot-classification": ZeroShotClassification,
+    "token-classification": TokenClassification,
+    "fill-mask": FillMask,
+    "text-generation": TextGeneration,
+    "feature-extraction": EmbeddingSimilarity,
+    "image-classification": ImageClassification,
+    "zero-shot-image-classification": ImageText,
+    "image-text-to-text": ImagePrompt,
+    "audio-classification": AudioClassification,
 }
+
+#: What a plain function from masks to numbers is called in explanations.
+FUNCTION = "function"
 
 
 def task_of(pipe: Any) -> str:
@@ -30,8 +49,11 @@ def task_of(pipe: Any) -> str:
         InputError: not a pipeline.
     """
     if not isinstance(pipe, Pipeline):
+        if callable(pipe) and not isinstance(pipe, torch.nn.Module):
+            return FUNCTION
         raise InputError(
-            f"expected a transformers pipeline, got {type(pipe).__name__}: make one with "
+            "expected a transformers pipeline, or a function from masks (b, n) to numbers, got "
+            f"{type(pipe).__name__}: make a pipeline with "
             "transformers.pipeline('text-classification', model=...)."
         )
     if pipe.task:
@@ -41,18 +63,29 @@ def task_of(pipe: Any) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", name).lower()
 
 
-def bind(pipe: Any, value: Any, options: FeatureOptions) -> TextClassification:
+def is_one_input(pipe: Any, inputs: Any) -> bool:
+    """Whether ``inputs`` is one input of the task, not a list of them."""
+    if not isinstance(inputs, (list, tuple)):
+        return True
+    first = inputs[0] if inputs else None
+    if not isinstance(pipe, Pipeline):  # a function: its input is the names of its features
+        return bool(inputs) and not isinstance(first, (list, tuple))
+    # A chat is a list of messages.
+    return isinstance(first, Mapping) and {"role", "content"} <= set(first)
+
+
+def bind(pipe: Any, value: Any, options: FeatureOptions) -> BoundInput:
     """The value function of one input under a pipeline.
 
     Raises:
         InputError: not a pipeline, a task that is not in the table, or an unusable input.
     """
     task = task_of(pipe)
+    if task == FUNCTION:
+        return FunctionOfFeatures(pipe, value, options)
     if task not in TASKS:
         raise InputError(
             f"task {task!r} is not supported; supported: {', '.join(TASKS)}. CONTRIBUTING.md tells "
-            "how to add one; any callable on masks can be explained with proxyspex_hf.core."
+            "how to add one; a function from masks to numbers can be given instead of a pipeline."
         )
-    if getattr(pipe, "tokenizer", None) is None:
-        raise InputError(f"the {task} pipeline has no tokenizer; make it with tokenizer=...")
     return TASKS[task](pipe, value, options)

@@ -21,6 +21,7 @@ from proxyspex_hf.errors import InputError
 from proxyspex_hf.record import ExplanationRecord
 from proxyspex_hf.viz import sections
 from proxyspex_hf.viz.markup import embed_json, escape
+from proxyspex_hf.viz.reading import legend, reading
 from proxyspex_hf.viz.terms import Term, ranked_terms
 from proxyspex_hf.viz.wording import decimals_for, nouns, visible
 
@@ -52,16 +53,20 @@ def render_html(record: ExplanationRecord, *, top: int = 30) -> str:
     return Template(_asset("report.html")).substitute(
         policy=(
             f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}'; "
-            "base-uri 'none'; form-action 'none'"
+            + ("img-src data:; " if record.picture is not None else "")
+            + "base-uri 'none'; form-action 'none'"
         ),
         style=style,
         script=script,
-        title=escape(f"{visible(record.target.label)}: why? {visible(record.text[:80])}"),
+        title=escape(
+            f"{visible(record.target.label)}: why? {visible(record.text[:80] or record.task)}"
+        ),
         model=escape(record.provenance.model),
         task=escape(record.task),
         headline=sections.headline(record, terms, decimals),
         alerts=sections.alerts(record),
-        text=sections.reading(record, terms[:top]),
+        text=reading(record, terms[:top]),
+        legend=legend(record),
         rows=sections.rows(record, listed, top, decimals),
         count=_count(listed, terms, top),
         trust=sections.trust(record),
@@ -77,7 +82,7 @@ def render_notebook(record: ExplanationRecord) -> str:
     # ASCII: the frame reads the same whatever encoding a notebook is exported in.
     page = html.escape(render_html(record), quote=True).encode("ascii", "xmlcharrefreplace")
     lines = math.ceil(len(record.text) / 70) + record.text.count("\n")
-    height = min(900, max(620, 420 + 32 * lines))
+    height = min(900, max(620, 420 + 32 * lines + (380 if record.picture else 0)))
     return (
         f'<iframe srcdoc="{page.decode("ascii")}" sandbox="allow-scripts" '
         f'title="Explanation" width="100%" height="{height}" frameborder="0"></iframe>'

@@ -10,20 +10,21 @@ from collections.abc import Iterable, Sequence
 
 from proxyspex_hf.record import DensityScore, ExplanationRecord
 from proxyspex_hf.viz.markup import escape
-from proxyspex_hf.viz.terms import Member, Term, main_effects, spell
+from proxyspex_hf.viz.terms import Member, Term, spell
 from proxyspex_hf.viz.wording import (
     near_input_warning,
     nouns,
     percent,
     r2_text,
+    score_name,
+    shortened,
     signed,
     verdict,
 )
 
-__all__ = ["alerts", "headline", "provenance", "reading", "rows", "trust"]
+__all__ = ["alerts", "headline", "provenance", "rows", "trust"]
 
-#: Steps of the tint; the style sheet has one class for each.
-_TINTS = 8
+_REGIONS = {"zero": "made black", "mean": "filled with the mean colour", "blur": "blurred"}
 _TIMES = '<i aria-hidden="true">\N{MULTIPLICATION SIGN}</i>'
 _GAP = f'{_TIMES}<i class="gap">…</i>'
 
@@ -33,7 +34,8 @@ def headline(record: ExplanationRecord, terms: Sequence[Term], decimals: int) ->
     target, (one, many) = record.target, nouns(record)
     gone = "masked" if record.settings.masking == "mask" else "deleted"
     text = (
-        f"The model\N{RIGHT SINGLE QUOTATION MARK}s score for {_name(target.label)} is "
+        f"The model\N{RIGHT SINGLE QUOTATION MARK}s {escape(score_name(target))} for "
+        f"{_name(shortened(target.label))} is "
         f"{_number(record.full_value, decimals)} "
         f"(all {many} {gone}: {_number(record.empty_value, decimals)})."
     )
@@ -68,28 +70,6 @@ def alerts(record: ExplanationRecord) -> str:
     if warning:
         notes += f'<li>{escape(warning)} <a href="#trust">How far to trust this</a></li>'
     return f'<ul class="alerts" aria-label="Please note">{notes}</ul>' if notes else ""
-
-
-def reading(record: ExplanationRecord, shown: Sequence[Term]) -> str:
-    """The exact text, gaps and all, with one span a feature, tinted by its effect on its own.
-
-    The scale is that of the bars; effects that would not fill half a step stay plain, so that a
-    tail of small coefficients does not underline every word.
-    """
-    effects = main_effects(record)
-    largest = max((abs(term.effect) for term in shown), default=0.0)
-    combined = {i for term in shown if term.order > 1 for i in term.members}
-    parts, position = [], 0
-    for i, (start, stop) in enumerate(record.features.spans):
-        parts.append(escape(record.text[position:start]))
-        level = round(_TINTS * abs(effects[i]) / largest) if largest else 0
-        look = f"{'pos' if effects[i] > 0 else 'neg'} t{level}" if level else "mix"
-        kind = look if level or i in combined else "idle"
-        piece = escape(record.text[start:stop])
-        parts.append(f'<span class="f {kind}" data-effect="{effects[i]!r}">{piece}</span>')
-        position = stop
-    parts.append(escape(record.text[position:]))
-    return "".join(parts)
 
 
 def rows(record: ExplanationRecord, terms: Sequence[Term], top: int, decimals: int) -> str:
@@ -158,7 +138,9 @@ def provenance(record: ExplanationRecord) -> str:
         ("Explained", f"{target.label} ({output}{target.kind})"),
         ("Is the predicted label", predicted),
         ("Features", f"{len(record.features):,} {record.features.kind}{divided}"),
-        ("Features not kept", masking),
+        ("Features not kept", masking if record.features.spans else None),
+        ("Regions not kept", _REGIONS.get(asked.image_masking or "")),
+        *((f"Input: {name}", _argument(value)) for name, value in asked.arguments.items()),
         (
             "Model calls",
             f"{len(queries):,}: {queries.n_fit:,} fitted, {len(queries) - queries.n_fit:,} held "
@@ -180,12 +162,19 @@ def provenance(record: ExplanationRecord) -> str:
         ("Energy left out, at most", _plain(fit.dropped_energy or None)),
         ("Device", f"{made.device}, {made.dtype}"),
         ("Quantization", made.quantization),
+        ("Spread over", ", ".join(sorted(set(made.device_map.values())))),
+        ("Weights", None if made.model_bytes is None else f"{made.model_bytes / 1e6:,.1f} MB"),
         ("Noise floor of a value", _plain(made.noise_floor)),
         ("Versions", ", ".join(f"{name} {made.versions[name]}" for name in sorted(made.versions))),
         ("Made on", made.created),
         ("Seconds", ", ".join(f"{name} {value:.3g}" for name, value in made.seconds.items())),
     ]
     return "".join(f"<dt>{n}</dt><dd dir='auto'>{escape(v)}</dd>" for n, v in fields if v)
+
+
+def _argument(value: object) -> str:
+    listed = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+    return shortened(listed, 500)
 
 
 def _plain(value: float | None) -> str | None:

@@ -14,6 +14,7 @@ from proxyspex_hf.viz.wording import (
     nouns,
     percent,
     r2_text,
+    shortened,
     signed,
     verdict,
     visible,
@@ -59,7 +60,7 @@ def _head(record: ExplanationRecord, decimals: int, width: int) -> Iterator[str]
     target, many = record.target, nouns(record)[1]
     gone = "masked" if record.settings.masking == "mask" else "deleted"
     yield from _wrapped(
-        f"{visible(target.label)} {signed(record.full_value, decimals, '-')} "
+        f"{visible(shortened(target.label))} {signed(record.full_value, decimals, '-')} "
         f"(all {many} {gone}: {signed(record.empty_value, decimals, '-')}), "
         f"{visible(record.provenance.model)}",
         width,

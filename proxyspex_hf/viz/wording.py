@@ -6,7 +6,7 @@ import math
 import unicodedata
 from collections.abc import Iterable
 
-from proxyspex_hf.record import DensityScore, ExplanationRecord
+from proxyspex_hf.record import DensityScore, ExplanationRecord, Target
 
 __all__ = [
     "decimals_for",
@@ -14,6 +14,8 @@ __all__ = [
     "nouns",
     "percent",
     "r2_text",
+    "score_name",
+    "shortened",
     "signed",
     "verdict",
     "visible",
@@ -29,6 +31,10 @@ _NOUNS = {
     "sentences": ("sentence", "sentences"),
     "tokens": ("token", "tokens"),
     "spans": ("span", "spans"),
+    "documents": ("document", "documents"),
+    "patches": ("patch", "patches"),
+    "superpixels": ("region", "regions"),
+    "segments": ("stretch", "stretches"),
 }
 #: Zero-width, yet part of how words of some scripts and emoji are written.
 _JOINERS = "\u200c\u200d"
@@ -36,7 +42,22 @@ _JOINERS = "\u200c\u200d"
 
 def nouns(record: ExplanationRecord) -> tuple[str, str]:
     """What one feature, and several, are called."""
-    return _NOUNS.get(record.features.kind, ("feature", "features"))
+    features = record.features
+    one, many = _NOUNS.get(features.kind, ("feature", "features"))
+    if features.regions and features.spans:
+        region, regions = _NOUNS.get(features.region_kind or "", ("region", "regions"))
+        return f"{region} or {one}", f"{regions} and {many}"
+    return one, many
+
+
+def score_name(target: Target) -> str:
+    """What the explained number is called in a sentence."""
+    return "score" if target.kind in ("logit", "value") else visible(target.kind)
+
+
+def shortened(text: str, most: int = 200) -> str:
+    """``text``, cut where it would fill the page."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def decimals_for(effects: Iterable[float]) -> int:

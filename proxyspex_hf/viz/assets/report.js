@@ -243,7 +243,7 @@
       kept.fill(true);
       update();
     });
-    arrows(text, words, (word) => word.click());
+    arrows(text, words, (word) => word.dispatchEvent(new MouseEvent("click", { bubbles: true })));
     rove(words, words[0]);
     update();
   } else byId("what-if").hidden = true;

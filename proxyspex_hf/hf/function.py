@@ -1,0 +1,76 @@
+"""Any function from masks to numbers: a model of another kind, a simulation, a game."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from proxyspex_hf.core.masks import BoolArray, as_masks
+from proxyspex_hf.core.spectrum import FloatArray
+from proxyspex_hf.errors import InputError
+from proxyspex_hf.hf.bound import BoundInput, packed, unpacked
+from proxyspex_hf.hf.options import FeatureOptions
+from proxyspex_hf.hf.targets import own_score
+from proxyspex_hf.inputs import Features
+from proxyspex_hf.record import Target
+
+__all__ = ["FunctionOfFeatures"]
+
+
+class FunctionOfFeatures(BoundInput):
+    """A function from masks (b, n), 1 = kept, to numbers (b,), with names for its features.
+
+    Args:
+        function: pure: a mask's value depends neither on its place nor on its batch.
+        value: the features' names, or how many there are.
+        options: only ``batch_size`` has a meaning.
+
+    Raises:
+        InputError: no names and no number.
+    """
+
+    def __init__(self, function: Any, value: Any, options: FeatureOptions) -> None:
+        self._function = function
+        self.batch_size = options.batch_size
+        if options.target is not None or options.value is not None:
+            raise InputError(
+                "target and value have no meaning for a function: it gives one number."
+            )
+        self.features = Features(_names(value), (), "features")
+        name = str(getattr(function, "__name__", type(function).__name__))
+        self.target = Target(name, None, "value", None)
+
+    def items(self, masks: BoolArray) -> list[bytes]:
+        return packed(as_masks(masks, self.n_features))
+
+    def outputs(self, items: Sequence[bytes]) -> FloatArray:
+        masks = unpacked(items, self.n_features)
+        return own_score(self._function, masks)[:, None]
+
+    def score(self, outputs: FloatArray) -> FloatArray:
+        column: FloatArray = outputs[:, 0]
+        return column
+
+    def masked_input(self, mask: NDArray[np.bool_]) -> list[str]:
+        """The names of the features that are kept."""
+        row = as_masks(mask, self.n_features, "mask")[0]
+        return [name for name, keep in zip(self.features.labels, row, strict=True) if keep]
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    if isinstance(value, (list, tuple)) and value and all(isinstance(name, str) for name in value):
+        return tuple(value)
+    try:
+        count = operator.index(value)
+    except TypeError:
+        count = 0
+    if isinstance(value, bool) or count < 1:
+        raise InputError(
+            "a function's input is the names of its features (a list of texts), or their number; "
+            f"got {value!r:.60}."
+        )
+    return tuple(f"x{i}" for i in range(count))

@@ -1,0 +1,202 @@
+"""text-generation: how readily the model says its output, with parts of the prompt masked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from proxyspex_hf.core.masks import BoolArray, as_masks
+from proxyspex_hf.core.spectrum import FloatArray
+from proxyspex_hf.errors import InputError, ModelError
+from proxyspex_hf.hf.bound import BoundInput
+from proxyspex_hf.hf.engine import answer, evaluating, model_device
+from proxyspex_hf.hf.masking import MaskedText, resolve_mask_token
+from proxyspex_hf.hf.options import FeatureOptions
+from proxyspex_hf.hf.prefix import Continuations
+from proxyspex_hf.hf.prompt_text import as_prompt, prompt_features, rendered
+from proxyspex_hf.hf.targets import ValueOf, own_score, value_name
+from proxyspex_hf.hf.words import longest_input, token_spans
+from proxyspex_hf.record import Target
+
+__all__ = ["SEQUENCE_VALUES", "TextGeneration", "own_output", "sequence_score"]
+
+SEQUENCE_VALUES = ("log-perplexity", "log-probability", "log-odds", "probability")
+
+#: A shorter beginning is not worth keeping.
+_SHORTEST_PREFIX = 8
+
+
+class TextGeneration(BoundInput):
+    """The set function of one prompt under a text-generation pipeline.
+
+    The value is the log-perplexity of the model's own (greedy) output for the whole prompt, or of
+    ``target``: minus the mean log-probability of its tokens after the masked prompt.
+
+    Attributes:
+        target_ids: the tokens of the explained output.
+
+    Raises:
+        InputError: no prompt, one that is too long, or an option that does not fit it.
+    """
+
+    def __init__(self, pipe: Any, value: Any, options: FeatureOptions) -> None:
+        self.model, self.tokenizer = pipe.model, pipe.tokenizer
+        self.batch_size = options.batch_size
+        self._value = options.value
+        kind = value_name(options.value, SEQUENCE_VALUES)
+        prompt, before = as_prompt(value)
+        self.text, start, chat = rendered(self.tokenizer, prompt, before)
+        self.features, self.parts = prompt_features(
+            self.text,
+            prompt,
+            start,
+            options.features,
+            lambda text: token_spans(self.tokenizer, text),
+        )
+        self.mask_token = resolve_mask_token(self.tokenizer, options.masking, options.mask_token)
+        self._masked = MaskedText(
+            self.tokenizer,
+            self.text,
+            self.features,
+            options.masking,
+            self.mask_token,
+            # A chat template writes the special tokens itself.
+            settings={"add_special_tokens": False} if chat else {},
+        )
+        whole = np.ones((1, self.n_features), dtype=np.bool_)
+        ids = np.frombuffer(self._masked.items(whole)[0], dtype=np.int64)
+        with evaluating(self.model):
+            self.target_ids, label = own_output(self.model, self.tokenizer, ids, options)
+        self.target = Target(label, None, kind, None if options.target is not None else label)
+        self.arguments = {"target_tokens": self.target_ids.tolist()}
+        longest, length = longest_input(pipe), self._masked.longest() + len(self.target_ids)
+        if longest is not None and length > longest:
+            raise InputError(
+                f"prompt and output have up to {length} tokens, the model takes {longest}: give a "
+                "shorter prompt or a smaller max_new_tokens."
+            )
+        self._prefix = self._working_prefix()
+
+    def items(self, masks: BoolArray) -> list[bytes]:
+        return self._masked.items(as_masks(masks, self.n_features))
+
+    def size(self, item: bytes) -> int:
+        return len(item) // 8 and len(item) // 8 - self._prefix + len(self.target_ids)
+
+    def outputs(self, items: Sequence[bytes]) -> torch.Tensor:
+        rows = [np.frombuffer(item, dtype=np.int64) for item in items]
+        kept = self._continuations
+        if all(kept.begins(row) for row in rows):
+            return kept([row[self._prefix :] for row in rows])
+        nothing = np.zeros(0, dtype=np.int64)
+        return Continuations(self.model, nothing, self.target_ids, kept.pad)(rows)
+
+    def score(self, outputs: FloatArray) -> FloatArray:
+        return sequence_score(outputs, self._value)
+
+    def masked_input(self, mask: NDArray[np.bool_]) -> str:
+        return self._masked.masked_text(as_masks(mask, self.n_features, "mask")[0])
+
+    def may_mix(self) -> bool:
+        return self._padding_is_neutral
+
+    @cached_property
+    def _padding_is_neutral(self) -> bool:
+        """Whether padding before shorter prompts leaves their values alone, found by trying."""
+        item = self.items(np.ones((1, self.n_features), dtype=np.bool_))[0]
+        short = item[:-8]
+        if len(short) <= 8 * self._prefix:
+            return False
+        alone, beside = answer(self, [short])[0], answer(self, [short, item])[0]
+        tolerance = 1e-4 if self.model.dtype == torch.float32 else 2e-2
+        return bool(np.abs(alone - beside).max() <= tolerance * max(1.0, np.abs(alone).max()))
+
+    @cached_property
+    def _continuations(self) -> Continuations:
+        whole = np.ones((1, self.n_features), dtype=np.bool_)
+        ids = np.frombuffer(self.items(whole)[0], dtype=np.int64)
+        pad = self.tokenizer.pad_token_id or 0
+        return Continuations(self.model, ids[: self._prefix].copy(), self.target_ids, pad)
+
+    def _working_prefix(self) -> int:
+        """Tokens at the start that no mask changes, if the model gives the same with them kept."""
+        shared = self._masked.fixed_start()
+        if shared < _SHORTEST_PREFIX:
+            return 0
+        ends = np.stack([np.ones(self.n_features, np.bool_), np.zeros(self.n_features, np.bool_)])
+        items = self.items(ends)
+        self._prefix = 0
+        plain = np.concatenate([answer(self, [item]) for item in items])
+        self._prefix = shared
+        del self._continuations
+        try:
+            kept = np.concatenate([answer(self, [item]) for item in items])
+        except ModelError:  # a cache of another kind, such as a recurrent state
+            kept = np.full_like(plain, np.inf)
+        tolerance = 1e-4 if self.model.dtype == torch.float32 else 2e-2
+        if np.abs(kept - plain).max() <= tolerance * max(1.0, np.abs(plain).max()):
+            return shared
+        del self._continuations
+        return 0
+
+
+def own_output(
+    model: Any, tokenizer: Any, prompt: NDArray[np.int64], options: FeatureOptions, **inputs: Any
+) -> tuple[NDArray[np.int64], str]:
+    """The tokens and the text that are explained: ``target``, or what the model says greedily.
+
+    Args:
+        model: it generates.
+        tokenizer: its tokenizer.
+        prompt: token ids of the whole prompt.
+        options: for ``target`` and ``max_new_tokens``.
+        inputs: what else the model needs, such as pixels.
+
+    Raises:
+        InputError: a target that is no text, or an output without any token.
+    """
+    if options.target is not None:
+        if not isinstance(options.target, str) or not options.target.strip():
+            raise InputError(
+                f"target must be the text whose generation is explained, got {options.target!r}."
+            )
+        found = tokenizer(options.target, add_special_tokens=False)["input_ids"]
+        return np.array(found, dtype=np.int64), options.target
+    ids = torch.from_numpy(prompt.copy())[None].to(model_device(model))
+    made = model.generate(
+        input_ids=ids,
+        attention_mask=torch.ones_like(ids),
+        do_sample=False,
+        max_new_tokens=options.max_new_tokens,
+        pad_token_id=tokenizer.pad_token_id or 0,
+        **inputs,
+    )
+    output = made[0, ids.shape[1] :].cpu().numpy()
+    ends = set(tokenizer.all_special_ids)
+    while len(output) and int(output[-1]) in ends:
+        output = output[:-1]
+    if not len(output):
+        raise InputError(
+            "the model ends its output at once, so there is nothing to explain: pass "
+            "target='...' (a text) or another prompt."
+        )
+    return output.astype(np.int64), str(tokenizer.decode(output))
+
+
+def sequence_score(log_probabilities: FloatArray, value: ValueOf | None) -> FloatArray:
+    """The explained number of each row of token log-probabilities, (b, t) -> (b,)."""
+    if callable(value):
+        return own_score(value, log_probabilities)
+    if value in (None, "log-perplexity"):
+        perplexity: FloatArray = -log_probabilities.mean(axis=1)
+        return perplexity
+    total: FloatArray = log_probabilities.sum(axis=1)
+    if value == "log-odds":
+        odds: FloatArray = total - np.log(-np.expm1(np.minimum(total, -1e-300)))
+        return odds
+    return np.exp(total) if value == "probability" else total

@@ -1,0 +1,178 @@
+"""Loading a model, quantized if wanted, and saying what was really loaded."""
+
+from __future__ import annotations
+
+import logging
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+from proxyspex_hf.errors import InputError
+
+__all__ = ["device_map_of", "load_pipeline", "model_bytes", "quantization_of"]
+
+#: Weights that bitsandbytes quantizes together.
+_BLOCK = 64
+_QUANTIZATIONS = ("8bit", "4bit")
+#: Small layers that decide the answer: kept as they are.
+_HEADS = [
+    "lm_head",
+    "embed_out",
+    "classifier",
+    "pre_classifier",
+    "score",
+    "classification_head",
+    "visual_projection",
+    "text_projection",
+]
+#: What a model's class name ends with, and its pipeline.
+_TASKS = {
+    "ForSequenceClassification": "text-classification",
+    "ForTokenClassification": "token-classification",
+    "ForMaskedLM": "fill-mask",
+    "ForCausalLM": "text-generation",
+    "LMHeadModel": "text-generation",
+    "ForImageClassification": "image-classification",
+    "CLIPModel": "zero-shot-image-classification",
+    "SiglipModel": "zero-shot-image-classification",
+    "Siglip2Model": "zero-shot-image-classification",
+    "ForConditionalGeneration": "image-text-to-text",
+    "ForAudioClassification": "audio-classification",
+    "Model": "feature-extraction",
+}
+
+
+def load_pipeline(
+    model: str | Path,
+    *,
+    task: str | None = None,
+    quantization: str | None = None,
+    device_map: Any = None,
+    dtype: Any = None,
+    revision: str | None = None,
+) -> Any:
+    """A transformers pipeline, as :func:`transformers.pipeline` makes it.
+
+    Args:
+        model: Hub id or directory.
+        task: the pipeline's task; default what the model's class says.
+        quantization: ``"8bit"`` (int8) or ``"4bit"`` (nf4) by bitsandbytes. In 8 bits outliers are
+            not kept apart (threshold 0), so that a value does not depend on its batch; heads
+            stay unquantized.
+        device_map: ``"auto"``, a device or a mapping: where the parts of the model go, by
+            accelerate; default the pipeline's device.
+        dtype: of the weights, such as ``"bfloat16"``; default that of the file.
+        revision: branch, tag or commit of a model on the Hub.
+
+    Raises:
+        InputError: the model cannot be loaded so, or did not come out quantized.
+    """
+    if quantization is not None and quantization not in _QUANTIZATIONS:
+        raise InputError(f"quantization must be '8bit', '4bit' or None, got {quantization!r}.")
+    _need("bitsandbytes", quantization is not None, "quantization")
+    _need("accelerate", quantization is not None or device_map is not None, "device_map")
+    settings: dict[str, Any] = {} if dtype is None else {"dtype": dtype}
+    if quantization is not None:
+        settings["model_kwargs"] = {"quantization_config": _config(quantization)}
+        device_map = "auto" if device_map is None else device_map
+    if device_map is not None:
+        settings["device_map"] = device_map
+    try:
+        task = task or _task(str(model), revision)
+        pipe = transformers.pipeline(task, model=str(model), revision=revision, **settings)  # type: ignore[call-overload]
+    except InputError:
+        raise
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, AssertionError) as error:
+        first = (str(error).strip() or repr(error)).splitlines()[0]
+        raise InputError(f"cannot load {str(model)!r} for {task or 'its task'}: {first}") from error
+    found = quantization_of(pipe.model)
+    if quantization is not None and found is None:
+        raise InputError(
+            f"{str(model)!r} was to be loaded in {quantization}, but no layer of it came out "
+            "quantized: it has no linear layers that bitsandbytes can replace. Leave quantization "
+            "out."
+        )
+    _check_blocks(pipe.model, str(model))
+    return pipe
+
+
+def _check_blocks(model: Any, name: str) -> None:
+    """Refuse what bitsandbytes fails on in 4 bits on a CPU: layers not made of whole blocks."""
+    for module in model.modules():
+        weight = getattr(module, "weight", None)
+        if weight is None or type(weight).__name__ != "Params4bit":
+            continue
+        if weight.device.type != "cpu":
+            continue
+        if module.in_features % _BLOCK:
+            raise InputError(
+                f"{name!r} cannot be used in 4 bits here: a layer of it takes "
+                f"{module.in_features} features, and 4-bit layers on a CPU need a multiple of "
+                f"{_BLOCK}. Use quantization='8bit', or a GPU."
+            )
+
+
+def quantization_of(model: Any) -> str | None:
+    """How the weights of linear layers are really stored: int8, nf4, fp4 …, None if plainly."""
+    if not isinstance(model, torch.nn.Module):
+        return None
+    found: dict[str, int] = {}
+    for parameter in model.parameters():
+        kind = type(parameter).__name__
+        if kind == "Int8Params":
+            found["int8"] = found.get("int8", 0) + 1
+        elif kind == "Params4bit":
+            name = str(getattr(parameter, "quant_type", "4bit"))
+            found[name] = found.get(name, 0) + 1
+    if not found:
+        config = getattr(getattr(model, "config", None), "quantization_config", None)
+        method = getattr(config, "quant_method", None)
+        return None if method is None or "bitsandbytes" in str(method) else str(method)
+    return ", ".join(f"{name} ({count} layers)" for name, count in sorted(found.items()))
+
+
+def device_map_of(model: Any) -> dict[str, str]:
+    """Device of each part of a model that accelerate has spread over several, else empty."""
+    spread = getattr(model, "hf_device_map", None) or {}
+    devices = {str(name): str(device) for name, device in spread.items()}
+    return devices if len(set(devices.values())) > 1 else {}
+
+
+def model_bytes(model: Any) -> int | None:
+    """Memory of the weights and buffers; None where it is no torch model."""
+    if not isinstance(model, torch.nn.Module):
+        return None
+    tensors = [*model.parameters(), *model.buffers()]
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+def _config(quantization: str) -> Any:
+    # It tells at every call that it casts its inputs.
+    logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
+    if quantization == "8bit":
+        return transformers.BitsAndBytesConfig(  # type: ignore[no-untyped-call]
+            load_in_8bit=True, llm_int8_threshold=0.0, llm_int8_skip_modules=_HEADS
+        )
+    return transformers.BitsAndBytesConfig(  # type: ignore[no-untyped-call]
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", llm_int8_skip_modules=_HEADS
+    )
+
+
+def _task(model: str, revision: str | None) -> str:
+    config = transformers.AutoConfig.from_pretrained(model, revision=revision)
+    names = config.architectures or [""]
+    for ending, task in _TASKS.items():
+        if names[0].endswith(ending):
+            return task
+    raise InputError(
+        f"the task of {model!r} cannot be told from its class {names[0]!r}: pass task=..., one of "
+        "those in proxyspex_hf.hf.tasks."
+    )
+
+
+def _need(package: str, wanted: bool, argument: str) -> None:
+    if wanted and find_spec(package) is None:
+        raise InputError(f"{argument} needs {package}: pip install 'proxyspex-hf[large]'.")

@@ -1,0 +1,145 @@
+"""Values on disk: every answer of a model under a key of all that decides it.
+
+One file a key, ``<sha256 of the key>.values``:
+
+- 8 bytes ``PSPXVAL1``, the width w of a mask in bytes and the length of the key (uint32 each,
+  little endian), the key as JSON;
+- then records of one size: w bytes of bit-packed mask, the value as float64 (little endian), and
+  the CRC-32 of both (uint32).
+
+Records are only appended, each batch in one write under a lock, so a killed process loses at most
+the batch it was computing, and processes may share a directory. A record whose checksum is wrong
+is not read, and its mask is asked again; a torn end is cut off before the next write.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock
+
+from proxyspex_hf.errors import InputError
+from proxyspex_hf.hf.bound import BoundInput
+
+__all__ = ["ValueStore", "key_of", "weights_fingerprint"]
+
+_MAGIC = b"PSPXVAL1"
+_HEAD = struct.Struct("<8sII")
+_VALUE = struct.Struct("<d")
+_CHECK = struct.Struct("<I")
+
+
+class ValueStore:
+    """The values of one key.
+
+    Args:
+        directory: where the files lie; made if it is missing.
+        key: all that decides a value, as JSON data.
+        n_features: width of the masks.
+
+    Raises:
+        InputError: the directory cannot be used.
+    """
+
+    def __init__(self, directory: str | Path, key: Mapping[str, Any], n_features: int) -> None:
+        text = json.dumps(key, sort_keys=True, ensure_ascii=True).encode()
+        self._width = -(-n_features // 8)
+        self._record = self._width + _VALUE.size + _CHECK.size
+        self._header = _HEAD.pack(_MAGIC, self._width, len(text)) + text
+        self.path = Path(directory) / f"{hashlib.sha256(text).hexdigest()}.values"
+        self._read_to = 0
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock = FileLock(self.path.with_suffix(".lock"))
+            with self._lock:
+                self._repair()
+        except OSError as error:
+            raise InputError(f"cache_dir={str(directory)!r} cannot be used: {error}.") from error
+
+    def new(self) -> dict[bytes, float]:
+        """Values that were added since the last call, by packed mask; damaged ones are left out."""
+        with self.path.open("rb") as file:
+            file.seek(self._read_to)
+            data = file.read()
+        whole = len(data) - len(data) % self._record
+        self._read_to += whole
+        found: dict[bytes, float] = {}
+        for start in range(0, whole, self._record):
+            body = data[start : start + self._record - _CHECK.size]
+            (check,) = _CHECK.unpack_from(data, start + len(body))
+            if zlib.crc32(body) == check:
+                (found[body[: self._width]],) = _VALUE.unpack_from(body, self._width)
+        return found
+
+    def add(self, values: Mapping[bytes, float]) -> None:
+        """Append values by packed mask.
+
+        Raises:
+            InputError: the file cannot be written.
+        """
+        lines = []
+        for mask, value in values.items():
+            body = mask + _VALUE.pack(value)
+            lines.append(body + _CHECK.pack(zlib.crc32(body)))
+        try:
+            with self._lock:
+                self._repair()
+                with self.path.open("ab") as file:
+                    file.write(b"".join(lines))
+        except OSError as error:
+            raise InputError(f"cannot write {self.path}: {error.strerror or error}.") from error
+
+    def _repair(self) -> None:
+        """Give the file its header and an end between records; call with the lock held."""
+        size = self.path.stat().st_size if self.path.exists() else 0
+        start = len(self._header)
+        with self.path.open("r+b" if size else "w+b") as file:
+            if file.read(start) != self._header:
+                file.seek(0)
+                file.truncate()
+                file.write(self._header)
+                size = start
+                self._read_to = start
+            torn = (size - start) % self._record
+            if torn:
+                file.truncate(size - torn)
+        self._read_to = max(self._read_to, start)
+
+
+def key_of(bound: BoundInput, model: str, revision: str | None, task: str) -> dict[str, Any]:
+    """All that decides the values of ``bound``, as JSON data."""
+    target = bound.target
+    return {
+        "model": model,
+        "revision": revision,
+        "weights": None if bound.model is None else weights_fingerprint(bound.model),
+        "task": task,
+        "input": bound.fingerprint(),
+        "target": [target.label, target.index, target.kind],
+    }
+
+
+def weights_fingerprint(model: torch.nn.Module) -> str:
+    """A hash of every tensor's name, shape, type, sum and 64 of its elements.
+
+    Files and revisions say what was loaded; this says what is there now, after training on, merging
+    or quantizing.
+    """
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        if not isinstance(tensor, torch.Tensor):
+            continue
+        flat = tensor.detach().reshape(-1)
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        if flat.numel():
+            some = flat[:: max(1, flat.numel() // 64)].to("cpu", torch.float64)
+            total = flat.sum(dtype=torch.float64).cpu().reshape(1)
+            digest.update(torch.cat([some, total]).numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,129 @@
+"""Everything a user may choose, in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from proxyspex_hf.core.algorithm import ProxySPEX, as_integer
+from proxyspex_hf.core.attribution import Plan, plan
+from proxyspex_hf.core.progress import ProgressCallback
+from proxyspex_hf.core.proxies.base import Proxy
+from proxyspex_hf.core.refine import RefineMethod
+from proxyspex_hf.errors import InputError
+from proxyspex_hf.hf.masking import Masking
+from proxyspex_hf.hf.options import FeatureOptions
+from proxyspex_hf.hf.targets import ValueOf
+from proxyspex_hf.inputs import ImageMasking, TextKind
+
+__all__ = ["ExplainerOptions"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExplainerOptions:
+    """Everything that may be chosen; the explainer's and each call's keyword arguments.
+
+    About the input:
+        features: ``"words"``, ``"sentences"``, ``"tokens"``, ``"documents"`` (the parts of a
+            prompt), or (start, stop) character ranges.
+        masking: ``"mask"`` replaces a feature, ``"delete"`` takes it away.
+        mask_token: what replaces a feature; default the tokenizer's mask (or unknown) token.
+        patches: how an image is divided: ``None`` for about 48 patches, (rows, columns), a number
+            of patches, or ``"superpixels"`` (needs scikit-image).
+        image_masking: what a region becomes: ``"zero"`` (black), ``"mean"`` (the image's mean
+            colour) or ``"blur"``.
+        target: the label to explain, by name or index, or for generation the text; default what
+            the model predicts or generates.
+        value: which number of it: see the task; a name, or a function of the model's outputs.
+        max_new_tokens: length of the model's own output, where that is generated.
+        batch_size: masked inputs in one forward pass; default as the device takes.
+
+    About the answers:
+        cache_dir: directory that keeps every answer of the model; nothing is asked twice.
+        noise: whether to ask a few masks again alone and record how far the values differ;
+            default for quantized models and half precision.
+
+    About the effort:
+        alpha: inference multiplier: alpha * n * log2(n) masks are fitted (the paper uses 2 to 8);
+            default 2. Up to 8 features, all 2^n subsets are then asked instead.
+        budget: the exact number of masks to fit, instead of ``alpha``.
+        n_test: held-out masks at each of the densities 0.5, 0.7 and 0.9.
+        density: share of the features that the fitted masks keep, or several to mix in equal
+            parts; 0.5 is the paper's uniform sampling.
+
+    About the explanation:
+        n_coefficients: interactions to keep at the most.
+        max_order: largest interaction to look for; default no limit.
+        proxy, refine: see :class:`proxyspex_hf.core.ProxySPEX`.
+        seed: the same seed gives the same explanation, bit for bit.
+        progress: True for a bar, False for none, a callable on :class:`Progress`; default a bar
+            where a person is looking.
+    """
+
+    features: TextKind | Sequence[tuple[int, int]] = "words"
+    masking: Masking = "mask"
+    mask_token: str | None = None
+    patches: int | tuple[int, int] | str | None = None
+    image_masking: ImageMasking = "zero"
+    target: str | int | None = None
+    value: ValueOf | None = None
+    max_new_tokens: int = 32
+    batch_size: int | None = None
+    cache_dir: str | Path | None = None
+    noise: bool | None = None
+    alpha: float | None = None
+    budget: int | None = None
+    n_test: int = 100
+    density: float | Sequence[float] = 0.5
+    n_coefficients: int = 200
+    max_order: int | None = None
+    proxy: str | Proxy = "boosting"
+    refine: RefineMethod = "stack"
+    seed: int = 0
+    progress: bool | ProgressCallback | None = None
+
+    def changed(self, changes: dict[str, Any]) -> ExplainerOptions:
+        """These options with some replaced.
+
+        Raises:
+            InputError: a name that is not an option.
+        """
+        known = [field.name for field in fields(self)]
+        unknown = sorted(set(changes) - set(known))
+        if unknown:
+            raise InputError(f"unknown option {unknown[0]!r}; the options are {', '.join(known)}.")
+        if changes.get("budget") is not None and "alpha" not in changes:
+            changes = {**changes, "alpha": None}
+        if changes.get("alpha") is not None and "budget" not in changes:
+            changes = {**changes, "budget": None}
+        return replace(self, **changes)
+
+    def about_input(self) -> FeatureOptions:
+        """What the task needs to know."""
+        own = {field.name: getattr(self, field.name) for field in fields(FeatureOptions)}
+        if self.batch_size is not None:
+            own["batch_size"] = as_integer("batch_size", self.batch_size, 1, 10**6)
+        own["max_new_tokens"] = as_integer("max_new_tokens", self.max_new_tokens, 1, 10**6)
+        return FeatureOptions(**own)
+
+    def plan(self, n_features: int) -> Plan:
+        """The masks that will be asked of ``n_features`` features."""
+        return plan(
+            n_features,
+            alpha=self.alpha,
+            budget=self.budget,
+            n_test=self.n_test,
+            density=self.density,
+        )
+
+    def algorithm(self) -> ProxySPEX:
+        """What fits the answers."""
+        return ProxySPEX(
+            proxy=self.proxy,
+            n_coefficients=self.n_coefficients,
+            max_order=self.max_order,
+            refine=self.refine,
+            seed=self.seed,
+        )

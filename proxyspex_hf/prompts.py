@@ -1,0 +1,113 @@
+"""Prompts with fixed and maskable parts: instruction and question stay, the context is masked.
+
+prompt = context_prompt({"Doc A": "…", "Doc B": "…"}, question="Who wrote it?")
+explainer(prompt, features="documents")
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from proxyspex_hf.errors import InputError
+
+__all__ = ["Prompt", "PromptPart", "context_prompt", "drop_prompt", "hotpotqa_prompt"]
+
+
+@dataclass(frozen=True)
+class PromptPart:
+    """A piece of a prompt.
+
+    Attributes:
+        text: its characters, spaces and line ends included.
+        name: what it is, as a reader sees it.
+        masked: whether its words, sentences or itself are features.
+    """
+
+    text: str
+    name: str
+    masked: bool = False
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A prompt in parts.
+
+    Attributes:
+        parts: in order; side by side they are the prompt.
+        system: a system message, never masked.
+        chat: whether the tokenizer's chat template is put around it; None where it has one.
+    """
+
+    parts: tuple[PromptPart, ...]
+    system: str | None = None
+    chat: bool | None = None
+
+    def __post_init__(self) -> None:
+        if not any(part.masked and part.text.strip() for part in self.parts):
+            raise InputError(
+                "the prompt has no part to mask: give one of its parts masked=True and a text."
+            )
+
+    @property
+    def text(self) -> str:
+        """The prompt without the chat template."""
+        return "".join(part.text for part in self.parts)
+
+
+def context_prompt(
+    context: str | Sequence[str] | Mapping[str, str],
+    question: str,
+    *,
+    instruction: str = "",
+    system: str | None = None,
+) -> Prompt:
+    """A question over a context, or over retrieved documents (named, if a mapping is given).
+
+    The context is masked; the instruction, the documents' names and the question are not.
+
+    Raises:
+        InputError: no context.
+    """
+    if isinstance(context, str):
+        named = [("context", context)]
+    elif isinstance(context, Mapping):
+        named = list(context.items())
+    else:
+        named = [(f"document {i}", text) for i, text in enumerate(context, 1)]
+    parts = [PromptPart(f"{instruction}\n\n", "instruction")] if instruction else []
+    for name, text in named:
+        if isinstance(context, Mapping):
+            parts.append(PromptPart(f"{name}:\n", "name"))
+        parts += [PromptPart(text, name, masked=True), PromptPart("\n\n", "space")]
+    parts.append(PromptPart(f"Question: {question}\nAnswer:", "question"))
+    return Prompt(tuple(parts), system)
+
+
+def hotpotqa_prompt(documents: Sequence[tuple[str, str]], question: str) -> Prompt:
+    """The paper's HotpotQA format (appendix B.1.3): (title, content) pairs, contents masked."""
+    parts = []
+    for title, content in documents:
+        parts += [
+            PromptPart(f"Title: {title}\nContent: ", "title"),
+            PromptPart(content, title, masked=True),
+            PromptPart("\n", "space"),
+        ]
+    return Prompt((*parts, _query(question)))
+
+
+def drop_prompt(context: str, question: str) -> Prompt:
+    """The paper's DROP format (appendix B.1.4): a paragraph, masked, and a question on it."""
+    return Prompt(
+        (
+            PromptPart("Context: ", "instruction"),
+            PromptPart(context, "context", masked=True),
+            PromptPart("\n", "space"),
+            _query(question),
+        )
+    )
+
+
+def _query(question: str) -> PromptPart:
+    text = f"Query: {question.rstrip('.')}. Keep your answers as short as possible."
+    return PromptPart(text, "question")

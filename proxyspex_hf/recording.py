@@ -1,0 +1,134 @@
+"""From what was asked and found to the record of it."""
+
+from __future__ import annotations
+
+import os
+import platform
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any
+
+from proxyspex_hf.core.algorithm import ProxySPEX
+from proxyspex_hf.core.attribution import Attribution
+from proxyspex_hf.hf.asking import Asker
+from proxyspex_hf.hf.bound import BoundInput
+from proxyspex_hf.hf.engine import model_device
+from proxyspex_hf.hf.loading import device_map_of, model_bytes, quantization_of
+from proxyspex_hf.hf.tasks import task_of
+from proxyspex_hf.options import ExplainerOptions
+from proxyspex_hf.record import ExplanationRecord, FitReport, Provenance, Queries, Settings
+
+__all__ = ["make_record", "model_name"]
+
+_PACKAGES = ("proxyspex-hf", "torch", "transformers", "tokenizers", "lightgbm", "numpy")
+
+
+def make_record(
+    pipe: Any,
+    asker: Asker,
+    chosen: ExplainerOptions,
+    algorithm: ProxySPEX,
+    found: Attribution,
+    noise: float | None,
+) -> ExplanationRecord:
+    """The record of one explanation made just now."""
+    bound, fit, how = asker.bound, found.fit, found.plan
+    parts = [] if fit.cv is None else [f"{k}={v}" for k, v in fit.cv.best.params.items()]
+    alpha = 2.0 if chosen.alpha is None and chosen.budget is None else chosen.alpha
+    return ExplanationRecord(
+        task=task_of(pipe),
+        text=bound.text,
+        picture=bound.picture,
+        parts=bound.parts,
+        features=bound.features,
+        target=bound.target,
+        spectrum=fit.spectrum,
+        queries=Queries(found.masks, found.values, found.n_fit, found.densities),
+        faithfulness=found.faithfulness,
+        fit=FitReport(
+            method=fit.method,
+            chosen=", ".join(parts),
+            refinement=fit.refinement,
+            cv_r2=fit.cv_r2,
+            cv=() if fit.cv is None else tuple(fit.cv.rows()),
+            dropped_energy=fit.dropped_energy,
+        ),
+        settings=Settings(
+            features=bound.features.kind,
+            masking=chosen.masking,
+            mask_token=bound.mask_token,
+            alpha=None if how.exact or alpha is None else float(alpha),
+            budget=how.budget,
+            n_coefficients=algorithm.size,
+            max_order=algorithm.max_order,
+            sampling=_sampling(found),
+            seed=algorithm.seed,
+            image_masking=bound.image_masking,
+            arguments=dict(bound.arguments),
+        ),
+        provenance=_provenance(pipe, bound, found, noise),
+    )
+
+
+def model_name(pipe: Any) -> tuple[str, str | None]:
+    """The model's name, without a path of the user's machine, and its revision on the Hub."""
+    config = getattr(getattr(pipe, "model", None), "config", None)
+    if config is None:
+        return str(getattr(pipe, "__name__", type(pipe).__name__)), None
+    name = str(getattr(config, "_name_or_path", "") or type(pipe.model).__name__)
+    if os.path.isdir(name):
+        name = os.path.basename(os.path.normpath(os.path.abspath(name)))
+    revision = getattr(config, "_commit_hash", None)
+    return name, None if revision is None else str(revision)
+
+
+def _sampling(found: Attribution) -> str:
+    if found.plan.exact:
+        return "all subsets"
+    if found.plan.densities == (0.5,):
+        return "uniform"
+    return "density " + ", ".join(f"{d:g}" for d in found.plan.densities)
+
+
+def _notes(bound: BoundInput, found: Attribution) -> tuple[str, ...]:
+    notes, fit, how = bound.notes, found.fit, found.plan
+    if how.exact:
+        found_how = (
+            f"was cut to {len(fit.spectrum) - 1} coefficients of order "
+            f"{fit.spectrum.orders.max()} at most"
+            if fit.dropped_energy > 1e-9 * fit.spectrum.energy
+            else "is exact"
+        )
+        notes = (
+            *notes,
+            f"All {how.budget} subsets of the {bound.n_features} features were asked: the "
+            f"spectrum {found_how}, and faithfulness is computed over all of them.",
+        )
+    if fit.estimated:
+        notes = (
+            *notes,
+            f"The proxy {fit.method!r} has no exact spectrum: the coefficients are an "
+            "estimate of it, and faithfulness is that of the estimate.",
+        )
+    return notes
+
+
+def _provenance(
+    pipe: Any, bound: BoundInput, found: Attribution, noise: float | None
+) -> Provenance:
+    name, revision = model_name(pipe)
+    model = bound.model
+    return Provenance(
+        model=name,
+        revision=revision,
+        dtype="float64" if model is None else str(model.dtype).removeprefix("torch."),
+        device=str(model_device(model)),
+        versions={"python": platform.python_version(), **{p: version(p) for p in _PACKAGES}},
+        notes=_notes(bound, found),
+        quantization=quantization_of(model),
+        device_map=device_map_of(model),
+        model_bytes=model_bytes(model),
+        noise_floor=noise,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        seconds={name: round(value, 3) for name, value in found.seconds.items()},
+    )
