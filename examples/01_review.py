@@ -23,8 +23,7 @@ def main() -> None:
     given = parser.parse_args()
 
     pipe = pipeline("text-classification", model=DEMO_MODEL)
-    # Masks of mixed density: faithful for a few removed words as well as for half of them.
-    explainer = InteractionExplainer(pipe, alpha=given.alpha, density=(0.5, 0.7, 0.9))
+    explainer = InteractionExplainer(pipe, alpha=given.alpha)
     explanation = explainer(demo_review())
     print(explanation)
 

@@ -102,10 +102,9 @@ def _effort(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--budget", type=int, help="exact number of masks to fit instead")
     group.add_argument(
         "--density",
-        type=float,
         nargs="+",
-        help="share of the words that the fitted masks keep, or several to mix (default 0.5); "
-        "0.5 0.7 0.9 is faithful for a few removed words, too",
+        help="which masks are fitted: mixed (default; near the input as well as far from it), "
+        "uniform (the paper's), or the share of the features to keep, or several",
     )
     group.add_argument("--max-order", type=int, help="largest interaction to look for")
     group.add_argument("--seed", type=int, default=0)
@@ -124,10 +123,27 @@ def _output(parser: argparse.ArgumentParser, saved: bool = False) -> None:
 
 def _options(given: argparse.Namespace) -> dict[str, Any]:
     options: dict[str, Any] = {"seed": given.seed, "progress": not given.no_progress}
-    for name in ("alpha", "budget", "max_order", "batch_size", "density"):
+    for name in ("alpha", "budget", "max_order", "batch_size"):
         if getattr(given, name) is not None:
             options[name] = getattr(given, name)
+    if given.density is not None:
+        options["density"] = _density(given.density)
     return options
+
+
+def _density(given: list[str]) -> Any:
+    """A name, or numbers."""
+    from proxyspex_hf.core.attribution import DENSITIES  # slow to import: not for --help
+
+    if len(given) == 1 and given[0] in DENSITIES:
+        return given[0]
+    try:
+        return [float(share) for share in given]
+    except ValueError:
+        raise InputError(
+            f"--density takes {', '.join(DENSITIES)} or numbers between 0 and 1, got "
+            f"{' '.join(given)}."
+        ) from None
 
 
 def _explain(given: argparse.Namespace) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from proxyspex_hf.core.algorithm import ProxySPEX, as_integer
-from proxyspex_hf.core.attribution import Plan, plan
+from proxyspex_hf.core.attribution import Plan, Sampling, plan
 from proxyspex_hf.core.progress import ProgressCallback
 from proxyspex_hf.core.proxies.base import Proxy
 from proxyspex_hf.core.refine import RefineMethod
@@ -50,11 +50,12 @@ class ExplainerOptions:
             default 2. Up to 8 features, all 2^n subsets are then asked instead.
         budget: the exact number of masks to fit, instead of ``alpha``.
         n_test: held-out masks at each of the densities 0.5, 0.7 and 0.9.
-        density: share of the features that the fitted masks keep, or several to mix in equal
-            parts; 0.5 is the paper's uniform sampling.
+        density: which masks are fitted. ``"mixed"`` keeps 0.5, 0.7 and 0.9 of the features in
+            equal parts: faithful for a few removed features as for half of them. ``"uniform"``
+            keeps 0.5, as the paper does. Or own shares, one or several.
 
     About the explanation:
-        n_coefficients: interactions to keep at the most.
+        n_coefficients: interactions to keep at the most; default 500.
         max_order: largest interaction to look for; default no limit.
         proxy, refine: see :class:`proxyspex_hf.core.ProxySPEX`.
         seed: the same seed gives the same explanation, bit for bit.
@@ -76,11 +77,11 @@ class ExplainerOptions:
     alpha: float | None = None
     budget: int | None = None
     n_test: int = 100
-    density: float | Sequence[float] = 0.5
-    n_coefficients: int = 200
+    density: Sampling = "mixed"
+    n_coefficients: int | None = None
     max_order: int | None = None
-    proxy: str | Proxy = "boosting"
-    refine: RefineMethod = "stack"
+    proxy: str | Proxy = "blend"
+    refine: RefineMethod | None = None
     seed: int = 0
     progress: bool | ProgressCallback | None = None
 
