@@ -29,8 +29,8 @@ def test_the_same_fit_is_the_same_explanation(explanation: InteractionExplanatio
     assert again.record.settings == explanation.record.settings
     assert again.record.provenance.model == explanation.record.provenance.model
     assert again.record.provenance.notes[-1] == (
-        "Fitted again to the stored queries, without asking the model: proxy boosting, refine "
-        "stack, seed 0."
+        "Fitted again to the stored queries, without asking the model: proxy blend, refine "
+        "project, seed 0."
     )
 
 
