@@ -102,9 +102,8 @@ def _effort(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--budget", type=int, help="exact number of masks to fit instead")
     group.add_argument(
         "--density",
-        nargs="+",
         help="which masks are fitted: mixed (default; near the input as well as far from it), "
-        "uniform (the paper's), or the share of the features to keep, or several",
+        "uniform (the paper's), or shares of the features to keep, such as 0.5,0.9",
     )
     group.add_argument("--max-order", type=int, help="largest interaction to look for")
     group.add_argument("--seed", type=int, default=0)
@@ -131,18 +130,18 @@ def _options(given: argparse.Namespace) -> dict[str, Any]:
     return options
 
 
-def _density(given: list[str]) -> Any:
+def _density(given: str) -> Any:
     """A name, or numbers."""
     from proxyspex_hf.core.attribution import DENSITIES  # slow to import: not for --help
 
-    if len(given) == 1 and given[0] in DENSITIES:
-        return given[0]
+    if given in DENSITIES:
+        return given
     try:
-        return [float(share) for share in given]
+        return [float(share) for share in given.split(",")]
     except ValueError:
         raise InputError(
-            f"--density takes {', '.join(DENSITIES)} or numbers between 0 and 1, got "
-            f"{' '.join(given)}."
+            f"--density takes {', '.join(DENSITIES)} or numbers between 0 and 1 with commas "
+            f"between them, got {given!r}."
         ) from None
 
 

@@ -20,7 +20,16 @@ from proxyspex_hf.record import ExplanationRecord, FitReport, Provenance, Querie
 
 __all__ = ["make_record", "model_name"]
 
-_PACKAGES = ("proxyspex-hf", "torch", "transformers", "tokenizers", "lightgbm", "numpy")
+_PACKAGES = (
+    "proxyspex-hf",
+    "torch",
+    "transformers",
+    "tokenizers",
+    "lightgbm",
+    "numpy",
+    "scikit-learn",
+    "scipy",
+)
 
 
 def make_record(

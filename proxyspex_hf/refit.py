@@ -15,7 +15,7 @@ from proxyspex_hf.record import ExplanationRecord, FitReport
 
 __all__ = ["refit_record"]
 
-_FITTED_WITH = ("proxyspex-hf", "lightgbm", "numpy")
+_FITTED_WITH = ("proxyspex-hf", "lightgbm", "numpy", "scikit-learn", "scipy")
 
 
 def refit_record(

@@ -1,4 +1,4 @@
-"""The algorithm and its mathematics: numpy, scikit-learn, LightGBM and HiGHS, nothing else.
+"""The algorithm and its mathematics: numpy, scipy, scikit-learn, LightGBM, HiGHS, nothing else.
 
 Knows nothing of Hugging Face: importing it loads no torch and no transformers.
 """

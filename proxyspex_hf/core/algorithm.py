@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -67,6 +67,7 @@ class SpectrumFit:
     estimated: bool = False
     _dense: ProxyFit | FourierSpectrum | None = field(default=None, repr=False)
     _scale: tuple[float, float] = (0.0, 1.0)
+    _columns: Any = field(default=None, repr=False)
 
     @property
     def cv_r2(self) -> float | None:
@@ -80,6 +81,8 @@ class SpectrumFit:
         rows = as_masks(masks, self.spectrum.n_features)
         if self._dense is None:
             return self.spectrum.evaluate(rows)
+        if self._columns is not None:
+            rows = rows[:, self._columns]
         if isinstance(self._dense, FourierSpectrum):
             return self._dense.evaluate(rows)
         level, scale = self._scale
@@ -169,13 +172,18 @@ class ProxySPEX:
         m, n = rows.shape
         if n <= MAX_ENUMERATED and m == 2**n:
             return self._fit_exact(rows, target)
-        folds = make_folds(m, self.n_folds, np.random.default_rng(self.seed))
-        # Trees see values of mean 0 and variance 1, whatever the model's units.
+        # Proxies see values of mean 0 and variance 1, whatever the model's units.
         level, scale = _level_and_scale(target)
         if scale == 0.0:
             constant = FourierSpectrum.from_dict({(): level}, n)
             return SpectrumFit(constant, None, "constant", "none")
-        standard = (target - level) / scale
+        varying = np.flatnonzero(rows.any(axis=0) & ~rows.all(axis=0))
+        if 0 < len(varying) < n:
+            # A feature that never changes has no part in anything.
+            inner = self.fit(rows[:, varying], target, progress=progress)
+            return replace(inner, spectrum=_widened(inner.spectrum, varying, n), _columns=varying)
+        folds = make_folds(m, self.n_folds, np.random.default_rng(self.seed))
+        standard = target / scale - level / scale
         proxy = PROXIES[self.proxy] if isinstance(self.proxy, str) else self.proxy
         # One BLAS thread: sums in another order would change the last bits with the machine.
         with threadpool_limits(limits=1, user_api="blas"):
@@ -204,7 +212,7 @@ class ProxySPEX:
             return _Sparse(*self._project(project(self.max_order), rows, values))
         extraction = fitted.spectrum(self.max_order)
         if self.refinement == "project":
-            found = self._project(KnownSpectrum(extraction.spectrum), rows, values)
+            found = self._project(KnownSpectrum(extraction.spectrum, self.max_order), rows, values)
         else:
             fold_spectra = fitted.fold_spectra(self.max_order)
             refined = refine(
@@ -223,7 +231,8 @@ class ProxySPEX:
     def _project(
         self, proxy: Projectable, rows: BoolArray, values: FloatArray
     ) -> tuple[FourierSpectrum, str]:
-        full = values[rows.all(axis=1)]
+        # A limit on the order may leave nothing that could meet the full input, but at all cost.
+        full = values[rows.all(axis=1)] if self.max_order is None else values[:0]
         spectrum = sparsify(
             proxy,
             mask_densities(rows, values),
@@ -250,6 +259,12 @@ class ProxySPEX:
         gone = [c / unit for t, c in dense.to_dict().items() if t not in kept]
         dropped = float(np.square(gone).sum()) * unit * unit if gone else 0.0
         return SpectrumFit(sparse, None, "exact", "none", dropped, _dense=dense)
+
+
+def _widened(spectrum: FourierSpectrum, columns: Any, n_features: int) -> FourierSpectrum:
+    """The same function of the features at ``columns`` among ``n_features``."""
+    places = np.append(columns, -1).astype(np.int32)  # the padding stays -1
+    return FourierSpectrum.from_arrays(places[spectrum.support], spectrum.coefficients, n_features)
 
 
 def as_integer(name: str, value: Any, least: int, most: int) -> int:

@@ -87,6 +87,8 @@ def plan(
     # By default the held-out masks count, too: where they are the rest of all subsets, fit them.
     by_default = alpha is None and budget is None
     affordable = masks + n_test * len(TEST_DENSITIES) if by_default else masks
+    if budget is None:  # fewer than can be fitted at all
+        affordable = max(affordable, MIN_BUDGET)
     if subsets is not None and affordable >= subsets:
         return Plan(n_features, subsets, n_test=0, exact=True, densities=densities)
     if masks < MIN_BUDGET:

@@ -37,6 +37,10 @@ __all__ = [
 _POOL = 4
 #: What the full input counts beside all other masks together.
 _FULL_INPUT = 0.1
+#: From this many terms on.
+_MANY = 200
+#: Terms that are weighed against each other at the most: their Gram matrix is dense.
+_MOST = 6000
 _RIDGE = 1e-10
 #: Terms that enter, for each one that stays.
 _SURPLUS = 1.5
@@ -62,9 +66,10 @@ class Projectable(Protocol):
 
 @dataclass(frozen=True)
 class KnownSpectrum:
-    """A function given by its spectrum."""
+    """A function given by its spectrum; candidates are of order ``max_order`` at most."""
 
     spectrum: FourierSpectrum
+    max_order: int | None = None
 
     def correlations(self, support: IntArray, mean: float) -> FloatArray:
         known = self.spectrum.top(_MAX_KNOWN)
@@ -78,7 +83,10 @@ class KnownSpectrum:
         )
 
     def candidates(self, count: int, densities: Sequence[float]) -> IntArray:  # noqa: ARG002
-        return self.spectrum.top(2 * count).support[1:]
+        allowed = self.spectrum
+        if self.max_order is not None:
+            allowed = allowed.select(np.flatnonzero(allowed.orders <= self.max_order))
+        return allowed.top(2 * count).support[1:]
 
 
 @dataclass(frozen=True)
@@ -97,29 +105,37 @@ def sparsify(
     k: int,
     full_value: float | None = None,
 ) -> FourierSpectrum:
-    """The spectrum of at most ``k`` terms and ∅ that is nearest to the proxy.
+    """The spectrum of at most ``k`` terms (and 6,000) and ∅ that is nearest to the proxy.
 
     Args:
         mixture: densities at which to be near; see :func:`mask_densities`.
         full_value: what the full input should come out as, where it is known. It counts a tenth
-            of all masks: a value that no neighbour shares is not met at their expense.
+            of all masks together (less where k is below 200): a value that no neighbour shares
+            is approached, not met at any price.
     """
     densities = sorted({part.density for part in mixture})
     looked_at = sorted({densities[0], densities[len(densities) // 2], densities[-1]})
-    candidates = proxy.candidates(_POOL * k, looked_at)
+    candidates = proxy.candidates(min(_POOL * k, _MOST), looked_at)
     rows = np.concatenate([np.full((1, candidates.shape[1]), -1, np.int32), candidates])
+    right = np.zeros(len(rows))
+    for part in mixture:
+        right += part.weight * proxy.correlations(rows, 1.0 - 2.0 * part.density)
+    if len(rows) > _MOST:
+        strongest = np.argsort(-np.abs(right[1:]), kind="stable")[: _MOST - 1] + 1
+        chosen = np.concatenate([[0], np.sort(strongest)])
+        rows, right = rows[chosen], right[chosen]
     distance = _distances(rows, rows, n_features)
     expectation = np.zeros(int(distance.max()) + 1)
-    right = np.zeros(len(rows))
     for part in mixture:
         mean = 1.0 - 2.0 * part.density
         expectation += part.weight * _powers(mean, len(expectation) - 1)
-        right += part.weight * proxy.correlations(rows, mean)
     gram = expectation[distance]
     if full_value is not None:
+        # Few terms cannot bend to one mask without losing the others.
+        weight = _FULL_INPUT * min(1.0, k / _MANY)
         at_full = parities(np.ones((1, n_features), np.bool_), rows)[:, 0].astype(np.float64)
-        gram += _FULL_INPUT * np.outer(at_full, at_full)
-        right += _FULL_INPUT * full_value * at_full
+        gram += weight * np.outer(at_full, at_full)
+        right += weight * full_value * at_full
     gram[np.diag_indices(len(gram))] += _RIDGE
     kept = _enter(gram, right, min(len(rows), int(_SURPLUS * k) + 1))
     return _leave(gram, right, kept, rows, n_features, k)
@@ -159,7 +175,7 @@ def _groups(masks: BoolArray) -> list[NDArray[np.int64]]:
     n = masks.shape[1]
     sizes = masks.sum(axis=1)
     inner = np.flatnonzero((sizes > 0) & (sizes < n))
-    if not len(inner):
+    if len(inner) < 2 * _GROUPS:
         return [inner]
     share = sizes[inner] / n
     mean = float(share.mean())

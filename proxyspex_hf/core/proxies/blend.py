@@ -79,7 +79,7 @@ class Blend:
         compete("gaussian", self.gaussian)
         compete("pursuit", self.pursuit)
         if len(masks) <= _FEW:
-            compete("gaussian, no neighbours", replace(self.gaussian, reach=0))
+            compete("gaussian without neighbours", replace(self.gaussian, reach=0))
         if min(f.cv.best.error for f in fitted.values()) > _HARD and masks.size <= _TREES_UP_TO:
             compete("boosting", self.trees)
         names = list(fitted)
@@ -88,7 +88,8 @@ class Blend:
         best = min(names, key=lambda name: float(np.mean(alone[name])))
         blended = _by_fold(cross_fitted(stacked, values, folds, counts), values, folds, counts)
         weights = stacking_weights(stacked, values, counts)
-        if float(np.mean(blended)) < (1 - _WORTH) * float(np.mean(alone[best])):
+        better = float(np.mean(blended)) < (1 - _WORTH) * float(np.mean(alone[best]))
+        if better and weights.any():
             parts = [(float(w), name) for w, name in zip(weights, names, strict=True) if w > 0]
         else:
             parts = [(1.0, best)]

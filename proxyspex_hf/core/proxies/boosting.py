@@ -170,7 +170,7 @@ class BoostedTreesFit:
         return self.ensemble.predict(masks)
 
     def project(self, max_order: int | None) -> Projectable:
-        return KnownSpectrum(self.spectrum(max_order).spectrum)
+        return KnownSpectrum(self.spectrum(max_order).spectrum, max_order)
 
     def spectrum(self, max_order: int | None = None) -> Extraction:
         return extract_spectrum(self.ensemble, max_order=max_order)

@@ -75,14 +75,13 @@ class GaussianProcess:
 
         Cross-validation is honest about the kernel, too: a fold is predicted with parameters that
         were learnt from others (from all others, where masks are few; from the even or the odd
-        ones), unless the masks learnt from are so small a share that it is no matter.
+        ones), unless those learnt from are a third of all masks at the most.
         """
         x = signs(masks)
         m = len(x)
         order = np.random.default_rng(seed).permutation(m)
         # The full input, if asked, is what readers look at: the kernel is learnt with it.
         order = order[np.argsort(~masks[order].all(axis=1), kind="stable")]
-        report = Reporter(progress, "learning the kernel", 8)
         n_folds = int(folds.max()) + 1
         if m <= _FEW:
             others = [order[folds[order] != fold] for fold in range(n_folds)]
@@ -90,6 +89,8 @@ class GaussianProcess:
             others = [order[folds[order] % 2 != fold] for fold in (0, 1)]
         else:
             others = []
+
+        report = Reporter(progress, "learning the kernel", 2 + len(others))
 
         def learn(rows: Positions) -> MaskKernel:
             chosen = rows[: self.learn_on if rows is order else self.learn_on // 2]

@@ -107,7 +107,7 @@ class PursuitFit:
         return self.found.evaluate(masks)
 
     def project(self, max_order: int | None) -> Projectable:
-        return KnownSpectrum(_limited(self.found, max_order).spectrum)
+        return KnownSpectrum(self.found, max_order)
 
     def spectrum(self, max_order: int | None = None) -> Extraction:
         return _limited(self.found, max_order)
