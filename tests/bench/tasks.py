@@ -35,6 +35,7 @@ from harness.task_cases import CASES, Case
 from proxyspex_hf import InteractionExplainer
 from proxyspex_hf.core.progress import Progress
 from proxyspex_hf.hf.asking import Asker
+from proxyspex_hf.record import ExplanationRecord
 
 
 class Watched(InteractionExplainer):
@@ -58,15 +59,17 @@ def resident(name: str) -> float:
 def measured(case: Case, alpha: float) -> dict[str, Any]:
     """One line of the table."""
     peaks: dict[str, float] = {}
+    counts: list[dict[str, int]] = []
+    records: list[ExplanationRecord] = []
 
     def watch(progress: Progress) -> None:
-        if progress.phase == "model calls":
+        if progress.phase == "model calls" and not records:  # later ones come after a fit
             peaks["asking"] = resident("VmHWM")
 
+    # Weights that are mapped from a file are not in memory before their first use.
+    InteractionExplainer(case.pipe, **case.options).value_function(case.inputs[0])
     before = resident("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
-    counts: list[dict[str, int]] = []
-    records = []
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as answers:
         explainer = Watched(
