@@ -122,7 +122,7 @@ class FitReport:
     """How the spectrum was found.
 
     Attributes:
-        method: ``"boosting"``, or ``"exact"`` where every subset was enumerated.
+        method: the proxy's name, or ``"exact"`` where every subset was enumerated.
         chosen: the configuration that cross-validation chose, as shown to a reader.
         refinement: what was done to the extracted coefficients, or ``"none"``.
         cv_r2: cross-validated R² on the fitting masks; None for ``"exact"``.

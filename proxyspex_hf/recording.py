@@ -16,7 +16,8 @@ from proxyspex_hf.hf.engine import model_device
 from proxyspex_hf.hf.loading import device_map_of, model_bytes, quantization_of
 from proxyspex_hf.hf.tasks import task_of
 from proxyspex_hf.options import ExplainerOptions
-from proxyspex_hf.record import ExplanationRecord, FitReport, Provenance, Queries, Settings
+from proxyspex_hf.record import ExplanationRecord, Provenance, Queries, Settings
+from proxyspex_hf.refit import fit_report
 
 __all__ = ["make_record", "model_name"]
 
@@ -42,7 +43,6 @@ def make_record(
 ) -> ExplanationRecord:
     """The record of one explanation made just now."""
     bound, fit, how = asker.bound, found.fit, found.plan
-    parts = [] if fit.cv is None else [f"{k}={v}" for k, v in fit.cv.best.params.items()]
     alpha = 2.0 if chosen.alpha is None and chosen.budget is None else chosen.alpha
     return ExplanationRecord(
         task=task_of(pipe),
@@ -54,14 +54,7 @@ def make_record(
         spectrum=fit.spectrum,
         queries=Queries(found.masks, found.values, found.n_fit, found.densities),
         faithfulness=found.faithfulness,
-        fit=FitReport(
-            method=fit.method,
-            chosen=", ".join(parts),
-            refinement=fit.refinement,
-            cv_r2=fit.cv_r2,
-            cv=() if fit.cv is None else tuple(fit.cv.rows()),
-            dropped_energy=fit.dropped_energy,
-        ),
+        fit=fit_report(fit),
         settings=Settings(
             features=bound.features.kind,
             masking=chosen.masking,

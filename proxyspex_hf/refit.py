@@ -6,14 +6,13 @@ import time
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
-from typing import Any
 
-from proxyspex_hf.core.algorithm import ProxySPEX
+from proxyspex_hf.core.algorithm import ProxySPEX, SpectrumFit
 from proxyspex_hf.core.attribution import faithfulness_of
 from proxyspex_hf.core.progress import ProgressCallback
 from proxyspex_hf.record import ExplanationRecord, FitReport
 
-__all__ = ["refit_record"]
+__all__ = ["fit_report", "refit_record"]
 
 _FITTED_WITH = ("proxyspex-hf", "lightgbm", "numpy", "scikit-learn", "scipy")
 
@@ -37,7 +36,6 @@ def refit_record(
     faithfulness = faithfulness_of(
         queries.masks, queries.values, queries.densities, queries.n_fit, fit, seed=algorithm.seed
     )
-    chosen: dict[str, Any] = {} if fit.cv is None else dict(fit.cv.best.params)
     note = (
         f"Fitted again to the stored queries, without asking the model: proxy {fit.method}, "
         f"refine {algorithm.refinement}, seed {algorithm.seed}."
@@ -59,18 +57,24 @@ def refit_record(
         record,
         spectrum=fit.spectrum,
         faithfulness=faithfulness,
-        fit=FitReport(
-            method=fit.method,
-            chosen=", ".join(f"{name}={value}" for name, value in chosen.items()),
-            refinement=fit.refinement,
-            cv_r2=fit.cv_r2,
-            cv=() if fit.cv is None else tuple(fit.cv.rows()),
-            dropped_energy=fit.dropped_energy,
-        ),
+        fit=fit_report(fit),
         settings=replace(
             record.settings,
             n_coefficients=algorithm.size,
             max_order=algorithm.max_order,
         ),
         provenance=provenance,
+    )
+
+
+def fit_report(fit: SpectrumFit) -> FitReport:
+    """How a spectrum was found, as plain data."""
+    chosen = {} if fit.cv is None else fit.cv.best.params
+    return FitReport(
+        method=fit.method,
+        chosen=", ".join(f"{name}={value}" for name, value in chosen.items()),
+        refinement=fit.refinement,
+        cv_r2=fit.cv_r2,
+        cv=() if fit.cv is None else tuple(fit.cv.rows()),
+        dropped_energy=fit.dropped_energy,
     )

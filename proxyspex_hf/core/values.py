@@ -85,14 +85,14 @@ class Cached:
         report = Reporter(progress, "model calls", len(missing))
         for start in range(0, len(missing), self._chunk):
             asked = missing[start : start + self._chunk]
-            values = _checked(self._function(rows[asked]), rows[asked])
+            values = checked_values(self._function(rows[asked]), rows[asked])
             self._known.update(zip((keys[i] for i in asked), values.tolist(), strict=True))
             self.calls += len(asked)
             report.advance(len(asked))
         return np.array([self._known[key] for key in keys], dtype=np.float64)
 
 
-def _checked(values: FloatArray, masks: BoolArray) -> FloatArray:
+def checked_values(values: FloatArray, masks: BoolArray) -> FloatArray:
     array = np.asarray(values, dtype=np.float64)
     if array.shape != (len(masks),):
         raise ModelError(

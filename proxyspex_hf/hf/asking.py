@@ -14,7 +14,7 @@ import numpy as np
 from proxyspex_hf.core.masks import BoolArray, as_masks
 from proxyspex_hf.core.progress import ProgressCallback, Reporter
 from proxyspex_hf.core.spectrum import FloatArray
-from proxyspex_hf.core.values import Cached, _checked
+from proxyspex_hf.core.values import Cached, checked_values
 from proxyspex_hf.errors import ModelError, ProxySpexError
 from proxyspex_hf.hf.bound import BoundInput, packed
 from proxyspex_hf.hf.engine import Batch, answer, batches
@@ -70,7 +70,7 @@ class Asker(Cached):
         Raises:
             ModelError: a value is NaN or infinite.
         """
-        found = dict(zip(keys, _checked(values, masks).tolist(), strict=True))
+        found = dict(zip(keys, checked_values(values, masks).tolist(), strict=True))
         self._known.update(found)
         self.calls += len(found)
 

@@ -15,9 +15,9 @@ import numpy as np
 
 from proxyspex_hf.core.masks import BoolArray
 from proxyspex_hf.core.progress import ProgressCallback
-from proxyspex_hf.core.proxies.base import CVEntry, CVReport, Folds
+from proxyspex_hf.core.proxies.base import CVEntry, CVReport, Folds, ProxyFit
 from proxyspex_hf.core.proxies.boosting import BoostedTrees
-from proxyspex_hf.core.proxies.gaussian import GaussianProcess
+from proxyspex_hf.core.proxies.gaussian import FEW_MASKS, GaussianProcess
 from proxyspex_hf.core.proxies.pursuit import Pursuit
 from proxyspex_hf.core.sparsify import Projectable, mask_weights
 from proxyspex_hf.core.spectrum import FloatArray, FourierSpectrum, IntArray, weighted_sum
@@ -30,21 +30,14 @@ __all__ = ["Blend", "BlendFit"]
 _HARD = 0.2
 #: and where masks times features are no more than this: their time grows with it.
 _TREES_UP_TO = 4_000_000
-#: Up to this many masks one kernel more is affordable, and worth it.
-_FEW = 300
 #: A proxy must lower the blend's error by this share of it to be worth a second set of terms.
 _WORTH = 0.01
 
 
-class _Fitted(Protocol):
-    @property
-    def cv(self) -> CVReport: ...
+class _Fitted(ProxyFit, Protocol):
     @property
     def out_of_fold(self) -> FloatArray: ...
-    def predict(self, masks: BoolArray) -> FloatArray: ...
-    def spectrum(self, max_order: int | None = None) -> Extraction: ...
     def project(self, max_order: int | None) -> Projectable: ...
-    def fold_spectra(self, max_order: int | None = None) -> list[FourierSpectrum]: ...
 
 
 @dataclass(frozen=True)
@@ -78,7 +71,7 @@ class Blend:
         counts = mask_weights(masks, values)
         compete("gaussian", self.gaussian)
         compete("pursuit", self.pursuit)
-        if len(masks) <= _FEW:
+        if len(masks) <= FEW_MASKS:  # one kernel more is affordable, and worth it
             compete("gaussian without neighbours", replace(self.gaussian, reach=0))
         if min(f.cv.best.error for f in fitted.values()) > _HARD and masks.size <= _TREES_UP_TO:
             compete("boosting", self.trees)

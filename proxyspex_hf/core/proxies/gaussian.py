@@ -28,7 +28,7 @@ from proxyspex_hf.core.trees import Extraction
 __all__ = ["GaussianProcess", "GaussianProcessFit"]
 
 #: Up to this many masks the kernel is learnt anew without each fold.
-_FEW = 300
+FEW_MASKS = 300
 #: Up to this many features, all 2^n coefficients are computed.
 _ENUMERATED = 12
 #: Terms of a spectrum that is asked for whole; the rest's energy is measured on this many masks.
@@ -83,7 +83,7 @@ class GaussianProcess:
         # The full input, if asked, is what readers look at: the kernel is learnt with it.
         order = order[np.argsort(~masks[order].all(axis=1), kind="stable")]
         n_folds = int(folds.max()) + 1
-        if m <= _FEW:
+        if m <= FEW_MASKS:
             others = [order[folds[order] != fold] for fold in range(n_folds)]
         elif m <= 3 * self.learn_on:
             others = [order[folds[order] % 2 != fold] for fold in (0, 1)]
