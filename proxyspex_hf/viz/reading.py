@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from proxyspex_hf.inputs import Region
 from proxyspex_hf.record import ExplanationRecord
@@ -16,12 +17,38 @@ from proxyspex_hf.viz.markup import escape
 from proxyspex_hf.viz.terms import Term, main_effects
 from proxyspex_hf.viz.wording import visible
 
-__all__ = ["legend", "reading"]
+__all__ = ["Piece", "legend", "outline", "pieces", "reading"]
 
 #: Steps of the tint; the style sheet has one class for each.
 _TINTS = 8
 #: Images with a shorter edge are enlarged pixel by pixel.
 _SMALL = 128
+
+
+class Piece(NamedTuple):
+    """A stretch of the text.
+
+    Attributes:
+        text: its characters; side by side the pieces are the text, gaps and all.
+        feature: the index of the feature it is, or None between features.
+        fixed: whether it is text of its own that is never masked, not only what parts words.
+    """
+
+    text: str
+    feature: int | None
+    fixed: bool
+
+
+def pieces(record: ExplanationRecord) -> list[Piece]:
+    """The exact text, cut at the features; empty gaps are left out."""
+    found, position = [], 0
+    start = record.features.text_start
+    for i, (left, right) in enumerate(record.features.spans, start):
+        found.append(_between(record.text[position:left]))
+        found.append(Piece(record.text[left:right], i, fixed=False))
+        position = right
+    found.append(_between(record.text[position:]))
+    return [piece for piece in found if piece.text]
 
 
 def reading(record: ExplanationRecord, shown: Sequence[Term]) -> str:
@@ -42,8 +69,7 @@ def reading(record: ExplanationRecord, shown: Sequence[Term]) -> str:
 
 def legend(record: ExplanationRecord) -> str:
     """What else the reader must know to read the input."""
-    gaps = _gaps(record) if record.features.spans else []
-    if any(_is_fixed(gap) for gap in gaps):
+    if record.features.spans and any(piece.fixed for piece in pieces(record)):
         return ' <span class="key fixed">never masked</span>'
     return ""
 
@@ -67,7 +93,7 @@ def _picture(record: ExplanationRecord, looks: Sequence[str]) -> str:
     if picture is None:
         return ""
     paths = "".join(
-        f'<path {look} fill-rule="evenodd" d="{_outline(region)}">'
+        f'<path {look} fill-rule="evenodd" d="{outline(region)}">'
         f"<title>{escape(visible(label))}</title></path>"
         for look, region, label in zip(
             looks, record.features.regions, record.features.labels, strict=False
@@ -83,30 +109,24 @@ def _picture(record: ExplanationRecord, looks: Sequence[str]) -> str:
     )
 
 
-def _outline(region: Region) -> str:
+def outline(region: Region) -> str:
+    """The region's rings as data of an SVG path: digits and the letters M, L and Z."""
     return "".join("M" + "L".join(f"{int(x)} {int(y)}" for x, y in ring) + "Z" for ring in region)
 
 
 def _text(record: ExplanationRecord, looks: Sequence[str]) -> str:
-    """The exact text, gaps and all."""
+    """One element a feature, another for what is never masked."""
+    start = record.features.text_start
     parts = []
-    gaps = _gaps(record)
-    for look, (start, stop), gap in zip(looks, record.features.spans, gaps, strict=False):
-        parts.append(_gap(gap))
-        parts.append(f"<span {look}>{escape(record.text[start:stop])}</span>")
-    parts.append(_gap(gaps[-1]))
+    for piece in pieces(record):
+        text = escape(piece.text)
+        if piece.feature is not None:
+            text = f"<span {looks[piece.feature - start]}>{text}</span>"
+        elif piece.fixed:
+            text = f'<span class="fixed">{text}</span>'
+        parts.append(text)
     return "".join(parts)
 
 
-def _gaps(record: ExplanationRecord) -> list[str]:
-    edges = [0, *(edge for span in record.features.spans for edge in span), len(record.text)]
-    return [record.text[edges[i] : edges[i + 1]] for i in range(0, len(edges), 2)]
-
-
-def _gap(gap: str) -> str:
-    return f'<span class="fixed">{escape(gap)}</span>' if _is_fixed(gap) else escape(gap)
-
-
-def _is_fixed(gap: str) -> bool:
-    """Whether a gap is text of its own, not only what stands between words."""
-    return any(character.isalnum() for character in gap)
+def _between(gap: str) -> Piece:
+    return Piece(gap, None, fixed=any(character.isalnum() for character in gap))

@@ -9,6 +9,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 
 from proxyspex_hf.record import DensityScore, ExplanationRecord
+from proxyspex_hf.viz import summary
 from proxyspex_hf.viz.markup import escape
 from proxyspex_hf.viz.terms import Member, Term, spell
 from proxyspex_hf.viz.wording import (
@@ -16,56 +17,24 @@ from proxyspex_hf.viz.wording import (
     nouns,
     percent,
     r2_text,
-    score_name,
-    shortened,
     signed,
     verdict,
 )
 
 __all__ = ["alerts", "headline", "provenance", "rows", "trust"]
 
-_REGIONS = {"zero": "made black", "mean": "filled with the mean colour", "blur": "blurred"}
 _TIMES = '<i aria-hidden="true">\N{MULTIPLICATION SIGN}</i>'
 _GAP = f'{_TIMES}<i class="gap">…</i>'
 
 
 def headline(record: ExplanationRecord, terms: Sequence[Term], decimals: int) -> str:
     """What the model said, and the strongest combination, in words."""
-    target, (one, many) = record.target, nouns(record)
-    gone = "masked" if record.settings.masking == "mask" else "deleted"
-    text = (
-        f"The model\N{RIGHT SINGLE QUOTATION MARK}s {escape(score_name(target))} for "
-        f"{_name(shortened(target.label))} is "
-        f"{_number(record.full_value, decimals)} "
-        f"(all {many} {gone}: {_number(record.empty_value, decimals)})."
-    )
-    strongest = next((term for term in terms if term.order > 1), None)
-    if strongest is not None:
-        first, *others = [_quoted(member) for member in spell(record)(strongest)]
-        joined = f"{first} with {_listed(others)}"
-        text += f" Strongest combination: {joined} ({_number(strongest.effect, decimals)})."
-    elif terms:
-        (member,) = spell(record)(terms[0])
-        text += (
-            f" No combination was found: each {one} acts on its own, most of all "
-            f"{_quoted(member)} ({_number(terms[0].effect, decimals)})."
-        )
-    else:
-        text += f" Nothing was found: the score does not depend on the {many}."
-    return text
+    return "".join(_run(run) for run in summary.headline(record, terms, decimals))
 
 
 def alerts(record: ExplanationRecord) -> str:
     """What changes the meaning of the page, before anything else is read."""
-    texts = list(record.provenance.notes)
-    target = record.target
-    if target.predicted not in (None, target.label):
-        texts.insert(
-            0,
-            f"The model predicts {target.predicted} for this input; "
-            f"what is explained here is its score for {target.label}.",
-        )
-    notes = "".join(f"<li>{escape(text)}</li>" for text in texts)
+    notes = "".join(f"<li>{escape(text)}</li>" for text in summary.notes(record))
     warning = near_input_warning(record)
     if warning:
         notes += f'<li>{escape(warning)} <a href="#trust">How far to trust this</a></li>'
@@ -120,87 +89,26 @@ def trust(record: ExplanationRecord) -> str:
 
 def provenance(record: ExplanationRecord) -> str:
     """How it was made, enough to make it again."""
-    made, fit, asked, target = record.provenance, record.fit, record.settings, record.target
-    queries, orders = record.queries, record.spectrum.orders
-    masking = "deleted"
-    if asked.masking == "mask":
-        masking = f"replaced by {asked.mask_token}" if asked.mask_token else "masked"
-    predicted = None
-    if target.predicted is not None:
-        same = target.predicted == target.label
-        predicted = "yes" if same else f"no, it predicts {target.predicted}"
-    output = "" if target.index is None else f"output {target.index}, "
-    divided = f" ({asked.features})" if asked.features != record.features.kind else ""
-    fields: list[tuple[str, str | None]] = [
-        ("Model", made.model),
-        ("Revision", made.revision),
-        ("Task", record.task),
-        ("Explained", f"{target.label} ({output}{target.kind})"),
-        ("Is the predicted label", predicted),
-        ("Features", f"{len(record.features):,} {record.features.kind}{divided}"),
-        ("Features not kept", masking if record.features.spans else None),
-        ("Regions not kept", _REGIONS.get(asked.image_masking or "")),
-        *((f"Input: {name}", _argument(value)) for name, value in asked.arguments.items()),
-        (
-            "Model calls",
-            f"{len(queries):,}: {queries.n_fit:,} fitted, {len(queries) - queries.n_fit:,} held "
-            f"out (budget {asked.budget:,})",
-        ),
-        ("Sampling", asked.sampling),
-        ("Inference multiplier \N{GREEK SMALL LETTER ALPHA}", _plain(asked.alpha)),
-        ("Seed", str(asked.seed)),
-        ("Method", fit.method),
-        ("Chosen by cross-validation", fit.chosen),
-        ("Cross-validated R² of the proxy", None if fit.cv_r2 is None else r2_text(fit.cv_r2)),
-        ("Refinement", fit.refinement),
-        (
-            "Coefficients",
-            f"{len(orders) - 1:,} kept (limit {asked.n_coefficients:,}) and ∅, highest order "
-            f"{int(orders.max())}"
-            + (f" (limit {asked.max_order})" if asked.max_order is not None else ""),
-        ),
-        ("Energy left out, at most", _plain(fit.dropped_energy or None)),
-        ("Device", f"{made.device}, {made.dtype}"),
-        ("Quantization", made.quantization),
-        ("Spread over", ", ".join(sorted(set(made.device_map.values())))),
-        ("Weights", None if made.model_bytes is None else f"{made.model_bytes / 1e6:,.1f} MB"),
-        ("Noise floor of a value", _plain(made.noise_floor)),
-        ("Versions", ", ".join(f"{name} {made.versions[name]}" for name in sorted(made.versions))),
-        ("Made on", made.created),
-        ("Seconds", ", ".join(f"{name} {value:.3g}" for name, value in made.seconds.items())),
-    ]
-    return "".join(f"<dt>{n}</dt><dd dir='auto'>{escape(v)}</dd>" for n, v in fields if v)
+    return "".join(
+        f"<dt>{escape(name)}</dt><dd dir='auto'>{escape(value)}</dd>"
+        for name, value in summary.facts(record)
+    )
 
 
-def _argument(value: object) -> str:
-    listed = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
-    return shortened(listed, 500)
-
-
-def _plain(value: float | None) -> str | None:
-    return None if value is None else f"{value:.4g}"
-
-
-def _number(value: float, decimals: int) -> str:
-    sign = "neg" if value < 0 else "pos"
-    return f'<span class="num {sign}">{signed(value, decimals)}</span>'
-
-
-def _name(text: str) -> str:
-    return f"<strong><bdi>{escape(text)}</bdi></strong>"
+def _run(run: summary.Run) -> str:
+    text = escape(run.text)
+    if run.kind == "text":
+        return text
+    if run.kind == "name":
+        return f"<strong><bdi>{text}</bdi></strong>"
+    if run.kind == "quoted":
+        return f"“<bdi>{text}</bdi>”"
+    return f'<span class="num {run.kind}">{text}</span>'
 
 
 def _label(member: Member) -> str:
     number = f"<sub>{member.occurrence}</sub>" if member.occurrence else ""
     return f"<bdi>{escape(member.label)}{number}</bdi>"
-
-
-def _quoted(member: Member) -> str:
-    return f"“<bdi>{escape(member.label)}</bdi>”"
-
-
-def _listed(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def _chips(members: Sequence[Member]) -> str:
