@@ -1,0 +1,58 @@
+// Elements are made here and nowhere else: text goes in as text, never as markup.
+const SVG = "http://www.w3.org/2000/svg";
+
+const fill = (node, attributes, children) => {
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value === undefined || value === null || value === false) continue;
+    if (name === "text") node.textContent = value;
+    else if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
+    else node.setAttribute(name, value === true ? "" : String(value));
+  }
+  node.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined));
+  return node;
+};
+const el = (tag, attributes = {}, ...children) => fill(document.createElement(tag), attributes, children);
+const svg = (tag, attributes = {}, ...children) => fill(document.createElementNS(SVG, tag), attributes, children);
+const button = (text, onclick, attributes = {}) => el("button", { type: "button", text, onclick, ...attributes });
+
+const MINUS = "\u2212";
+const simplify = (text) => text.normalize("NFKC").toLowerCase();
+const percent = (share) => `${Number((100 * share).toPrecision(3))}%`;
+const clamp = (x, low, high) => Math.max(low, Math.min(high, x));
+const r2Text = (r2) => (r2 === null ? "\u2013" : r2.toFixed(2).replace("-", MINUS));
+const signClass = (x) => (x < 0 ? "neg" : "pos");
+const sum = (numbers) => numbers.reduce((total, x) => total + x, 0);
+
+// One tab stop for many elements: arrows move inside, Enter and space press.
+const rove = (elements, stop) => {
+  for (const node of elements) node.setAttribute("tabindex", node === stop ? "0" : "-1");
+};
+const arrows = (scope, elements, press) =>
+  scope.addEventListener("keydown", (event) => {
+    const open = elements().filter((node) => !node.closest("[hidden]"));
+    const here = open.indexOf(event.target);
+    if (here < 0 || event.ctrlKey || event.metaKey || event.altKey) return;
+    const forward = getComputedStyle(scope).direction === "rtl" ? -1 : 1;
+    const steps = { ArrowDown: 1, ArrowUp: -1, ArrowRight: forward, ArrowLeft: -forward };
+    const goals = { Home: 0, End: open.length - 1 };
+    if (event.key === "Enter" || event.key === " ") press(event.target);
+    else if (event.key in steps || event.key in goals) {
+      const goal = event.key in goals ? goals[event.key] : here + steps[event.key];
+      const next = open[clamp(goal, 0, open.length - 1)];
+      rove(elements(), next);
+      next.focus();
+    } else return;
+    event.preventDefault();
+  });
+
+// A row of buttons of which one is pressed. options: [value, text, label for screen readers]
+const choice = (label, options, current, onchoose) => {
+  const group = el("span", { class: "choice", role: "group", "aria-label": label });
+  for (const [value, text, name] of options)
+    group.append(button(text, () => {
+      for (const other of group.children) other.setAttribute("aria-pressed", String(other === pressed.get(value)));
+      onchoose(value);
+    }, { "aria-pressed": String(value === current), "aria-label": name }));
+  const pressed = new Map(options.map(([value], i) => [value, group.children[i]]));
+  return group;
+};

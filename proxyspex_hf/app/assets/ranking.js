@@ -1,0 +1,83 @@
+// The ranked list, with any index and every filter.
+parts.push((() => {
+  let list, about, foot, more;
+
+  const spelled = (members) => members.flatMap((i, place) => {
+    const gap = place > 0 && i !== members[place - 1] + 1;
+    const joint = place ? [el("i", { "aria-hidden": "true", text: gap ? "× …" : "×" })] : [];
+    return [...joint, el("b", {}, el("bdi", { text: data.labels[i] }), data.occurrence[i] ? el("sub", { text: data.occurrence[i] }) : null)];
+  });
+  const bar = (value, largest) =>
+    svg("svg", { class: "bar", viewBox: "0 0 100 10", preserveAspectRatio: "none", "aria-hidden": "true" },
+      svg("rect", { width: ((100 * Math.abs(value)) / largest).toFixed(2), height: 10 }));
+  const row = ([members, value], largest) => {
+    const node = el("div", { class: `row ${signClass(value)}`, role: "button", "data-key": termKey(members) },
+      el("span", { class: "mark" }),
+      el("span", { class: "value", text: signed(value, decimals()) }),
+      bar(value, largest),
+      el("span", { class: "members", dir: "auto" }, spelled(members)),
+      el("span", { class: "order", text: members.length }, el("span", { class: "sr", text: ` ${data.nouns[members.length === 1 ? 0 : 1]}` })));
+    node.addEventListener("click", () => choose(members));
+    node.addEventListener("mouseenter", () => light(members));
+    node.addEventListener("mouseleave", () => light(null));
+    node.addEventListener("focus", () => node.matches(":focus-visible") && light(members));
+    node.addEventListener("blur", () => light(null));
+    return el("li", {}, node);
+  };
+  const decimals = () => {
+    const largest = Math.max(...table().rows.map(([, value]) => Math.abs(value)), 0);
+    return largest ? clamp(2 - Math.round(Math.log10(largest)), 1, 6) : 2;
+  };
+  const rowNodes = () => [...list.querySelectorAll(".row")];
+
+  const build = () => {
+    const change = (name) => (value) => {
+      view[name] = value;
+      if (name !== "top") view.top = 20;
+      say("list");
+    };
+    about = el("p", { class: "fine" });
+    list = el("ol", { class: "rows", tabindex: "-1", "aria-label": "Combinations, the strongest first" });
+    foot = el("span", { role: "status" });
+    more = button("Show more", () => change("top")(view.top === 20 ? 50 : view.top === 50 ? Infinity : 20));
+    arrows(list, rowNodes, (node) => node.click());
+    const index = el("select", { "aria-label": "Index", "data-id": "index", onchange: ({ target }) => change("index")(target.value) },
+      tables().map(({ key, title }) => el("option", { value: key, text: title, selected: key === view.index })));
+    const contains = el("input", { type: "search", placeholder: "contains …", value: view.contains, "aria-label": "Only combinations that contain", autocomplete: "off", spellcheck: "false", "data-id": "contains" });
+    contains.addEventListener("input", () => change("contains")(contains.value));
+    return el("section", { class: "card ranking", "aria-label": "What drives it" },
+      el("h3", { text: `What drives the ${data.score}` }), about,
+      el("div", { class: "filters" }, index,
+        choice("Size", [["all", "All"], ["1", "Single"], ["2", "Pairs"], ["3", "3+"]], view.order, change("order")),
+        choice("Sign", [[0, "±", "both signs"], [1, "+", "raises it"], [-1, MINUS, "lowers it"]], view.sign, change("sign")),
+        contains),
+      list, el("p", { class: "foot" }, foot, more));
+  };
+  const draw = (what) => {
+    if (what === "lit") {
+      const lit = view.lit;
+      list.classList.toggle("dim", lit !== null && lit.length === 1 && !list.contains(document.activeElement));
+      for (const node of rowNodes()) {
+        const members = node.dataset.key.split("-").map(Number);
+        node.parentElement.classList.toggle("on", lit !== null && lit.every((i) => members.includes(i)));
+      }
+      return;
+    }
+    if (["list", "all"].includes(what)) {
+      const found = listed(), { title, about: meaning, reason, total, rows } = table();
+      const largest = Math.max(...rows.map(([, value]) => Math.abs(value)), 1e-300);
+      about.replaceChildren(el("b", { text: title }), `: ${meaning}.`, reason ? el("span", { class: "bad", text: ` ${reason}` }) : "");
+      list.replaceChildren(...found.slice(0, view.top).map((term) => row(term, largest)));
+      rove(rowNodes(), rowNodes()[0]);
+      foot.textContent = `${Math.min(view.top, found.length)} of ${found.length}${total > rows.length ? ` (of ${total} found)` : ""}`;
+      more.hidden = found.length <= 20;
+      more.textContent = view.top < found.length ? "Show more" : "Show fewer";
+    }
+    if (["list", "chosen", "all"].includes(what)) for (const node of rowNodes()) {
+      const place = view.chosen.findIndex((members) => termKey(members) === node.dataset.key);
+      node.setAttribute("aria-pressed", String(place >= 0));
+      node.querySelector(".mark").textContent = place >= 0 ? String(place + 1) : "";
+    }
+  };
+  return { build, draw };
+})());

@@ -1,0 +1,152 @@
+// The input in reading order: words and regions tinted by effect, chosen combinations as brackets.
+const TINTS = 8, LANE = 9, STUB = 13, BADGE = 15;
+
+parts.push((() => {
+  let text, picture, overlay, marks, features, badges;
+
+  const looks = (i) => {
+    const largest = Math.max(...data.terms.map(([, effect]) => Math.abs(effect)), 0);
+    const level = largest ? Math.round((TINTS * Math.abs(mainEffect(i))) / largest) : 0;
+    const joined = data.terms.some(([members]) => members.length > 1 && members.includes(i));
+    return level ? `f ${signClass(mainEffect(i))} t${Math.min(level, TINTS)}` : joined ? "f mix" : "f idle";
+  };
+  const spoken = (i) => {
+    const own = mainEffect(i) ? `alone ${signed(mainEffect(i))}` : "no effect alone";
+    return `${plainName(i)}: ${own}${view.kept[i] ? "" : ", taken out"}`;
+  };
+  const feature = (node, i) => {
+    features[i] = node;
+    for (const [name, value] of Object.entries({ class: looks(i), "data-i": i, role: "button" })) node.setAttribute(name, value);
+    return node;
+  };
+  const image = () => {
+    if (!data.picture) return null;
+    const { width, height, png } = data.picture;
+    badges = svg("g", { class: "badges" });
+    picture = svg("svg", { class: `picture${Math.min(width, height) < 128 ? " small" : ""}`, viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": "The image" },
+      svg("image", { width, height, href: `data:image/png;base64,${png}` }),
+      data.regions.map((d, i) => feature(svg("path", { d, "fill-rule": "evenodd" }, svg("title", { text: plainName(i) })), i)), badges);
+    return picture;
+  };
+  const words = () => {
+    if (data.pieces.length)
+      return data.pieces.map(([content, i, fixed]) => i === null
+        ? (fixed ? el("span", { class: "fixed", text: content }) : document.createTextNode(content))
+        : feature(el("span", { text: content }), i));
+    if (data.regions.length) return [];
+    return data.labels.flatMap((label, i) => [feature(el("span", { text: label }), i), " "]);
+  };
+  const at = (target) => {
+    const node = target.closest?.("[data-i]");
+    return node && text.contains(node) ? Number(node.dataset.i) : null;
+  };
+
+  const build = () => {
+    features = [];
+    picture = badges = null;
+    overlay = svg("svg", { class: "overlay", "aria-hidden": "true" });
+    const shown = image(), written = words();
+    marks = el("div", { class: "written", dir: "auto" }, written, overlay);
+    text = el("div", { class: `input${shown && written.length ? " both" : ""}`, role: "group", "aria-label": `The input; arrow keys move, Enter takes a ${data.nouns[0]} out` },
+      shown, written.length ? marks : null);
+    text.addEventListener("click", ({ target, detail }) => {
+      const i = at(target);
+      if (i === null || (detail < 2 && detail > 0 && !getSelection().isCollapsed)) return;
+      toggle(i);
+    });
+    text.addEventListener("mouseover", ({ target }) => light(at(target) === null ? null : [at(target)]));
+    text.addEventListener("mouseleave", () => light(null));
+    text.addEventListener("focusin", ({ target }) => target.matches(":focus-visible") && light([at(target)]));
+    text.addEventListener("focusout", () => light(null));
+    arrows(text, () => features, (node) => toggle(Number(node.dataset.i)));
+    rove(features, features[0]);
+    new ResizeObserver(() => marks.isConnected && brackets()).observe(marks);
+    return el("section", { class: "card reading", "aria-label": "The input" },
+      el("h3", { text: "The input" }),
+      text,
+      el("p", { class: "legend" },
+        el("span", { class: "key pos t5", text: "raises it" }),
+        el("span", { class: "key neg t5", text: "lowers it" }),
+        el("span", { class: "key mix", text: "only in combination" }),
+        data.pieces.some(([, , fixed]) => fixed) ? el("span", { class: "key fixed", text: "never masked" }) : null,
+        el("span", { class: "key-lane" }, svg("svg", { width: 34, height: 14, "aria-hidden": "true" }, svg("path", { class: "lane pos", d: "M5 1V9H29V1" })), "one combination")));
+  };
+
+  // Under a line of text each combination has a bracket: its members there, joined; an open end
+  // says that it goes on in another line, where the same number stands.
+  const fragments = (box) => view.chosen.flatMap((members, place) => {
+    const lines = new Map();
+    for (const i of members) {
+      if (i < data.regions.length) continue;
+      const { left, right, bottom } = features[i].getClientRects()[0];
+      const y = Math.round(bottom - box.top);
+      const line = [...lines.keys()].find((other) => Math.abs(other - y) < 8) ?? y;
+      lines.set(line, [...(lines.get(line) ?? []), [left - box.left, right - box.left]]);
+    }
+    const ordered = [...lines.keys()].sort((a, b) => a - b);
+    return ordered.map((bottom, k) => {
+      const spans = lines.get(bottom), cameFrom = k > 0, goesOn = k < ordered.length - 1;
+      const left = Math.min(...spans.map(([x]) => x)) - (cameFrom ? STUB : 0);
+      const right = Math.max(...spans.map(([, x]) => x)) + (goesOn ? STUB : 0);
+      return { place, sign: signClass(valueOf(members)), bottom, spans, left, right, cameFrom, goesOn };
+    });
+  });
+  const stack = (found) => {
+    const taken = new Map(); // line -> right edges of its rows
+    let rows = 0;
+    for (const piece of [...found].sort((a, b) => a.bottom - b.bottom || a.left - b.left)) {
+      const edges = taken.get(piece.bottom) ?? [];
+      const free = edges.findIndex((edge) => edge + 4 < piece.left - BADGE);
+      piece.row = free < 0 ? edges.length : free;
+      edges[piece.row] = piece.right;
+      taken.set(piece.bottom, edges);
+      rows = Math.max(rows, edges.length);
+    }
+    return rows;
+  };
+  const brackets = () => {
+    overlay.replaceChildren();
+    badges?.replaceChildren();
+    view.chosen.forEach((members, place) => {
+      for (const i of members) if (i < data.regions.length) onImage(i, place, signClass(valueOf(members)));
+    });
+    if (!marks.getBoundingClientRect().width) return;
+    marks.style.setProperty("--lanes", stack(fragments(marks.getBoundingClientRect())));
+    const box = marks.getBoundingClientRect(), found = fragments(box); // where the lines lie now
+    stack(found);
+    for (const { place, sign, bottom, spans, left, right, cameFrom, row } of found) {
+      const y = bottom + 5 + row * LANE;
+      const path = (kind, d) => overlay.append(svg("path", { class: `lane ${kind} ${sign}`, d }));
+      path("joint", `M${left} ${y}H${right}`);
+      for (const [from, to] of spans) path("member", `M${from + 1} ${y - 4}V${y}H${to - 1}V${y - 4}`);
+      badge(overlay, left - (cameFrom ? 5 : 6), y - 1, place, sign, 6, 9);
+    }
+  };
+  const badge = (where, x, y, place, sign, radius, size) =>
+    where.append(svg("g", { class: `badge ${sign}` },
+      svg("circle", { cx: x, cy: y, r: radius }),
+      svg("text", { x, y, "font-size": size, text: String(place + 1) })));
+  const onImage = (i, place, sign) => {
+    const { x, y, width, height } = features[i].getBBox(), radius = data.picture.width / 36;
+    badges.append(svg("path", { class: `region ${sign}`, d: data.regions[i] }));
+    badge(badges, clamp(x + radius * (1.4 + 2.1 * (place % 3)), x + radius, x + width - radius),
+      y + radius * (1.4 + 2.1 * Math.floor(place / 3)), place, sign, radius, radius * 1.5);
+  };
+  const valueOf = (members) =>
+    table().rows.find(([other]) => termKey(other) === termKey(members))?.[1] ?? effectOf.get(termKey(members)) ?? 0;
+
+  const draw = (what) => {
+    if (what === "lit") {
+      const lit = view.lit && new Set(view.lit);
+      text.classList.toggle("dim", lit !== null && lit.size > 1);
+      features.forEach((node, i) => node.classList.toggle("on", lit !== null && lit.has(i)));
+    }
+    if (["kept", "all"].includes(what)) features.forEach((node, i) => {
+      node.classList.toggle("out", !view.kept[i]);
+      node.setAttribute("aria-pressed", String(!view.kept[i]));
+      node.setAttribute("aria-label", spoken(i));
+    });
+    if (["chosen", "list", "all"].includes(what)) brackets();
+  };
+  return { build, draw };
+})());
