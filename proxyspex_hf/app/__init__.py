@@ -6,13 +6,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from proxyspex_hf.app.launch import launch
+    from proxyspex_hf.app.launch import launch, running
     from proxyspex_hf.app.models import Models
     from proxyspex_hf.app.settings import Limits, Settings
 
-__all__ = ["Limits", "Models", "Settings", "launch"]
+__all__ = ["Limits", "Models", "Settings", "launch", "running"]
 
-_PLACES = {"Limits": "settings", "Models": "models", "Settings": "settings", "launch": "launch"}
+_PLACES = {
+    "Limits": "settings",
+    "Models": "models",
+    "Settings": "settings",
+    "launch": "launch",
+    "running": "launch",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -69,7 +69,8 @@ def answer_the_picture(shared: Shared, buttons: dict[str, gr.Button]) -> None:
                 text = answer(found, event._data)
             except Exception as error:  # noqa: BLE001 - whatever it is, the page says it in words
                 text = failed(found, in_words(error))
-            return gr.HTML(**{name: text})
+            updated: dict[str, Any] = {name: text}
+            return gr.update(**updated)
 
         return handler
 

@@ -69,9 +69,7 @@ def shelf(shared: Shared) -> Shelf:
     signs_in = shared.settings.sign_in and _oauth_is_set_up()
     tab = Shelf(signs_in)
 
-    def look(
-        repo: str, config: str, revision: str, token: gr.OAuthToken | None
-    ) -> tuple[str, str]:
+    def look(repo: str, config: str, revision: str, token: gr.OAuthToken | None) -> tuple[str, str]:
         try:
             where = _place(repo, config, revision)
             entries = InteractionExplanation.list_hub(
@@ -101,9 +99,7 @@ def shelf(shared: Shared) -> Shelf:
         except Exception as problem:  # noqa: BLE001 - whatever it is, the page says it in words
             return {tab.news: error(in_words(problem))}
 
-    def push(
-        session: Session, repo: str, private: bool, token: gr.OAuthToken | None
-    ) -> str:
+    def push(session: Session, repo: str, private: bool, token: gr.OAuthToken | None) -> str:
         if shared.settings.sign_in and token is None:
             can = "sign in above first" if signs_in else "this app has no sign-in"
             return error(f"Pushing needs your own account: {can}.")
@@ -129,9 +125,7 @@ def shelf(shared: Shared) -> Shelf:
 def open_link(shared: Shared, tab: Shelf, demo: gr.Blocks) -> None:
     """Show what the page's address asks for."""
 
-    def load(
-        session: Session, request: gr.Request, token: gr.OAuthToken | None
-    ) -> dict[Any, Any]:
+    def load(session: Session, request: gr.Request, token: gr.OAuthToken | None) -> dict[Any, Any]:
         try:
             source = Source.from_query(dict(request.query_params))
             if source is None:

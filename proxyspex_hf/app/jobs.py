@@ -293,9 +293,7 @@ class _Worker:
         inputs, options = self._job.inputs, self._job.options
         function = explainer.value_function(inputs, **options)
         _planned(function.n_features, _noun(function.features), self._job, self._limits)
-        explanation = explainer(
-            inputs, **options, cache_dir=self._folder, progress=self._progress
-        )
+        explanation = explainer(inputs, **options, cache_dir=self._folder, progress=self._progress)
         return Found(dumps(explanation.record))
 
     def _progress(self, progress: Progress) -> None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +19,6 @@ from proxyspex_hf.app.settings import Settings
 
 __all__ = ["Running", "launch", "running"]
 
-_log = logging.getLogger(__name__)
 #: Handlers that wait for a free place before a new person is told to come back.
 _WAITING = 100
 
@@ -38,6 +36,11 @@ class Running:
     url: str
     demo: gr.Blocks
     folders: Folders
+
+    def wait(self) -> None:
+        """Until it is interrupted (Ctrl-C)."""
+        with suppress(KeyboardInterrupt):
+            threading.Event().wait()
 
 
 @contextmanager
@@ -85,18 +88,25 @@ def running(
 def launch(settings: Settings, *, host: str | None = None, port: int | None = None) -> None:
     """Run the app until it is interrupted; arguments and errors as :func:`running`."""
     with running(settings, host=host, port=port) as app:
-        _log.info("listening at %s", app.url)
-        try:
-            threading.Event().wait()
-        except KeyboardInterrupt:
-            _log.info("closing")
+        app.wait()
 
 
 def _theme() -> Any:
     """Fonts of the reader's own system: nothing is fetched from anywhere."""
-    return gr.themes.Default(
+    theme = gr.themes.Default(
         primary_hue="blue",
         neutral_hue="slate",
         font=[Font("system-ui"), Font("sans-serif")],
         font_mono=[Font("ui-monospace"), Font("monospace")],
+    )
+    # Gradio's own greys are too faint to read: at least 4.5:1 on both grounds.
+    return theme.set(
+        body_text_color_subdued="*neutral_600",
+        body_text_color_subdued_dark="*neutral_300",
+        block_info_text_color="*neutral_600",
+        block_info_text_color_dark="*neutral_300",
+        block_label_text_color="*neutral_700",
+        block_title_text_color="*neutral_700",
+        button_primary_background_fill="*primary_700",
+        button_primary_background_fill_hover="*primary_800",
     )

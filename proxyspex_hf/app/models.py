@@ -16,7 +16,9 @@ from proxyspex_hf.errors import InputError
 from proxyspex_hf.explainer import InteractionExplainer
 from proxyspex_hf.explanation import InteractionExplanation
 from proxyspex_hf.hf.loading import load_pipeline
+from proxyspex_hf.hf.tasks import task_of
 from proxyspex_hf.record import ExplanationRecord
+from proxyspex_hf.recording import model_name
 
 __all__ = ["PUBLIC", "SHIPPED", "TASKS", "Choice", "Models"]
 
@@ -103,6 +105,26 @@ class Models:
         if task not in TASKS:
             raise InputError(f"task {task!r} is not one of {', '.join(TASKS)}: choose one of them.")
         return Choice(name.strip(), task)
+
+    def offer(self, model: str, task: str | None = None) -> None:
+        """Load a model and put it first on the list.
+
+        Args:
+            model: Hub id or directory.
+            task: the pipeline's task; default what the model's class says.
+
+        Raises:
+            InputError: it cannot be loaded, or is of a task that the app has no form for.
+        """
+        pipe = load_pipeline(model, task=task)
+        found = task_of(pipe)
+        if found not in TASKS:
+            raise InputError(f"{model!r} does {found}; the app has forms for {', '.join(TASKS)}.")
+        name, _ = model_name(pipe)
+        choice = Choice(name, found, place=model)
+        self.choices = (choice, *(other for other in self.choices if other.name != name))
+        self._most += 1
+        self.keep(choice, pipe)
 
     def is_loaded(self, choice: Choice) -> bool:
         """Whether asking it needs no loading."""

@@ -10,15 +10,14 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
-from proxyspex_hf.app.jobs import Cost, Found, Job, Step, checked
-from proxyspex_hf.app.jobs import PICTURES, TEXTS
+from proxyspex_hf.app.jobs import PICTURES, TEXTS, Cost, Found, Job, Step, checked
 from proxyspex_hf.app.models import TASKS, Choice
 from proxyspex_hf.app.parts import error, notice, said, step
 from proxyspex_hf.app.pictures import KINDS, read_picture
 from proxyspex_hf.app.session import Session
+from proxyspex_hf.app.settings import Settings
 from proxyspex_hf.app.shared import Shared, explanation_of
 from proxyspex_hf.app.source import OWN
-from proxyspex_hf.app.settings import Settings
 from proxyspex_hf.app.wording import in_words, seconds_text
 from proxyspex_hf.errors import InputError
 
@@ -364,10 +363,11 @@ def _explain(shared: Shared, form: Form) -> None:
 
     at_once: dict[str, Any] = {"queue": False, "show_progress": "hidden"}
     at_once["api_visibility"] = "private"
+    begun = [shared.session, form.news, *buttons]
     starts = (
-        form.run.click(begin, [shared.session, *form.values], [shared.session, form.news, *buttons], **at_once),
-        form.more.click(resume, shared.session, [shared.session, form.news, *buttons], **at_once),
-    )  # fmt: skip
+        form.run.click(begin, [shared.session, *form.values], begun, **at_once),
+        form.more.click(resume, shared.session, begun, **at_once),
+    )
     for start in starts:
         # Two at a time: more would only slow each other down. Nothing else waits for them.
         start.then(

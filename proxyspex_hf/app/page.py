@@ -19,8 +19,8 @@ __all__ = ["TITLE", "build"]
 TITLE = "Which combinations of the input made the model say that?"
 _HEADING = f"""\
 # {TITLE}
-A model's answer often rests on words together, not one by one: *not* with *bad*, *red* with *circle*.
-ProxySPEX finds those combinations. Take words out below and see what the answer would be.
+Often it is words together, not one by one: *not* with *bad*, *red* with *circle*. ProxySPEX finds
+them. Take words out below, and see what the answer would be.
 """
 #: Seconds that a page's answers and explanation are kept after its last change.
 _KEPT = 6 * 3600
@@ -41,6 +41,7 @@ def build(settings: Settings, folders: Folders) -> gr.Blocks:
     def closed(request: gr.Request) -> None:
         folders.stop(request.session_hash)
 
+    demo: gr.Blocks
     with gr.Blocks(
         title=f"ProxySPEX: {TITLE}",
         analytics_enabled=False,
@@ -54,9 +55,7 @@ def build(settings: Settings, folders: Folders) -> gr.Blocks:
                 buttons = examples()
                 news = notice("news")
                 view = viewer(value_of(Session(), settings))
-            shared = Shared(
-                settings, folders, Runs.of(settings), session, view, tabs, news
-            )
+            shared = Shared(settings, folders, Runs.of(settings), session, view, tabs, news)
             with gr.Tab("Explain your own", id=OWN_TAB):
                 own = form(settings)
             with gr.Tab("From the Hub", id=HUB):

@@ -1,4 +1,4 @@
-"""Errors as a person reads them: what happened, and the next step. No traceback, no path of ours."""
+"""Errors as a person reads them: what happened, and the next step; no traceback, no path."""
 
 from __future__ import annotations
 
