@@ -1,4 +1,4 @@
-"""Fixtures: real pipelines with real weights, and small tokenizers of every kind."""
+"""Fixtures: a real pipeline with real weights, and one headless browser."""
 
 from __future__ import annotations
 
@@ -7,11 +7,19 @@ import os
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from proxyspex_hf.demo import DEMO_MODEL
+
+CHROMIUM = Path("/usr/bin/chromium")
+FLAGS = [
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
+    *("--disable-background-networking", "--disable-component-update"),
+]
 
 
 @pytest.fixture(scope="session")
@@ -25,3 +33,15 @@ def pipe() -> Any:
 @pytest.fixture(scope="session")
 def short_text() -> str:
     return "It could have been great, but the plot is dull and never funny."
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    if not CHROMIUM.exists() and "CI" not in os.environ:
+        pytest.skip(f"needs a browser at {CHROMIUM}")
+    from playwright import sync_api
+
+    with sync_api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+        yield chromium
+        chromium.close()

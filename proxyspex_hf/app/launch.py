@@ -74,6 +74,7 @@ def running(
             ssr_mode=False,
             strict_cors=True,
             enable_monitoring=False,
+            run_history=False,
             max_file_size=settings.limits.upload_bytes,
             footer_links=[],
             theme=_theme(),

@@ -1,4 +1,4 @@
-"""The models that the app can ask: which they are, loaded once, used by several people at a time."""
+"""The models that the app can ask: loaded once, used by several people at a time."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""What the tests of the report share: a parser of pages and one headless browser."""
+"""What the tests of the report share: a parser of pages, and pages that are open."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
@@ -13,12 +12,6 @@ import pytest
 
 from proxyspex_hf.record import ExplanationRecord
 from proxyspex_hf.viz import render_html
-
-CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = [
-    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
-    *("--disable-background-networking", "--disable-component-update"),
-]
 
 
 class Page(HTMLParser):
@@ -79,18 +72,6 @@ class Opened:
 @pytest.fixture
 def parse() -> type[Page]:
     return Page
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    if not CHROMIUM.exists() and "CI" not in os.environ:
-        pytest.skip(f"needs a browser at {CHROMIUM}")
-    from playwright import sync_api
-
-    with sync_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture
