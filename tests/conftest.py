@@ -1,4 +1,4 @@
-"""Fixtures: a real pipeline with real weights, and one headless browser."""
+"""Fixtures: real pipelines with real weights, and one headless browser."""
 
 from __future__ import annotations
 
@@ -23,6 +23,18 @@ FLAGS = [
 
 
 @pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    if not CHROMIUM.exists() and "CI" not in os.environ:
+        pytest.skip(f"needs a browser at {CHROMIUM}")
+    from playwright import sync_api
+
+    with sync_api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="session")
 def pipe() -> Any:
     """The shipped sentiment classifier."""
     from transformers import pipeline
@@ -33,15 +45,3 @@ def pipe() -> Any:
 @pytest.fixture(scope="session")
 def short_text() -> str:
     return "It could have been great, but the plot is dull and never funny."
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    if not CHROMIUM.exists() and "CI" not in os.environ:
-        pytest.skip(f"needs a browser at {CHROMIUM}")
-    from playwright import sync_api
-
-    with sync_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
-        yield chromium
-        chromium.close()

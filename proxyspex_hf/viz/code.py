@@ -6,6 +6,7 @@ Every text of the record enters as a ``repr``, so it stays a string whatever it 
 from __future__ import annotations
 
 import base64
+import re
 from typing import Any
 
 from proxyspex_hf.record import ExplanationRecord
@@ -16,6 +17,7 @@ __all__ = ["python_code"]
 _SHIPPED = {"sentiment": "DEMO_MODEL", "clip": "DEMO_CLIP"}
 #: Bytes of a picture that is written into the code.
 _SMALL_PICTURE = 30_000
+_DENSITIES = re.compile(r"density \d*\.?\d+(, \d*\.?\d+)*")
 _FIRST_VALUES = ("logit", "log-perplexity", "similarity")
 _DEFAULTS = {"n_test": 100, "n_coefficients": 500, "seed": 0, "alpha": 2.0}
 
@@ -85,11 +87,12 @@ def _options(record: ExplanationRecord) -> dict[str, str]:
     target = record.target
     if target.index is not None and target.predicted != target.label:
         options["target"] = target.label
-    if "target_tokens" in asked.arguments:
+    tokens = asked.arguments.get("target_tokens")
+    if isinstance(tokens, (list, tuple)):
         if target.predicted is None:
             options["target"] = target.label
         else:
-            options["max_new_tokens"] = len(asked.arguments["target_tokens"])
+            options["max_new_tokens"] = len(tokens)
     if target.kind not in (*_FIRST_VALUES, "value"):
         options["value"] = target.kind
     return {name: repr(value) for name, value in (options | _effort(record)).items()}
@@ -108,7 +111,7 @@ def _effort(record: ExplanationRecord) -> dict[str, Any]:
         options["alpha"] = asked.alpha
     if asked.sampling == "uniform":
         options["density"] = "uniform"
-    elif asked.sampling != "density 0.5, 0.7, 0.9":
+    elif asked.sampling != "density 0.5, 0.7, 0.9" and _DENSITIES.fullmatch(asked.sampling):
         options["density"] = [float(d) for d in asked.sampling.removeprefix("density ").split(",")]
     each = max((score.n_masks for score in record.faithfulness), default=0)
     if len(queries) > queries.n_fit and each != _DEFAULTS["n_test"]:
@@ -172,7 +175,7 @@ def _with_image(record: ExplanationRecord) -> str:
     if "others" in given:
         return f'{{"image": image, "text": {record.text!r}, "others": ...}}  # the other pairs'
     if "candidate_labels" in given:
-        known = {name: given[name] for name in ("candidate_labels", "hypothesis_template")}
+        known = {k: given[k] for k in ("candidate_labels", "hypothesis_template") if k in given}
         return f'{{"image": image, {repr(known)[1:-1]}}}'
     text = given.get("question", record.text)
     return f'{{"image": image, "text": {text!r}}}'

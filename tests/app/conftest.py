@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 import time
 import uuid
@@ -95,6 +96,13 @@ class Person:
         raise AssertionError("the stream ended early")
 
 
+def free_port() -> int:
+    """A port of this moment: where Gradio looks itself, it leaves sockets open on busy ones."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 @contextmanager
 def an_app(**settings: Any) -> Iterator[App]:
     """An app with the shipped models alone."""
@@ -105,7 +113,7 @@ def an_app(**settings: Any) -> Iterator[App]:
         calls.count, with_kwargs=True
     )
     try:
-        with running(chosen) as app:
+        with running(chosen, port=free_port()) as app:
             yield App(app, chosen, calls)
     finally:
         hook.remove()
@@ -151,7 +159,7 @@ def visit(browser: Any, app: App) -> Iterator[Callable[..., Opened]]:
         page.on("pageerror", lambda error: result.complaints.append(str(error)))
         page.on("request", lambda request: result.requests.append(request.url))
         page.goto(f"{app.url}{query}")
-        page.locator("#explanation h2, #explanation .card").first.wait_for()
+        page.wait_for_selector('.psx[aria-busy="false"]')
         opened.append(result)
         return result
 

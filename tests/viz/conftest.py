@@ -1,4 +1,4 @@
-"""What the tests of the report share: a parser of pages, and pages that are open."""
+"""What the tests of the report share: a parser of pages, and pages in the browser."""
 
 from __future__ import annotations
 

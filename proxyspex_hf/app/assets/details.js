@@ -52,7 +52,7 @@ parts.push((() => {
     facts: ["How it was made", facts],
   };
   const select = (name, focus) => {
-    view.tab = name in PANELS ? name : "trust";
+    view.tab = Object.hasOwn(PANELS, name) ? name : "trust";
     for (const tab of tabs) {
       const here = tab.dataset.tab === view.tab;
       tab.setAttribute("aria-selected", String(here));

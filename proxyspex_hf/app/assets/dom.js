@@ -15,6 +15,9 @@ const el = (tag, attributes = {}, ...children) => fill(document.createElement(ta
 const svg = (tag, attributes = {}, ...children) => fill(document.createElementNS(SVG, tag), attributes, children);
 const button = (text, onclick, attributes = {}) => el("button", { type: "button", text, onclick, ...attributes });
 
+// A stranger's key must not find what every object inherits.
+const own = (map, key, otherwise) => (key !== null && Object.hasOwn(map, key) ? map[key] : otherwise);
+
 const MINUS = "\u2212";
 const simplify = (text) => text.normalize("NFKC").toLowerCase();
 const percent = (share) => `${Number((100 * share).toPrecision(3))}%`;

@@ -1,5 +1,5 @@
 // The explanation and what the reader has done to it. `say` tells every part of the page of a change.
-const EFFECT = "effect", MOST_CHOSEN = 5;
+const EFFECT = "effect", MOST_CHOSEN = 5, FIRST_ROWS = 30;
 let data = null; // what Python sent
 let view = null; // what the reader chose
 const parts = []; // {build(), draw(what)} of each part of the page
@@ -74,10 +74,10 @@ const open = (given) => {
   const first = combined.length ? combined : data.terms.slice(0, 1);
   view = {
     index: tables().some(({ key }) => key === state.get("index")) ? state.get("index") : EFFECT,
-    order: state.get("order") in SIZES ? state.get("order") : "all",
-    sign: { 1: 1, "-1": -1 }[state.get("sign")] ?? 0,
+    order: Object.hasOwn(SIZES, state.get("order") ?? "") ? state.get("order") : "all",
+    sign: own({ 1: 1, "-1": -1 }, state.get("sign"), 0),
     contains: (state.get("contains") ?? "").slice(0, 100),
-    top: 20,
+    top: FIRST_ROWS,
     kept: whole(),
     chosen: state.has("shown") ? asked.slice(0, MOST_CHOSEN).map((key) => key.split("-").map(Number)) : first.map(([members]) => members),
     tab: state.get("tab") ?? "trust",

@@ -33,13 +33,13 @@ parts.push((() => {
   const build = () => {
     const change = (name) => (value) => {
       view[name] = value;
-      if (name !== "top") view.top = 20;
+      if (name !== "top") view.top = FIRST_ROWS;
       say("list");
     };
     about = el("p", { class: "fine" });
     list = el("ol", { class: "rows", tabindex: "-1", "aria-label": "Combinations, the strongest first" });
     foot = el("span", { role: "status" });
-    more = button("Show more", () => change("top")(view.top === 20 ? 50 : view.top === 50 ? Infinity : 20));
+    more = button("Show all", () => change("top")(view.top === FIRST_ROWS ? Infinity : FIRST_ROWS));
     arrows(list, rowNodes, (node) => node.click());
     const index = el("select", { "aria-label": "Index", "data-id": "index", onchange: ({ target }) => change("index")(target.value) },
       tables().map(({ key, title }) => el("option", { value: key, text: title, selected: key === view.index })));
@@ -70,8 +70,8 @@ parts.push((() => {
       list.replaceChildren(...found.slice(0, view.top).map((term) => row(term, largest)));
       rove(rowNodes(), rowNodes()[0]);
       foot.textContent = `${Math.min(view.top, found.length)} of ${found.length}${total > rows.length ? ` (of ${total} found)` : ""}`;
-      more.hidden = found.length <= 20;
-      more.textContent = view.top < found.length ? "Show more" : "Show fewer";
+      more.hidden = found.length <= FIRST_ROWS;
+      more.textContent = view.top < found.length ? "Show all" : "Show fewer";
     }
     if (["list", "chosen", "all"].includes(what)) for (const node of rowNodes()) {
       const place = view.chosen.findIndex((members) => termKey(members) === node.dataset.key);

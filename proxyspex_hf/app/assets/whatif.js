@@ -74,7 +74,11 @@ parts.push((() => {
     caveat = el("p", { class: "fine" });
     play = button("▶ Play", playSets, { "aria-label": "Play the best removals" });
     sizes = el("input", { type: "range", min: 0, max: Math.min(10, data.labels.length), value: 0, step: 1, "aria-label": "Best removal: how many", "data-id": "sizes" });
-    sizes.addEventListener("input", () => { stop(); pick(Number(sizes.value)); });
+    sizes.addEventListener("input", () => {
+      const size = Number(sizes.value);
+      stop();
+      pick(size);
+    });
     setNote = el("p", { class: "fine", role: "status", "data-id": "set" });
     return el("section", { class: "card whatif", "aria-label": "What if" },
       el("h3", { text: "What if?" }), ask,

@@ -1,0 +1,164 @@
+"""A real Gradio server with the viewer alone in it, and pages of it in the browser."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import gradio as gr
+import numpy as np
+import pytest
+
+from proxyspex_hf.app import viewer
+from proxyspex_hf.app.source import Source
+from proxyspex_hf.errors import InputError
+from proxyspex_hf.explanation import InteractionExplanation
+from proxyspex_hf.record import ExplanationRecord
+
+#: The model in these tests answers this much more than the explanation.
+OFF_BY = 0.25
+
+
+@dataclass
+class Shelf:
+    """The explanations that the server shows, by the name in the page's query."""
+
+    url: str = ""
+    explanations: dict[str, InteractionExplanation] = field(default_factory=dict)
+    checks: list[Any] = field(default_factory=list)
+
+    def of(self, data: Any) -> InteractionExplanation:
+        return next(e for e in self.explanations.values() if viewer.same(data, e))
+
+
+def free_port() -> int:
+    """A port of this moment: where Gradio looks itself, it leaves sockets open on busy ones."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def shelf() -> Iterator[Shelf]:
+    shelf = Shelf()
+
+    def first(request: gr.Request) -> str:
+        name = request.query_params["n"]
+        found = shelf.explanations[name]
+        cannot = "The model is not at hand." if name.startswith("closed") else None
+        return viewer.shown(found, source=Source("example", name=name), model=cannot)
+
+    def check(event: gr.EventData) -> Any:
+        data = event._data  # the whole of what the page sent
+        shelf.checks.append(data)
+        explanation = shelf.of(data)
+        try:
+            removed = viewer.asked(data, explanation)
+            if len(removed) == 3:
+                raise InputError("three is <b>too</b> many")
+        except InputError as error:
+            return gr.HTML(answer=viewer.failed(explanation, str(error)))
+        mask = np.ones((1, len(explanation.features)), dtype=bool)
+        mask[0, list(removed)] = False
+        value = float(explanation.predict(mask)[0]) + OFF_BY
+        return gr.HTML(answer=viewer.answered(explanation, removed, value))
+
+    def removals(event: gr.EventData) -> Any:
+        explanation = shelf.of(event._data)
+        most = min(10, len(explanation.features))
+        solutions = explanation.removal_curve(range(1, most + 1))
+        return gr.HTML(removals=viewer.removed_sets(explanation, solutions))
+
+    def save(event: gr.EventData) -> Any:
+        return gr.HTML(file=viewer.saved(shelf.of(event._data)))
+
+    with gr.Blocks() as demo:
+        shown = viewer.viewer()
+        for event, answer in (("check", check), ("removals", removals), ("save", save)):
+            getattr(shown, event)(answer, None, shown, show_progress="hidden")
+        demo.load(first, None, shown, show_progress="hidden")
+    _, url, _ = demo.launch(
+        prevent_thread_lock=True,
+        quiet=True,
+        css=viewer.CSS,
+        ssr_mode=False,
+        server_port=free_port(),
+    )
+    shelf.url = url
+    yield shelf
+    demo.close()
+
+
+@dataclass
+class Shown:
+    """A page that shows one explanation, and what it complained of or asked for."""
+
+    page: Any
+    explanation: InteractionExplanation
+    complaints: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+
+    def feature(self, i: int) -> Any:
+        return self.page.locator(f'.psx .input [data-i="{i}"]')
+
+    def value(self) -> float:
+        return float(self.part("prediction").get_attribute("data-value"))
+
+    def part(self, name: str) -> Any:
+        return self.page.locator(f'.psx [data-id="{name}"]')
+
+    def removed(self) -> list[int]:
+        script = "all => all.filter(e => e.classList.contains('out')).map(e => +e.dataset.i)"
+        return list(self.page.locator(".psx .input .f").evaluate_all(script))
+
+    def predicted(self) -> float:
+        """What the explanation gives for the features that the page shows as kept."""
+        mask = np.ones((1, len(self.explanation.features)), dtype=bool)
+        mask[0, self.removed()] = False
+        return float(self.explanation.predict(mask)[0])
+
+    def rows(self) -> list[tuple[tuple[int, ...], str]]:
+        """Members and shown value of each row of the list."""
+        script = "all => all.map(e => [e.dataset.key, e.querySelector('.value').textContent])"
+        found = self.page.locator(".psx .row").evaluate_all(script)
+        return [(tuple(map(int, key.split("-"))), value) for key, value in found]
+
+    def told(self) -> dict[str, Any]:
+        """What Python sent to the page, of the explanation shown."""
+        value = viewer.shown(self.explanation, source=Source("example", name="x"), model=None)
+        return dict(json.loads(value))
+
+
+@pytest.fixture
+def show(browser: Any, shelf: Shelf) -> Iterator[Callable[..., Shown]]:
+    opened: list[Shown] = []
+
+    def show(
+        record: ExplanationRecord, *, name: str = "", fragment: str = "", **options: Any
+    ) -> Shown:
+        name = name or f"r{len(shelf.explanations)}"
+        explanation = InteractionExplanation(record)
+        shelf.explanations[name] = explanation
+        options.setdefault("viewport", {"width": 1280, "height": 900})
+        page = browser.new_context(**options).new_page()
+        result = Shown(page, explanation)
+        page.on("console", lambda message: result.complaints.append(message.text))
+        page.on("pageerror", lambda error: result.complaints.append(str(error)))
+        page.on("request", lambda request: result.requests.append(request.url))
+        page.add_init_script("window.pwned = 0;")
+        page.goto(f"{shelf.url}?n={name}{fragment}", wait_until="commit")
+        page.wait_for_selector('.psx[aria-busy="false"]')
+        opened.append(result)
+        return result
+
+    yield show
+    for result in opened:
+        pwned = result.page.evaluate("window.pwned")
+        result.page.context.close()
+        assert pwned == 0
+        assert result.complaints == []
+        outside = [u for u in result.requests if not u.startswith((shelf.url, "data:", "blob:"))]
+        assert outside == []

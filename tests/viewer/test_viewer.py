@@ -1,0 +1,287 @@
+"""What a reader does with the picture, in a real browser against a real server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from record_factory import captioned_record, make_record, random_spectrum, review_record
+
+from proxyspex_hf.app import viewer
+from proxyspex_hf.errors import InputError
+from proxyspex_hf.explanation import InteractionExplanation
+from proxyspex_hf.viz.view import view
+
+Show = Callable[..., Any]
+
+
+def test_it_opens_with_the_text_in_reading_order_and_the_headline(show: Show) -> None:
+    shown = show(review_record())
+    written = shown.page.locator(".psx .written").evaluate(
+        "e => [...e.childNodes].filter(n => n.nodeName !== 'svg').map(n => n.textContent).join('')"
+    )
+    assert written == shown.explanation.text
+    best = next(i for i in shown.explanation.top(10) if i.order > 1)
+    headline = shown.page.locator(".psx h2").inner_text()
+    assert all(f"“{label}”" in headline for label in best.labels)
+    assert shown.value() == pytest.approx(shown.predicted(), abs=1e-9)
+    assert shown.removed() == []
+
+
+def test_the_strongest_combinations_are_bracketed_and_at_most_five_at_once(show: Show) -> None:
+    shown = show(review_record())
+    combined = [i.members for i in shown.explanation.top(40) if i.order > 1]
+    pressed = '.psx .row[aria-pressed="true"]'
+    keys = shown.page.locator(pressed).evaluate_all("all => all.map(e => e.dataset.key)")
+    assert keys == ["-".join(map(str, members)) for members in combined[:3]]
+    brackets = shown.page.locator(".psx .overlay .lane.member")
+    assert brackets.count() == sum(map(len, combined[:3]))
+    for members in combined[3:7]:
+        shown.page.locator(f'.psx .row[data-key="{"-".join(map(str, members))}"]').click()
+    assert shown.page.locator(pressed).count() == 5
+    marks = shown.page.locator(f"{pressed} .mark").all_inner_texts()
+    assert sorted(marks) == list("12345")
+    assert brackets.count() == sum(map(len, combined[2:7]))
+
+
+def test_a_bracket_lies_under_its_words(show: Show) -> None:
+    shown = show(review_record())
+    members = next(i for i in shown.explanation.top(5) if i.order > 1).members
+    word = shown.feature(members[0]).bounding_box()
+    bracket = shown.page.locator(".psx .overlay .lane.member").nth(0).bounding_box()
+    assert bracket["x"] == pytest.approx(word["x"], abs=3)
+    assert bracket["width"] == pytest.approx(word["width"], abs=4)
+    assert 0 <= bracket["y"] - word["y"] - word["height"] + 6 < 20
+
+
+def test_hover_lights_a_combination_in_the_text_and_a_word_in_the_list(show: Show) -> None:
+    shown = show(review_record())
+    best = next(i for i in shown.explanation.top(10) if i.order > 1)
+    key = "-".join(map(str, best.members))
+    shown.page.locator(f'.psx .row[data-key="{key}"]').hover()
+    lit = "all => all.filter(e => e.classList.contains('on')).map(e => +e.dataset.i)"
+    assert shown.page.locator(".psx .input .f").evaluate_all(lit) == list(best.members)
+    shown.feature(best.members[0]).hover()
+    rows = shown.page.locator(".psx .rows li.on .row").evaluate_all(
+        "all => all.map(e => e.dataset.key)"
+    )
+    assert rows == [
+        "-".join(map(str, members)) for members, _ in shown.rows() if best.members[0] in members
+    ]
+
+
+def test_clicks_remove_and_the_number_is_the_explanation_s(show: Show) -> None:
+    shown = show(review_record())
+    rng = np.random.default_rng(3)
+    for i in rng.choice(len(shown.explanation.features), 12, replace=False).tolist():
+        before = shown.removed()
+        shown.feature(i).click()
+        assert shown.removed() == sorted({*before, i})
+        assert shown.value() == pytest.approx(shown.predicted(), abs=1e-6)
+    shown.page.get_by_role("button", name="Restore all").click()
+    assert shown.removed() == []
+    assert shown.value() == pytest.approx(shown.predicted(), abs=1e-6)
+
+
+def test_the_keyboard_alone_is_enough(show: Show) -> None:
+    shown = show(review_record())
+    page = shown.page
+    shown.feature(0).focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    assert shown.removed() == [2]
+    page.keyboard.press("End")
+    page.keyboard.press("Space")
+    assert shown.removed() == [2, len(shown.explanation.features) - 1]
+    assert shown.value() == pytest.approx(shown.predicted(), abs=1e-6)
+    for _ in range(40):  # on by tabs to the list
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.classList.contains('row')"):
+            break
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    second = shown.rows()[1][0]
+    assert page.evaluate("document.activeElement.dataset.key") == "-".join(map(str, second))
+    assert page.evaluate("document.activeElement.getAttribute('aria-pressed')") == "true"
+    tab = page.get_by_role("tab", name="How far to trust it")
+    tab.focus()
+    page.keyboard.press("ArrowRight")
+    assert page.locator('.psx [role="tab"][aria-selected="true"]').inner_text() == "UpSet"
+
+
+def test_filters_by_order_sign_and_word(show: Show) -> None:
+    shown = show(review_record())
+    page, effects = shown.page, shown.told()["terms"]
+    page.get_by_role("button", name="Pairs", exact=True).click()
+    pairs = [tuple(m) for m, _ in effects if len(m) == 2]
+    assert [members for members, _ in shown.rows()] == pairs[:30]
+    page.get_by_role("button", name="lowers it").click()
+    lowering = [tuple(m) for m, value in effects if len(m) == 2 and value < 0]
+    assert [members for members, _ in shown.rows()] == lowering[:30]
+    page.get_by_role("button", name="Show all").click()
+    assert [members for members, _ in shown.rows()] == lowering
+    shown.part("contains").fill("MUCH")
+    labels = shown.explanation.features.labels
+    having = [m for m in lowering if any("much" in labels[i].lower() for i in m)]
+    assert [members for members, _ in shown.rows()] == having
+    shown.part("contains").fill("no such word")
+    assert shown.rows() == []
+
+
+@pytest.mark.parametrize(
+    ("key", "index", "order"),
+    [
+        ("Shapley", "SV", None),
+        ("Influence", "Influence", None),
+        ("Moebius", "Moebius", None),
+        ("OR", "OR", None),
+        ("BII", "BII", None),
+        ("STII.2", "STII", 2),
+        ("FSII.3", "FSII", 3),
+    ],
+)
+def test_any_index_is_the_explanation_s_own(
+    show: Show, key: str, index: str, order: int | None
+) -> None:
+    shown = show(make_record("one two three four five six seven eight nine ten", seed=4))
+    shown.part("index").select_option(key)
+    found = shown.explanation.interactions(index, order).to_dict()
+    expected = sorted(
+        ((members, value) for members, value in found.items() if members and value),
+        key=lambda row: -abs(row[1]),
+    )
+    rows = shown.rows()
+    assert len(rows) == min(30, len(expected))
+    for (members, text), (wanted, value) in zip(rows, expected, strict=False):
+        assert members == wanted
+        digits = len(text.split(".")[1])
+        assert float(text.replace("\N{MINUS SIGN}", "-")) == pytest.approx(value, abs=10**-digits)
+
+
+def test_the_model_s_own_answer_stands_beside_with_the_gap(show: Show, shelf: Any) -> None:
+    shown = show(review_record())
+    shown.feature(4).click()
+    shown.part("check").click()
+    answer = shown.part("model-value")
+    answer.wait_for()
+    assert float(answer.get_attribute("data-value")) == pytest.approx(shown.predicted() + 0.25)
+    assert "0.25 apart" in shown.part("answer").inner_text()
+    assert shelf.checks[-1]["removed"] == [4]
+    shown.feature(5).click()  # the answer was to another question
+    assert shown.part("answer").inner_text() == ""
+    shown.feature(6).click()
+    shown.part("check").click()
+    shown.page.wait_for_function(
+        "document.querySelector('.psx [data-id=answer]').textContent.includes('three is')"
+    )
+    assert shown.part("answer").inner_text() == "three is <b>too</b> many"
+
+
+def test_where_the_model_cannot_be_asked_the_page_says_why(show: Show) -> None:
+    shown = show(review_record(), name="closed-review")
+    assert shown.part("check").is_disabled()
+    assert shown.part("answer").inner_text() == "The model is not at hand."
+
+
+def test_the_best_removals_are_the_solver_s(show: Show) -> None:
+    shown = show(make_record("one two three four five six seven eight nine ten", seed=2))
+    slider = shown.part("sizes")
+    slider.fill("4")
+    solution = shown.explanation.removal(4)
+    shown.page.wait_for_function("document.querySelectorAll('.psx .input .f.out').length === 4")
+    assert tuple(shown.removed()) == solution.removed
+    assert shown.value() == pytest.approx(solution.predicted, abs=1e-9)
+    assert "Proven to move the prediction most" in shown.part("set").inner_text()
+    for size in (9, 1):
+        slider.fill(str(size))
+        assert tuple(shown.removed()) == shown.explanation.removal(size).removed
+    shown.page.get_by_role("button", name="Play the best removals").click()
+    shown.page.wait_for_function("document.querySelectorAll('.psx .input .f.out').length >= 3")
+    shown.page.get_by_role("button", name="Pause").click()
+
+
+def test_a_share_link_opens_on_this_very_view(show: Show) -> None:
+    shown = show(review_record(), name="shared")
+    shown.feature(3).click()
+    shown.feature(8).click()
+    shown.part("index").select_option("BII")
+    shown.page.get_by_role("button", name="Pairs", exact=True).click()
+    shown.part("contains").fill("not")
+    shown.page.locator(".psx .row").nth(1).click()
+    shown.page.get_by_role("tab", name="Waterfall").click()
+    shown.part("share").click()
+    link = shown.part("link").input_value()
+    assert link.startswith(shown.page.url.split("?")[0])
+    assert "?example=shared#" in link
+    again = show(review_record(), name="shared", fragment="#" + link.split("#")[1])
+    assert again.removed() == [3, 8]
+    assert again.rows() == shown.rows()
+    assert again.value() == shown.value()
+    assert again.part("contains").input_value() == "not"
+    pressed = '.psx .row[aria-pressed="true"], .psx [role="tab"][aria-selected="true"]'
+    texts = [p.page.locator(pressed).all_inner_texts() for p in (shown, again)]
+    assert texts[0] == texts[1]
+
+
+def test_a_broken_link_state_is_ignored(show: Show) -> None:
+    fragment = "#index=<b>&order=9&sign=x&out=3.999.-1&shown=1-2-3-4-99.zz&tab=__proto__"
+    shown = show(review_record(), fragment=fragment)
+    assert shown.removed() == []
+    assert len(shown.rows()) == 30
+    assert shown.page.locator('.psx [role="tab"][aria-selected="true"]').count() == 1
+
+
+def test_image_and_caption_are_linked(show: Show) -> None:
+    shown = show(captioned_record())
+    assert shown.page.locator(".psx .picture path.f").count() == 4
+    assert shown.page.locator(".psx .picture .region").count() == 2  # of (0, 5) and (3, 4, 6)
+    shown.page.locator('.psx .row[data-key="0-5"]').hover()
+    lit = "all => all.filter(e => e.classList.contains('on')).map(e => +e.dataset.i)"
+    assert shown.page.locator(".psx .input .f").evaluate_all(lit) == [0, 5]
+    shown.feature(0).click()
+    shown.feature(5).click()
+    assert shown.removed() == [0, 5]
+    assert shown.value() == pytest.approx(shown.predicted(), abs=1e-9)
+
+
+def test_the_file_is_what_save_writes(show: Show, tmp_path: Path) -> None:
+    shown = show(review_record())
+    shown.page.get_by_role("tab", name="Python and JSON").click()
+    with shown.page.expect_download() as download:
+        shown.part("save").click()
+    path = tmp_path / "e.json"
+    download.value.save_as(path)
+    assert InteractionExplanation.load(path) == shown.explanation
+    assert shown.part("code").inner_text().startswith("from transformers import pipeline")
+
+
+def test_the_k_curve_is_that_of_the_held_out_masks() -> None:
+    record = review_record()
+    shown = view(record)
+    assert json.loads(json.dumps(shown, allow_nan=False))["curve"] == shown["curve"]
+    assert shown["curve"]["ks"][-1] == len(record.spectrum) - 1
+    (line,) = shown["curve"]["lines"]  # the test masks of this record have one density
+    queries = record.queries
+    masks, values = queries.masks[queries.n_fit :], queries.values[queries.n_fit :]
+    cut = record.spectrum.top(shown["curve"]["ks"][3]).evaluate(masks)
+    expected = 1 - np.sum((values - cut) ** 2) / np.sum((values - values.mean()) ** 2)
+    assert line["r2"][3] == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    "removed",
+    [None, "1", [1.0], [True], [-1], [3], [0, 0], ["0"], [[0]], {"0": 1}, [0, 1, 2, 0]],
+)
+def test_what_the_page_sends_is_checked(removed: Any) -> None:
+    explanation = InteractionExplanation(make_record("one two three", random_spectrum(3)))
+    with pytest.raises(InputError, match="removed must"):
+        viewer.asked({"removed": removed}, explanation)
+    assert viewer.asked({"removed": [2, 0]}, explanation) == (0, 2)
+    for data in (None, [], {"key": 3}, {}):
+        with pytest.raises(InputError, match="does not come from the page"):
+            viewer.same(data, explanation)
