@@ -334,6 +334,7 @@ def _explain(shared: Shared, form: Form) -> None:
 
     def explain(session: Session, request: gr.Request) -> Iterator[dict[Any, Any]]:
         if session.job is None:
+            yield ended(more=False)  # without an answer, Gradio would empty the page
             return
         folder = shared.folders.of(request.session_hash)
         try:
