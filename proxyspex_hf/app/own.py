@@ -104,7 +104,7 @@ def form(settings: Settings) -> Form:
                 elem_id="question",
             )
             file = gr.File(
-                label=f"Picture, up to {limits.upload_bytes / 2**20:g} MB",
+                label=f"Picture, up to {limits.upload_bytes / 2**20:.2g} MB",
                 file_types=list(KINDS),
                 visible=first.task in PICTURES,
                 height=120,

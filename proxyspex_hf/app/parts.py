@@ -36,17 +36,17 @@ def notice(name: str) -> gr.HTML:
 
 def said(text: str) -> str:
     """The value of a notice: plain news."""
-    return json.dumps({"kind": "said", "text": text})
+    return _text({"kind": "said", "text": text})
 
 
 def error(text: str) -> str:
     """Something that did not work."""
-    return json.dumps({"kind": "error", "text": text})
+    return _text({"kind": "error", "text": text})
 
 
 def done(text: str, links: Sequence[dict[str, str]] = ()) -> str:
     """Something that worked; links have ``text``, and ``query`` (of this page) or ``url``."""
-    return json.dumps({"kind": "done", "text": text, "links": list(links)})
+    return _text({"kind": "done", "text": text, "links": list(links)})
 
 
 def step(now: Step) -> str:
@@ -56,7 +56,7 @@ def step(now: Step) -> str:
     left = now.eta if now.eta is not None and now.eta >= 1 else None
     rest = "" if left is None else f", {seconds_text(left)} left"
     phase = now.phase[:1].upper() + now.phase[1:]
-    return json.dumps(
+    return _text(
         {
             "kind": "step",
             "phase": phase,
@@ -80,7 +80,7 @@ def listing() -> gr.HTML:
 
 def listed(entries: Sequence[HubEntry]) -> str:
     """The value of a listing."""
-    return json.dumps([_row(entry) for entry in entries])
+    return _text([_row(entry) for entry in entries])
 
 
 def _row(entry: HubEntry) -> dict[str, str]:
@@ -105,6 +105,11 @@ def chosen(data: Any) -> str | None:
     """The id that an ``open`` of the listing names; None where it names none."""
     wanted = data.get("id") if isinstance(data, dict) else None
     return wanted if isinstance(wanted, str) and is_id(wanted) else None
+
+
+def _text(data: Any) -> str:
+    """Data as one JSON text without a ``<``: Gradio warns of what looks like a script."""
+    return json.dumps(data, allow_nan=False).replace("<", "\\u003c")
 
 
 def _asset(name: str) -> str:

@@ -135,7 +135,8 @@ def key_of(explanation: InteractionExplanation) -> str:
 
 
 def _text(data: dict[str, Any]) -> str:
-    return json.dumps(data | {"turn": next(_turn)}, allow_nan=False, separators=(",", ":"))
+    text = json.dumps(data | {"turn": next(_turn)}, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c")  # Gradio warns of what looks like a script
 
 
 @cache

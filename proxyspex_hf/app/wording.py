@@ -13,6 +13,7 @@ from huggingface_hub.errors import (
     LocalEntryNotFoundError,
     OfflineModeIsEnabled,
     RepositoryNotFoundError,
+    RevisionNotFoundError,
 )
 
 from proxyspex_hf.errors import HubError, ProxySpexError
@@ -27,11 +28,11 @@ _LONGEST = 600
 
 def in_words(error: BaseException) -> str:
     """What to tell the person on the page."""
-    known = _model_trouble(error)
-    if known is not None:
-        return known
     if isinstance(error, HubError) and isinstance(error.__cause__, ProxySpexError):
         error = error.__cause__  # without where on this machine a failed push lies
+    known = _data_set_trouble(error) if isinstance(error, HubError) else _model_trouble(error)
+    if known is not None:
+        return known
     if isinstance(error, ProxySpexError):
         text = _PATH.sub("…", str(error))
         text = text[:1].upper() + text[1:]
@@ -43,10 +44,27 @@ def in_words(error: BaseException) -> str:
     )
 
 
+def _data_set_trouble(error: BaseException) -> str | None:
+    """What keeps a person from a data set, without the arguments that only code can give."""
+    for cause in _chain(error):
+        if not isinstance(cause, HfHubHTTPError) or isinstance(cause, RevisionNotFoundError):
+            continue
+        status = getattr(cause.response, "status_code", 0)
+        if status == 403:
+            return (
+                "Your account may not write there. Push to a data set under your own name "
+                "(owner/name)."
+            )
+        if status == 401 or isinstance(cause, RepositoryNotFoundError):
+            return (
+                "There is no such data set on the Hub, or it is private and you are not logged in "
+                "as somebody who may see it. Check the name (owner/name), or log in."
+            )
+    return None
+
+
 def _model_trouble(error: BaseException) -> str | None:
     """What the Hub or the memory says, wherever in the chain of causes it stands."""
-    if isinstance(error, HubError):
-        return None  # has words of its own
     for cause in _chain(error):
         if isinstance(cause, (torch.cuda.OutOfMemoryError, MemoryError)):
             return (
