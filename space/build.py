@@ -2,8 +2,8 @@
 
     make space        # or: python space/build.py [--out DIR]
 
-The folder holds ``app.py``, ``README.md``, the wheel of this checkout, and the requirements: that wheel
-with its own, at the versions of ``constraints.txt``. To publish it:
+The folder holds ``app.py``, ``README.md``, the wheel of this checkout, and the requirements: that
+wheel and what it needs, at the versions of ``constraints.txt``. To publish it:
 
     hf repos create me/proxyspex --type space --space-sdk gradio
     hf upload me/proxyspex dist/space . --repo-type space

@@ -6,8 +6,9 @@ import gradio as gr
 
 from proxyspex_hf.app.explore import answer_the_picture, examples
 from proxyspex_hf.app.folders import Folders
+from proxyspex_hf.app.form import form
 from proxyspex_hf.app.hub import open_link, shelf
-from proxyspex_hf.app.own import form, run_the_form
+from proxyspex_hf.app.own import run_the_form
 from proxyspex_hf.app.parts import notice
 from proxyspex_hf.app.session import Session
 from proxyspex_hf.app.settings import Settings
