@@ -6,7 +6,6 @@ makes text nodes of it: what a stranger wrote cannot become markup or a file.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
@@ -14,9 +13,9 @@ from typing import Any
 import gradio as gr
 
 from proxyspex_hf.app.jobs import Step
-from proxyspex_hf.app.wording import seconds_text
 from proxyspex_hf.hub.entries import HubEntry, is_id
-from proxyspex_hf.viz.wording import r2_text, signed, visible
+from proxyspex_hf.viz.markup import embed_json
+from proxyspex_hf.viz.wording import signed, visible
 
 __all__ = ["CSS", "chosen", "done", "error", "listed", "listing", "notice", "said", "step"]
 
@@ -36,17 +35,17 @@ def notice(name: str) -> gr.HTML:
 
 def said(text: str) -> str:
     """The value of a notice: plain news."""
-    return _text({"kind": "said", "text": text})
+    return embed_json({"kind": "said", "text": text})
 
 
 def error(text: str) -> str:
     """Something that did not work."""
-    return _text({"kind": "error", "text": text})
+    return embed_json({"kind": "error", "text": text})
 
 
 def done(text: str, links: Sequence[dict[str, str]] = ()) -> str:
     """Something that worked; links have ``text``, and ``query`` (of this page) or ``url``."""
-    return _text({"kind": "done", "text": text, "links": list(links)})
+    return embed_json({"kind": "done", "text": text, "links": list(links)})
 
 
 def step(now: Step) -> str:
@@ -54,9 +53,9 @@ def step(now: Step) -> str:
     count = f" {now.done:,} of {now.total:,}" if now.total > 1 else ""
     # What takes no time is no news.
     left = now.eta if now.eta is not None and now.eta >= 1 else None
-    rest = "" if left is None else f", {seconds_text(left)} left"
+    rest = "" if left is None else f", {secondsembed_json(left)} left"
     phase = now.phase[:1].upper() + now.phase[1:]
-    return _text(
+    return embed_json(
         {
             "kind": "step",
             "phase": phase,
@@ -80,7 +79,7 @@ def listing() -> gr.HTML:
 
 def listed(entries: Sequence[HubEntry]) -> str:
     """The value of a listing."""
-    return _text([_row(entry) for entry in entries])
+    return embed_json([_row(entry) for entry in entries])
 
 
 def _row(entry: HubEntry) -> dict[str, str]:
@@ -88,7 +87,7 @@ def _row(entry: HubEntry) -> dict[str, str]:
         f"{visible(words)[:_EXCERPT]} {signed(effect, 2)}" for words, effect in entry.strongest
     )
     near = max(entry.faithfulness, default=None)
-    faithful = "" if near is None else f" · R² {r2_text(near[1])} at {near[0]:.0%}"
+    faithful = "" if near is None else f" · R² {r2embed_json(near[1])} at {near[0]:.0%}"
     about = (
         f"{visible(entry.created)[:10]} · {visible(entry.target)[:_EXCERPT]} of "
         f"{visible(entry.model)[:_EXCERPT]} · {entry.n_features} {visible(entry.feature_kind)}"
@@ -107,13 +106,8 @@ def chosen(data: Any) -> str | None:
     return wanted if isinstance(wanted, str) and is_id(wanted) else None
 
 
-def _text(data: Any) -> str:
-    """Data as one JSON text without a ``<``: Gradio warns of what looks like a script."""
-    return json.dumps(data, allow_nan=False).replace("<", "\\u003c")
-
-
 def _asset(name: str) -> str:
-    text = (files("proxyspex_hf.app") / "assets" / name).read_text(encoding="utf-8")
+    text = (files("proxyspex_hf.app") / "assets" / name).readembed_json(encoding="utf-8")
     return text.replace("\r\n", "\n").strip()
 
 

@@ -7,7 +7,6 @@ page builds its elements with ``textContent``.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
@@ -21,6 +20,7 @@ from proxyspex_hf.core.removal import RemovalSolution
 from proxyspex_hf.errors import InputError
 from proxyspex_hf.explanation import InteractionExplanation
 from proxyspex_hf.hub.rows import content_id
+from proxyspex_hf.viz.markup import embed_json
 from proxyspex_hf.viz.view import view
 
 __all__ = [
@@ -135,8 +135,8 @@ def key_of(explanation: InteractionExplanation) -> str:
 
 
 def _text(data: dict[str, Any]) -> str:
-    text = json.dumps(data | {"turn": next(_turn)}, allow_nan=False, separators=(",", ":"))
-    return text.replace("<", "\\u003c")  # Gradio warns of what looks like a script
+    # No "<" in it either: Gradio looks for markup in what it is given.
+    return embed_json(data | {"turn": next(_turn)})
 
 
 @cache

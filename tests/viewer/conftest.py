@@ -136,9 +136,8 @@ class Shown:
 def show(browser: Any, shelf: Shelf) -> Iterator[Callable[..., Shown]]:
     opened: list[Shown] = []
 
-    def show(
-        record: ExplanationRecord, *, name: str = "", fragment: str = "", **options: Any
-    ) -> Shown:
+    def show(record: ExplanationRecord, *, name: str = "", rest: str = "", **options: Any) -> Shown:
+        """``rest``: what follows the name in the address."""
         name = name or f"r{len(shelf.explanations)}"
         explanation = InteractionExplanation(record)
         shelf.explanations[name] = explanation
@@ -149,9 +148,9 @@ def show(browser: Any, shelf: Shelf) -> Iterator[Callable[..., Shown]]:
         page.on("pageerror", lambda error: result.complaints.append(str(error)))
         page.on("request", lambda request: result.requests.append(request.url))
         page.add_init_script("window.pwned = 0;")
-        page.goto(f"{shelf.url}?n={name}{fragment}", wait_until="commit")
-        page.wait_for_selector('.psx[aria-busy="false"]')
         opened.append(result)
+        page.goto(f"{shelf.url}?n={name}{rest}", wait_until="commit")
+        page.wait_for_selector('.psx[aria-busy="false"]')
         return result
 
     yield show

@@ -218,7 +218,7 @@ def test_a_share_link_opens_on_this_very_view(show: Show) -> None:
     link = shown.part("link").input_value()
     assert link.startswith(shown.page.url.split("?")[0])
     assert "?example=shared#" in link
-    again = show(review_record(), name="shared", fragment="#" + link.split("#")[1])
+    again = show(review_record(), name="shared", rest="#" + link.split("#")[1])
     assert again.removed() == [3, 8]
     assert again.rows() == shown.rows()
     assert again.value() == shown.value()
@@ -229,8 +229,8 @@ def test_a_share_link_opens_on_this_very_view(show: Show) -> None:
 
 
 def test_a_broken_link_state_is_ignored(show: Show) -> None:
-    fragment = "#index=<b>&order=9&sign=x&out=3.999.-1&shown=1-2-3-4-99.zz&tab=__proto__"
-    shown = show(review_record(), fragment=fragment)
+    state = "#index=<b>&order=9&sign=x&out=3.999.-1&shown=1-2-3-4-99.zz&tab=__proto__"
+    shown = show(review_record(), rest=state)
     assert shown.removed() == []
     assert len(shown.rows()) == 30
     assert shown.page.locator('.psx [role="tab"][aria-selected="true"]').count() == 1

@@ -121,7 +121,7 @@ parts.push((() => {
   };
 
   const hear = (name, message) => {
-    if (message.key !== data.key) return;
+    if (message.key !== data.key || name === "file") return;
     if (name === "answer") {
       view.waiting = false;
       if (message.error || message.removed.join() === removed().join()) view.answer = message;
