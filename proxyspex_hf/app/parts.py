@@ -53,7 +53,7 @@ def step(now: Step) -> str:
     count = f" {now.done:,} of {now.total:,}" if now.total > 1 else ""
     # What takes no time is no news.
     left = now.eta if now.eta is not None and now.eta >= 1 else None
-    rest = "" if left is None else f", {secondsembed_json(left)} left"
+    rest = "" if left is None else f", {seconds_text(left)} left"
     phase = now.phase[:1].upper() + now.phase[1:]
     return embed_json(
         {
@@ -87,7 +87,7 @@ def _row(entry: HubEntry) -> dict[str, str]:
         f"{visible(words)[:_EXCERPT]} {signed(effect, 2)}" for words, effect in entry.strongest
     )
     near = max(entry.faithfulness, default=None)
-    faithful = "" if near is None else f" · R² {r2embed_json(near[1])} at {near[0]:.0%}"
+    faithful = "" if near is None else f" · R² {r2_text(near[1])} at {near[0]:.0%}"
     about = (
         f"{visible(entry.created)[:10]} · {visible(entry.target)[:_EXCERPT]} of "
         f"{visible(entry.model)[:_EXCERPT]} · {entry.n_features} {visible(entry.feature_kind)}"
@@ -107,7 +107,7 @@ def chosen(data: Any) -> str | None:
 
 
 def _asset(name: str) -> str:
-    text = (files("proxyspex_hf.app") / "assets" / name).readembed_json(encoding="utf-8")
+    text = (files("proxyspex_hf.app") / "assets" / name).read_text(encoding="utf-8")
     return text.replace("\r\n", "\n").strip()
 
 
