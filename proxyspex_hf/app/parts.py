@@ -13,9 +13,10 @@ from typing import Any
 import gradio as gr
 
 from proxyspex_hf.app.jobs import Step
+from proxyspex_hf.app.wording import seconds_text
 from proxyspex_hf.hub.entries import HubEntry, is_id
 from proxyspex_hf.viz.markup import embed_json
-from proxyspex_hf.viz.wording import signed, visible
+from proxyspex_hf.viz.wording import r2_text, signed, visible
 
 __all__ = ["CSS", "chosen", "done", "error", "listed", "listing", "notice", "said", "step"]
 
