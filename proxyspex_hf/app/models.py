@@ -170,11 +170,12 @@ class Models:
             InputError: it cannot be asked here; the message says why.
         """
         model, task = record.provenance.model, record.task
-        for choice in self.choices:
+        with self._lock:
+            known = [*self.choices, *self._loading]
+        for choice in known:
             if model == (choice.recorded or choice.name) and task == choice.task:
                 return choice
-        if self.any_model and task in TASKS and model.count("/") == 1:
-            return Choice(model, task)
+        # A file is no reason to load whatever it names: a person may choose that model first.
         raise InputError(f"this app cannot ask {model!r} for {task}: it is not on its list.")
 
     def reason(self, record: ExplanationRecord) -> str | None:
