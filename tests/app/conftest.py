@@ -119,7 +119,7 @@ def an_app(**settings: Any) -> Iterator[App]:
         hook.remove()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def app() -> Iterator[App]:
     with an_app(
         limits=Limits(features=60, calls=2000, upload_bytes=100_000, pixels=500_000)
