@@ -3,10 +3,14 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint types architecture check bench figures clean
+.PHONY: demo app test lint types architecture check bench figures space clean
 
 demo: $(VENV)/.installed
 	$(BIN)/proxyspex-hf demo --html demo.html --out demo.json
+
+# The app of `space/` on this machine: http://127.0.0.1:7860
+app: $(VENV)/.dev
+	$(BIN)/proxyspex-hf app
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest
@@ -37,6 +41,10 @@ figures: $(VENV)/.dev
 	$(BIN)/python tests/bench/curve.py --json tests/bench/results/curve.json
 	$(BIN)/python tests/bench/growth.py --json tests/bench/results/growth.json
 	$(BIN)/python tests/bench/page.py
+
+# dist/space: the Space as it can be pushed to the Hub, with the wheel of this checkout in it.
+space: $(VENV)/.dev
+	$(BIN)/python space/build.py
 
 $(VENV)/.python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'

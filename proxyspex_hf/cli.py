@@ -1,4 +1,4 @@
-"""The command line: ``proxyspex-hf explain | show | demo | push | pull | list``.
+"""The command line: ``proxyspex-hf explain | show | demo | app | push | pull | list``.
 
 Exit codes: 0 done; 1 the model or a file failed; 2 the arguments or the input cannot be used;
 130 interrupted.
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from proxyspex_hf import __version__
+from proxyspex_hf.cli_app import add_app_command
 from proxyspex_hf.cli_hub import add_hub_commands
 from proxyspex_hf.errors import InputError, ProxySpexError, ProxySpexWarning
 
@@ -92,6 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     _output(demo)
     demo.set_defaults(run=_demo)
 
+    add_app_command(commands)
     add_hub_commands(commands)
     return parser
 

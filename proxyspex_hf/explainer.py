@@ -12,11 +12,12 @@ import numpy as np
 
 from proxyspex_hf.core.attribution import Plan, attribute
 from proxyspex_hf.core.removal import RemovalSolution
+from proxyspex_hf.core.spectrum import FloatArray
 from proxyspex_hf.errors import InputError, ProxySpexWarning
 from proxyspex_hf.explanation import InteractionExplanation
+from proxyspex_hf.hf.again import held_input, options_again
 from proxyspex_hf.hf.asking import Asker, ask_together
 from proxyspex_hf.hf.bound import BoundInput
-from proxyspex_hf.hf.generation import SEQUENCE_VALUES
 from proxyspex_hf.hf.loading import load_pipeline
 from proxyspex_hf.hf.noise import noise_floor
 from proxyspex_hf.hf.processes import Processes
@@ -24,7 +25,7 @@ from proxyspex_hf.hf.store import ValueStore, key_of
 from proxyspex_hf.hf.tasks import bind, is_one_input, task_of
 from proxyspex_hf.options import ExplainerOptions
 from proxyspex_hf.progress_bar import progress_callback
-from proxyspex_hf.record import Target
+from proxyspex_hf.record import ExplanationRecord
 from proxyspex_hf.recording import make_record, model_name
 
 __all__ = ["ExplainerOptions", "InteractionExplainer", "RemovalCheck"]
@@ -157,21 +158,18 @@ class InteractionExplainer:
         Args:
             explanation: of an input under this pipeline.
             ks: how many features to remove.
-            inputs: the input that was explained; not needed where it was a text.
+            inputs: the input that was explained, where :meth:`ask` needs it.
 
         Raises:
             InputError: a k outside 0 to n, an explanation of another task or input.
             ModelError: the model failed.
         """
         record = explanation.record
-        if record.task != task_of(self.pipe):
-            raise InputError(
-                f"the explanation is of {record.task}, this pipeline does {task_of(self.pipe)}."
-            )
-        function = self._again(explanation, inputs)
+        self._check_task(record)
         solutions = explanation.removal_curve(ks, **limits)
-        full = np.ones((1, function.n_features), dtype=np.bool_)
-        values = Asker(function)(np.concatenate([full, *(s.mask[None] for s in solutions)]))
+        full = np.ones((1, len(record.features)), dtype=np.bool_)
+        masks = np.concatenate([full, *(s.mask[None] for s in solutions)])
+        values = self.ask(explanation, masks, inputs=inputs)
         return [
             RemovalCheck(
                 solution=solution,
@@ -182,29 +180,52 @@ class InteractionExplainer:
             for solution, value in zip(solutions, values[1:], strict=True)
         ]
 
-    def _again(self, explanation: InteractionExplanation, inputs: Any) -> BoundInput:
-        """The value function that an explanation was made of."""
-        record = explanation.record
-        asked = record.settings
-        plain_text = record.picture is None and not record.parts and not asked.arguments
-        if inputs is None and (not plain_text or not record.text):
+    def ask(
+        self, explanation: InteractionExplanation, masks: Any, *, inputs: Any = None
+    ) -> FloatArray:
+        """What the model itself gives for masks of an explained input: (b, n), 1 = kept -> (b,).
+
+        The number is the one that was explained, of the same input with the same masking. It says
+        nothing of whether this is the model that was explained: compare the full mask's value with
+        ``explanation.record.full_value``.
+
+        Args:
+            explanation: of an input under this pipeline.
+            masks: of its features.
+            inputs: the input that was explained. Not needed for a text, a prompt, an image, or an
+                image with its caption: these are made again from what the explanation holds.
+
+        Raises:
+            InputError: an explanation of another task or input, or masks of another width.
+            ModelError: the model failed.
+        """
+        self._check_task(explanation.record)
+        return Asker(self._again(explanation.record, inputs))(masks)
+
+    def _check_task(self, record: ExplanationRecord) -> None:
+        if record.task != task_of(self.pipe):
             raise InputError(
-                f"an explanation of {record.task} does not hold its whole input: pass inputs=... "
-                "as it was given to the explainer."
+                f"the explanation is of {record.task}, this pipeline does {task_of(self.pipe)}."
             )
-        changes: dict[str, Any] = {
-            "masking": asked.masking,
-            "mask_token": asked.mask_token,
-            "target": _target_again(record.target),
-            "value": None if record.target.kind == "value" else record.target.kind,
-        }
+
+    def _again(self, record: ExplanationRecord, inputs: Any) -> BoundInput:
+        """The value function that an explanation was made of."""
+        changes = options_again(record)
         if inputs is None:
-            inputs, changes["features"] = record.text, record.features.spans
+            inputs, division = held_input(record)
+            changes.update(division)
         function = self.value_function(inputs, **changes)
-        if function.features != record.features and inputs is not record.text:
+        made, wanted = function.features, record.features
+        if (made.spans, made.regions) != (wanted.spans, wanted.regions) or len(made) != len(wanted):
             raise InputError(
                 "inputs are divided into other features than the explanation has: give the same "
                 "input and the same options."
+            )
+        tokens = record.settings.arguments.get("target_tokens")
+        if tokens is not None and tokens != function.arguments.get("target_tokens"):
+            raise InputError(
+                f"the explained output {record.target.label!r} reads as other tokens than the "
+                "model once generated, so the same number cannot be asked for again."
             )
         return function
 
@@ -249,14 +270,6 @@ class InteractionExplainer:
             return Asker(bound, ValueStore(chosen.cache_dir, key, bound.n_features))
         key_here = (str(bound.fingerprint()), bound.target, id(bound.model), id(chosen.value))
         return self._interrupted.setdefault(key_here, Asker(bound))
-
-
-def _target_again(target: Target) -> str | None:
-    """What to pass as ``target`` to explain the same number again."""
-    if target.label == target.predicted:
-        return None
-    chosen = target.index is not None or target.kind in SEQUENCE_VALUES
-    return target.label if chosen else None
 
 
 class _Planned(Exception):  # noqa: N818 - no error: it carries the masks out

@@ -113,8 +113,9 @@ class MaskedText:
         self.features = features
         self.halves = halves or ((0, len(text)),)
         self._n = len(features.spans)
-        self._labels = features.labels[features.text_start :]
-        self._replacements = _replacements(tokenizer, self._labels, masking, mask_token)
+        # A document's label is its name: what stands in the text is the span.
+        self._kept = tuple(text[start:stop] for start, stop in features.spans)
+        self._replacements = _replacements(tokenizer, self._kept, masking, mask_token)
         # Tokenizers differ in whether a masked word leaves the space before it as a token.
         ways = (self._tokenized(with_space) for with_space in (True, False))
         self._pieces = next((way for way in ways if way is not None and self._agrees(way)), None)
@@ -136,7 +137,7 @@ class MaskedText:
         parts = [gaps[0]]
         for i, gap in zip(inside, gaps[1:], strict=True):
             if mask[i]:
-                parts += [self._labels[i], gap]
+                parts += [self._kept[i], gap]
             elif self._replacements[i] is not None:
                 parts += [self._replacements[i] or "", gap]
             else:  # deleted: one of the two gaps around it goes as well, if it is only space

@@ -1,0 +1,55 @@
+"use strict";
+// One line of news: what is going on, what went wrong, where to go. All of it as text nodes.
+
+function made(tag, text, name) {
+  const node = document.createElement(tag);
+  if (text) node.textContent = text;
+  if (name) node.className = name;
+  return node;
+}
+
+function read() {
+  try {
+    return JSON.parse(props.value || "{}");
+  } catch {
+    return {};
+  }
+}
+
+function linked(link) {
+  const node = made("a", "", "");
+  const target = new URL(link.query ? `?${link.query}` : link.url, window.location.href);
+  if (!["http:", "https:"].includes(target.protocol)) return made("span", link.text);
+  node.href = target.href;
+  node.textContent = link.text || target.href;
+  if (link.url) {
+    node.target = "_blank";
+    node.rel = "noopener noreferrer";
+  }
+  return node;
+}
+
+function show() {
+  const news = read();
+  const [bar, said] = element.querySelectorAll(".bar, .said");
+  element.querySelector(".psx-notice").dataset.kind = news.kind || "";
+  bar.replaceChildren();
+  said.replaceChildren();
+  if (news.kind === "step") {
+    // A screen reader is told of the phase, not of each batch.
+    const meter = document.createElement("progress");
+    meter.setAttribute("aria-label", news.phase);
+    if (news.total > 0) {
+      meter.max = news.total;
+      meter.value = news.done;
+    }
+    bar.append(meter, made("span", news.text));
+    said.append(made("span", news.phase, "phase"));
+    return;
+  }
+  if (news.text) said.append(made("span", news.text));
+  for (const link of news.links || []) said.append(linked(link));
+}
+
+show();
+watch("value", show);

@@ -1,0 +1,194 @@
+"""The third tab: data sets of explanations on the Hub, read by anyone, added to by their owners."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import Any
+
+import gradio as gr
+from gradio.utils import get_space
+
+from proxyspex_hf.app.parts import chosen, done, error, listed, listing, notice, said
+from proxyspex_hf.app.session import Session
+from proxyspex_hf.app.shared import HUB, Shared
+from proxyspex_hf.app.source import Source
+from proxyspex_hf.app.wording import in_words
+from proxyspex_hf.errors import InputError
+from proxyspex_hf.explanation import InteractionExplanation
+from proxyspex_hf.hub.rows import content_id
+
+__all__ = ["Shelf", "open_link", "shelf"]
+
+_LIMIT: dict[str, Any] = {
+    "show_progress": "minimal",
+    "concurrency_limit": 4,
+    "concurrency_id": "hub",
+    "api_visibility": "private",
+}
+
+
+class Shelf:
+    """The tab's components, laid out.
+
+    Attributes:
+        repo, config, revision: the data set, the collection in it, and its version.
+        list: shows what it holds.
+        found: what it holds.
+        news: what came of it.
+    """
+
+    def __init__(self, sign_in: bool) -> None:
+        with gr.Row():
+            with gr.Column(scale=3, min_width=320):
+                with gr.Row(equal_height=True):
+                    self.repo = gr.Textbox(
+                        label="Data set on the Hub",
+                        placeholder="owner/name",
+                        scale=4,
+                        elem_id="repo",
+                    )
+                    self.list = gr.Button("Look", scale=1, min_width=80, elem_id="look")
+                with gr.Accordion("Collection and revision", open=False), gr.Row():
+                    self.config = gr.Textbox("explanations", label="Collection")
+                    self.revision = gr.Textbox(label="Revision (empty: the newest)")
+                self.news = notice("hub-news")
+                self.found = listing()
+            with gr.Column(scale=2, min_width=280):
+                gr.Markdown("### Add the shown explanation to a data set")
+                if sign_in:
+                    gr.LoginButton(elem_id="login")
+                self.to = gr.Textbox(label="To", placeholder="owner/name", elem_id="to")
+                self.private = gr.Checkbox(label="Private, if it is made now")
+                self.push = gr.Button("Push", elem_id="push")
+                self.pushed = notice("push-news")
+
+
+def shelf(shared: Shared) -> Shelf:
+    """Lay the tab out and wire it."""
+    signs_in = shared.settings.sign_in and _oauth_is_set_up()
+    tab = Shelf(signs_in)
+
+    def look(repo: str, config: str, revision: str, token: gr.OAuthToken | None) -> tuple[str, str]:
+        try:
+            where = _place(repo, config, revision)
+            entries = InteractionExplanation.list_hub(
+                where.repo_id,
+                config_name=where.config_name,
+                revision=where.revision,
+                token=_token(shared, token),
+            )
+        except Exception as problem:  # noqa: BLE001 - whatever it is, the page says it in words
+            return "[]", error(in_words(problem))
+        return listed(entries), ""
+
+    def open_one(
+        session: Session,
+        repo: str,
+        config: str,
+        revision: str,
+        event: gr.EventData,
+        token: gr.OAuthToken | None,
+    ) -> dict[Any, Any]:
+        wanted = chosen(event._data)
+        if wanted is None:
+            return {tab.news: error("This is no explanation of the list: choose one of it.")}
+        try:
+            source = replace(_place(repo, config, revision), id=wanted)
+            return {**_pulled(shared, session, source, token), tab.news: ""}
+        except Exception as problem:  # noqa: BLE001 - whatever it is, the page says it in words
+            return {tab.news: error(in_words(problem))}
+
+    def push(session: Session, repo: str, private: bool, token: gr.OAuthToken | None) -> str:
+        if shared.settings.sign_in and token is None:
+            can = "sign in above first" if signs_in else "this app has no sign-in"
+            return error(f"Pushing needs your own account: {can}.")
+        try:
+            where = _place(repo, "explanations", "")
+            result = session.explanation.push_to_hub(
+                where.repo_id, private=True if private else None, token=_token(shared, token)
+            )
+        except Exception as problem:  # noqa: BLE001 - whatever it is, the page says it in words
+            return error(in_words(problem))
+        link = Source("hub", repo_id=result.repo_id, id=result.ids[0]).query()
+        links = [{"text": "the link that opens it here", "query": link}]
+        links.append({"text": "the commit", "url": result.url})
+        return done("Pushed." if result.added else "It is there already.", links)
+
+    inputs = [tab.repo, tab.config, tab.revision]
+    gr.on([tab.list.click, tab.repo.submit], look, inputs, [tab.found, tab.news], **_LIMIT)
+    tab.found.open(open_one, [shared.session, *inputs], [*shared.outputs, tab.news], **_LIMIT)
+    tab.push.click(push, [shared.session, tab.to, tab.private], tab.pushed, **_LIMIT)
+    return tab
+
+
+def open_link(shared: Shared, tab: Shelf, demo: gr.Blocks) -> None:
+    """Show what the page's address asks for."""
+
+    def load(session: Session, request: gr.Request, token: gr.OAuthToken | None) -> dict[Any, Any]:
+        try:
+            source = Source.from_query(dict(request.query_params))
+            if source is None:
+                return {shared.news: ""}
+            if source.kind == "example":
+                return shared.show(replace(session, source=source, made=None))
+            if source.id:
+                return _pulled(shared, session, source, token)
+        except Exception as problem:  # noqa: BLE001 - whatever it is, the page says it in words
+            return {shared.news: error(in_words(problem))}
+        return {
+            shared.tabs: gr.Tabs(selected=HUB),
+            tab.repo: source.repo_id,
+            tab.config: source.config_name,
+            tab.revision: source.revision or "",
+            tab.news: said("Press Look to see what this data set holds."),
+        }
+
+    outputs = [*shared.outputs, tab.repo, tab.config, tab.revision, tab.news]
+    demo.load(load, shared.session, outputs, **{**_LIMIT, "show_progress": "hidden"})
+
+
+def _pulled(
+    shared: Shared, session: Session, source: Source, token: gr.OAuthToken | None
+) -> dict[Any, Any]:
+    """Show one explanation of the Hub."""
+    made = InteractionExplanation.from_hub(
+        source.repo_id,
+        source.id or None,
+        config_name=source.config_name,
+        revision=source.revision,
+        token=_token(shared, token),
+    )
+    source = replace(source, id=content_id(made.record))
+    return shared.show(replace(session, source=source, made=made))
+
+
+def _place(repo: str, config: str, revision: str) -> Source:
+    """The data set that the form names.
+
+    Raises:
+        InputError: none, or a name that none can have.
+    """
+    if not str(repo or "").strip():
+        raise InputError("no data set is named: write owner/name.")
+    named = {"dataset": str(repo).strip(), "config": str(config or "explanations").strip()}
+    if str(revision or "").strip():
+        named["revision"] = str(revision).strip()
+    try:
+        found = Source.from_query(named)
+    except InputError as problem:
+        raise InputError(str(problem).replace("the link's ", "the ")) from None
+    if found is None:
+        raise InputError("no data set is named: write owner/name.")
+    return found
+
+
+def _token(shared: Shared, token: gr.OAuthToken | None) -> str | bool | None:
+    """Whose token: of the person who signed in, or else nobody's; locally, this machine's."""
+    if shared.settings.sign_in:
+        return False if token is None else token.token
+    return None
+
+
+def _oauth_is_set_up() -> bool:
+    return get_space() is not None and "OAUTH_CLIENT_ID" in os.environ

@@ -1,0 +1,215 @@
+"""The models that the app can ask: loaded once, used by several people at a time."""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from proxyspex_hf.demo import DEMO_CLIP, DEMO_MODEL
+from proxyspex_hf.errors import InputError
+from proxyspex_hf.explainer import InteractionExplainer
+from proxyspex_hf.explanation import InteractionExplanation
+from proxyspex_hf.hf.loading import load_pipeline
+from proxyspex_hf.hf.tasks import task_of
+from proxyspex_hf.record import ExplanationRecord
+from proxyspex_hf.recording import model_name
+
+__all__ = ["PUBLIC", "SHIPPED", "TASKS", "Choice", "Models"]
+
+#: The tasks that the form knows, as it calls them.
+TASKS = {
+    "text-classification": "a text and its class",
+    "text-generation": "a question on a text",
+    "zero-shot-image-classification": "a picture and its caption",
+    "image-classification": "a picture and its class",
+}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A model that can be chosen.
+
+    Attributes:
+        name: the model's id on the Hub, or what the shipped ones are called.
+        task: the pipeline's task.
+        place: what is loaded, where that is not ``name``.
+        recorded: what explanations call it, where that is not ``name``.
+    """
+
+    name: str
+    task: str
+    place: str = ""
+    recorded: str = ""
+
+
+SHIPPED = (
+    Choice("film reviews (ships with the app)", "text-classification", DEMO_MODEL, "sentiment"),
+    Choice(
+        "coloured shapes (ships with the app)", "zero-shot-image-classification", DEMO_CLIP, "clip"
+    ),
+)
+PUBLIC = (
+    Choice("distilbert/distilbert-base-uncased-finetuned-sst-2-english", "text-classification"),
+    Choice("HuggingFaceTB/SmolLM2-135M-Instruct", "text-generation"),
+    Choice("openai/clip-vit-base-patch32", "zero-shot-image-classification"),
+    Choice("google/vit-base-patch16-224", "image-classification"),
+)
+
+
+class Models:
+    """A bounded shelf of loaded pipelines.
+
+    Weights are shared by all who ask; each gets a pipeline with a tokenizer of its own, since
+    tokenizers are not safe to share among threads.
+
+    Args:
+        choices: what may be chosen.
+        any_model: whether any other name may be given, with its task: only for people who could
+            run it on this machine anyway.
+        most: pipelines kept; the one that was not used for longest goes first.
+    """
+
+    def __init__(
+        self,
+        choices: Sequence[Choice] = SHIPPED + PUBLIC,
+        *,
+        any_model: bool = False,
+        most: int = 3,
+    ) -> None:
+        self.choices = tuple(choices)
+        self.any_model = any_model
+        self._most = max(1, most)
+        self._shelf: OrderedDict[Choice, Any] = OrderedDict()
+        self._lock = threading.Lock()
+        self._loading: dict[Choice, threading.Lock] = {}
+
+    def find(self, name: str, task: str) -> Choice:
+        """The choice of that name.
+
+        Raises:
+            InputError: it is not on the list, or of a task that the app has no form for.
+        """
+        found = next((choice for choice in self.choices if choice.name == name), None)
+        if found is not None:
+            return found
+        if not self.any_model:
+            raise InputError(f"{name!r} is not on this app's list of models: choose one of those.")
+        if not name.strip():
+            raise InputError("no model was chosen: choose one, or give an id such as owner/name.")
+        if task not in TASKS:
+            raise InputError(f"task {task!r} is not one of {', '.join(TASKS)}: choose one of them.")
+        return Choice(name.strip(), task)
+
+    def offer(self, model: str, task: str | None = None) -> None:
+        """Load a model and put it first on the list.
+
+        Args:
+            model: Hub id or directory.
+            task: the pipeline's task; default what the model's class says.
+
+        Raises:
+            InputError: it cannot be loaded, or is of a task that the app has no form for.
+        """
+        pipe = load_pipeline(model, task=task)
+        found = task_of(pipe)
+        if found not in TASKS:
+            raise InputError(f"{model!r} does {found}; the app has forms for {', '.join(TASKS)}.")
+        name, _ = model_name(pipe)
+        choice = Choice(name, found, place=model)
+        self.choices = (choice, *(other for other in self.choices if other.name != name))
+        self._most += 1
+        self.keep(choice, pipe)
+
+    def is_loaded(self, choice: Choice) -> bool:
+        """Whether asking it needs no loading."""
+        with self._lock:
+            return choice in self._shelf
+
+    def pipeline(self, choice: Choice) -> Any:
+        """The pipeline of a choice, loaded where it is not yet; shared weights, own tokenizer.
+
+        Raises:
+            InputError: it cannot be loaded.
+        """
+        with self._lock:
+            loading = self._loading.setdefault(choice, threading.Lock())
+        with loading:  # those who want the same wait; others go on
+            with self._lock:
+                pipe = self._shelf.get(choice)
+            if pipe is None:
+                pipe = load_pipeline(choice.place or choice.name, task=choice.task)
+            self.keep(choice, pipe)
+        own = copy.copy(pipe)
+        own.tokenizer = copy.deepcopy(pipe.tokenizer)
+        return own
+
+    def keep(self, choice: Choice, pipe: Any) -> None:
+        """Put a loaded pipeline on the shelf, at the front."""
+        with self._lock:
+            self._shelf[choice] = pipe
+            self._shelf.move_to_end(choice)
+            while len(self._shelf) > self._most:
+                self._shelf.popitem(last=False)
+
+    def preload(self) -> None:
+        """Load all that is on the list: for machines that fork after the start."""
+        self._most = max(self._most, len(self.choices))
+        for choice in self.choices:
+            self.pipeline(choice)
+
+    def of(self, record: ExplanationRecord) -> Choice:
+        """The model that an explanation says it was made with.
+
+        Raises:
+            InputError: it cannot be asked here; the message says why.
+        """
+        model, task = record.provenance.model, record.task
+        with self._lock:
+            known = [*self.choices, *self._loading]
+        for choice in known:
+            if model == (choice.recorded or choice.name) and task == choice.task:
+                return choice
+        # A file is no reason to load whatever it names: a person may choose that model first.
+        raise InputError(f"this app cannot ask {model!r} for {task}: it is not on its list.")
+
+    def reason(self, record: ExplanationRecord) -> str | None:
+        """Why the model of an explanation cannot be asked, in words; None where it can."""
+        try:
+            self.of(record)
+        except InputError as error:
+            return str(error)
+        return None
+
+    def ask(self, explanation: InteractionExplanation, removed: Sequence[int]) -> float:
+        """What the model itself gives without the features ``removed``.
+
+        Raises:
+            InputError: it cannot be asked, or is not the model that was explained: on the whole
+                input it gives another value than the explanation holds.
+            ModelError: it failed.
+        """
+        record = explanation.record
+        explainer = InteractionExplainer(self.pipeline(self.of(record)))
+        masks = np.ones((2, len(record.features)), dtype=np.bool_)
+        masks[1, list(removed)] = False
+        whole, value = explainer.ask(explanation, masks).tolist()
+        if abs(whole - record.full_value) > _tolerance(record):
+            raise InputError(
+                f"asked for the whole input, the model says {whole:.4g}, and the explanation holds "
+                f"{record.full_value:.4g}: this is another model, another version of it, or "
+                "another input, so its answer would say nothing about the explanation."
+            )
+        return float(value)
+
+
+def _tolerance(record: ExplanationRecord) -> float:
+    """How far two runs of one model may differ, in the target's unit."""
+    exact = record.provenance.dtype == "float32" and record.provenance.quantization is None
+    share = 1e-3 if exact else 3e-2
+    return share * max(1.0, abs(record.full_value)) + 2 * (record.provenance.noise_floor or 0.0)

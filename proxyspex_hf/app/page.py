@@ -1,0 +1,68 @@
+"""The page: three tabs around one picture."""
+
+from __future__ import annotations
+
+import gradio as gr
+
+from proxyspex_hf.app.explore import answer_the_picture, examples
+from proxyspex_hf.app.folders import Folders
+from proxyspex_hf.app.form import form
+from proxyspex_hf.app.hub import open_link, shelf
+from proxyspex_hf.app.own import run_the_form
+from proxyspex_hf.app.parts import notice
+from proxyspex_hf.app.session import Session
+from proxyspex_hf.app.settings import Settings
+from proxyspex_hf.app.shared import EXPLORE, HUB, OWN_TAB, Runs, Shared, value_of
+from proxyspex_hf.app.viewer import viewer
+
+__all__ = ["TITLE", "build"]
+
+TITLE = "Which combinations of the input made the model say that?"
+_HEADING = f"""\
+# {TITLE}
+Often it is words together, not one by one: *not* with *bad*, *red* with *circle*. ProxySPEX finds
+them. Take words out below, and see what the answer would be.
+"""
+#: Seconds that a page's answers and explanation are kept after its last change.
+_KEPT = 6 * 3600
+
+
+def build(settings: Settings, folders: Folders) -> gr.Blocks:
+    """The app, not yet running.
+
+    Args:
+        settings: what it allows.
+        folders: where the open pages keep their answers.
+    """
+
+    def gone(session: Session) -> None:
+        if session.page is not None:
+            folders.remove(session.page)
+
+    def closed(request: gr.Request) -> None:
+        folders.stop(request.session_hash)
+
+    demo: gr.Blocks
+    with gr.Blocks(
+        title=f"ProxySPEX: {TITLE}",
+        analytics_enabled=False,
+        delete_cache=(3600, _KEPT),
+        fill_width=True,
+    ) as demo:
+        session = gr.State(Session(), time_to_live=_KEPT, delete_callback=gone)
+        gr.Markdown(_HEADING, elem_id="heading")
+        with gr.Tabs(selected=EXPLORE) as tabs:
+            with gr.Tab("Explore", id=EXPLORE):
+                buttons = examples()
+                news = notice("news")
+                view = viewer(value_of(Session(), settings))
+            shared = Shared(settings, folders, Runs.of(settings), session, view, tabs, news)
+            with gr.Tab("Explain your own", id=OWN_TAB):
+                own = form(settings)
+            with gr.Tab("From the Hub", id=HUB):
+                hub = shelf(shared)
+        answer_the_picture(shared, buttons)
+        run_the_form(shared, own)
+        open_link(shared, hub, demo)
+        demo.unload(closed)
+    return demo

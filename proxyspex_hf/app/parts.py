@@ -1,0 +1,116 @@
+"""The small components around the picture: a line of news, and a list of explanations.
+
+As in :mod:`proxyspex_hf.app.viewer`, everything goes to the page as one JSON text, and the page
+makes text nodes of it: what a stranger wrote cannot become markup or a file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.resources import files
+from typing import Any
+
+import gradio as gr
+
+from proxyspex_hf.app.jobs import Step
+from proxyspex_hf.app.wording import seconds_text
+from proxyspex_hf.hub.entries import HubEntry, is_id
+from proxyspex_hf.viz.markup import embed_json
+from proxyspex_hf.viz.wording import r2_text, signed, visible
+
+__all__ = ["CSS", "chosen", "done", "error", "listed", "listing", "notice", "said", "step"]
+
+_EXCERPT = 160
+
+
+def notice(name: str) -> gr.HTML:
+    """A line that says what goes on; ``name`` is its element's id."""
+    return gr.HTML(
+        value="",
+        html_template=_asset("notice.html"),
+        js_on_load=_asset("notice.js"),
+        apply_default_css=False,
+        elem_id=name,
+    )
+
+
+def said(text: str) -> str:
+    """The value of a notice: plain news."""
+    return embed_json({"kind": "said", "text": text})
+
+
+def error(text: str) -> str:
+    """Something that did not work."""
+    return embed_json({"kind": "error", "text": text})
+
+
+def done(text: str, links: Sequence[dict[str, str]] = ()) -> str:
+    """Something that worked; links have ``text``, and ``query`` (of this page) or ``url``."""
+    return embed_json({"kind": "done", "text": text, "links": list(links)})
+
+
+def step(now: Step) -> str:
+    """Where a running job stands."""
+    count = f" {now.done:,} of {now.total:,}" if now.total > 1 else ""
+    # What takes no time is no news.
+    left = now.eta if now.eta is not None and now.eta >= 1 else None
+    rest = "" if left is None else f", {seconds_text(left)} left"
+    phase = now.phase[:1].upper() + now.phase[1:]
+    return embed_json(
+        {
+            "kind": "step",
+            "phase": phase,
+            "text": f"{phase}{count}{rest}",
+            "done": now.done if now.total > 1 else 0,
+            "total": now.total if now.total > 1 else 0,
+        }
+    )
+
+
+def listing() -> gr.HTML:
+    """The explanations of a data set; its event ``open`` carries the ``id`` of one."""
+    return gr.HTML(
+        value="[]",
+        html_template=_asset("listing.html"),
+        js_on_load=_asset("listing.js"),
+        apply_default_css=False,
+        elem_id="listing",
+    )
+
+
+def listed(entries: Sequence[HubEntry]) -> str:
+    """The value of a listing."""
+    return embed_json([_row(entry) for entry in entries])
+
+
+def _row(entry: HubEntry) -> dict[str, str]:
+    strongest = ", ".join(
+        f"{visible(words)[:_EXCERPT]} {signed(effect, 2)}" for words, effect in entry.strongest
+    )
+    near = max(entry.faithfulness, default=None)
+    faithful = "" if near is None else f" · R² {r2_text(near[1])} at {near[0]:.0%}"
+    about = (
+        f"{visible(entry.created)[:10]} · {visible(entry.target)[:_EXCERPT]} of "
+        f"{visible(entry.model)[:_EXCERPT]} · {entry.n_features} {visible(entry.feature_kind)}"
+    )
+    return {
+        "id": entry.id,
+        "title": visible(entry.text)[:_EXCERPT] if entry.text else visible(entry.task),
+        "strongest": strongest,
+        "about": f"{about}{faithful}",
+    }
+
+
+def chosen(data: Any) -> str | None:
+    """The id that an ``open`` of the listing names; None where it names none."""
+    wanted = data.get("id") if isinstance(data, dict) else None
+    return wanted if isinstance(wanted, str) and is_id(wanted) else None
+
+
+def _asset(name: str) -> str:
+    text = (files("proxyspex_hf.app") / "assets" / name).read_text(encoding="utf-8")
+    return text.replace("\r\n", "\n").strip()
+
+
+#: The style sheet of the page around the picture.
+CSS = _asset("page.css")

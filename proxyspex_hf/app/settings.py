@@ -1,0 +1,54 @@
+"""What one running app allows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from proxyspex_hf.app.models import Models
+
+__all__ = ["Limits", "Settings"]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a person may ask for at once. Each refusal names the limit and what to change.
+
+    Attributes:
+        characters: of a text, or of a context with its question.
+        features: n, words or patches or what else is masked.
+        calls: model calls of one explanation.
+        upload_bytes, pixels: of a picture.
+        seconds: of one run; its answers stay, and the next run goes on from there.
+    """
+
+    characters: int = 6_000
+    features: int = 200
+    calls: int = 6_000
+    upload_bytes: int = 5 * 2**20
+    pixels: int = 20_000_000
+    seconds: float = 600.0
+
+
+def _as_it_is(task: Callable[..., Any]) -> Callable[..., Any]:
+    return task
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How the app is run.
+
+    Attributes:
+        models: what can be asked.
+        limits: see there.
+        sign_in: push and pull as the person who signed in on the page, and as nobody else; else as
+            whoever is logged in on this machine.
+        gpu: wraps the functions that run a model, such as ``spaces.GPU``. They are generators and
+            functions of plain data, so that they may run in a process of their own.
+    """
+
+    models: Models
+    limits: Limits = field(default_factory=Limits)
+    sign_in: bool = False
+    gpu: Callable[[Callable[..., Any]], Callable[..., Any]] = _as_it_is

@@ -1,0 +1,105 @@
+"""What the tabs of the page have in common."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from proxyspex_hf.app.folders import Folders
+from proxyspex_hf.app.jobs import Cost, Found, Halted, Job, Step, cost_of, explain
+from proxyspex_hf.app.session import Session
+from proxyspex_hf.app.settings import Settings
+from proxyspex_hf.app.viewer import shown
+from proxyspex_hf.explanation import InteractionExplanation
+from proxyspex_hf.record import ExplanationRecord
+from proxyspex_hf.serialize import dumps, record_from_json
+
+__all__ = ["EXPLORE", "HUB", "OWN_TAB", "Runs", "Shared", "explanation_of", "value_of"]
+
+EXPLORE, OWN_TAB, HUB = "explore", "own", "hub"
+
+
+@dataclass(frozen=True)
+class Runs:
+    """The functions that run a model. They take and give plain data, wrapped by ``settings.gpu``.
+
+    Attributes:
+        explain: a job and the page's directory -> steps, then its end.
+        cost: a job -> what it will take.
+        ask: the text of an explanation's file and removed features -> the model's value.
+    """
+
+    explain: Callable[[Job, Path], Iterator[Step | Found | Halted]]
+    cost: Callable[[Job], Cost]
+    ask: Callable[[str, tuple[int, ...]], float]
+
+    @classmethod
+    def of(cls, settings: Settings) -> Runs:
+        """The functions of one app."""
+        models, limits = settings.models, settings.limits
+
+        def explained(job: Job, folder: Path) -> Iterator[Step | Found | Halted]:
+            yield from explain(job, models, folder, limits)
+
+        def cost(job: Job) -> Cost:
+            return cost_of(job, models, limits)
+
+        def ask(text: str, removed: tuple[int, ...]) -> float:
+            return models.ask(explanation_of(text), removed)
+
+        return cls(settings.gpu(explained), settings.gpu(cost), settings.gpu(ask))
+
+
+@dataclass(frozen=True)
+class Shared:
+    """The page's parts that several tabs change.
+
+    Attributes:
+        session: the page's :class:`Session`.
+        view: the picture.
+        tabs: to select one.
+        news: the notice above the picture.
+    """
+
+    settings: Settings
+    folders: Folders
+    runs: Runs
+    session: gr.State
+    view: gr.HTML
+    tabs: gr.Tabs
+    news: gr.HTML
+
+    @property
+    def outputs(self) -> list[Any]:
+        """What :meth:`show` gives updates for."""
+        return [self.session, self.view, self.tabs, self.news]
+
+    def show(self, session: Session, news: str = "") -> dict[Any, Any]:
+        """Updates that show a session's explanation in the first tab."""
+        return {
+            self.session: session,
+            self.view: value_of(session, self.settings),
+            self.tabs: gr.Tabs(selected=EXPLORE),
+            self.news: news,
+        }
+
+    def ask(self, record: ExplanationRecord, removed: tuple[int, ...]) -> float:
+        """The model's own value without the features ``removed``."""
+        return self.runs.ask(dumps(record), removed)
+
+
+def value_of(session: Session, settings: Settings) -> str:
+    """The value of the picture."""
+    explanation = session.explanation
+    reason = settings.models.reason(explanation.record)
+    return shown(explanation, source=session.source, model=reason)
+
+
+def explanation_of(text: str) -> InteractionExplanation:
+    """The explanation of a file's text."""
+    return InteractionExplanation(record_from_json(json.loads(text)))

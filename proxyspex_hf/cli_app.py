@@ -1,0 +1,72 @@
+"""The command that starts the app."""
+
+from __future__ import annotations
+
+import argparse
+import ipaddress
+import sys
+from importlib.util import find_spec
+from typing import Any
+
+from proxyspex_hf.errors import InputError
+
+__all__ = ["add_app_command"]
+
+_TASKS = (
+    "text-classification",
+    "text-generation",
+    "zero-shot-image-classification",
+    "image-classification",
+)
+
+
+def add_app_command(commands: Any) -> None:
+    """Add it to the subparsers of the command line."""
+    app = commands.add_parser("app", help="explore and explain in the browser, without code")
+    app.add_argument("--port", type=int, help="default: the first free one from 7860")
+    app.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help="address to listen on (default: this machine alone). Whoever can reach another one "
+        "can use the app; then only listed models may be chosen",
+    )
+    app.add_argument(
+        "--model",
+        action="append",
+        default=[],
+        metavar="MODEL",
+        help="directory or Hub id of a model to offer first; may be given several times",
+    )
+    app.add_argument("--task", choices=_TASKS, help="of --model (default: what its class says)")
+    app.set_defaults(run=_app)
+
+
+def _app(given: argparse.Namespace) -> int:
+    if find_spec("gradio") is None:
+        raise InputError("the app needs Gradio: pip install 'proxyspex-hf[space]'.")
+    if given.task is not None and not given.model:
+        raise InputError("--task says what --model does: give --model, too.")
+    from proxyspex_hf.app import Models, Settings, running
+
+    alone = _is_loopback(given.host)
+    models = Models(any_model=alone)
+    for name in reversed(given.model):
+        models.offer(name, given.task)
+    try:
+        with running(Settings(models), host=given.host, port=given.port) as app:
+            sys.stdout.write(f"{app.url}\nCtrl-C ends it.\n")
+            sys.stdout.flush()
+            app.wait()
+    except OSError as error:
+        raise InputError(
+            f"cannot listen on {given.host}, port {given.port or 'any'}: {error}. Choose another "
+            "--host or --port."
+        ) from error
+    return 0
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,94 @@
+"""The input and the options of an explanation, made again from its record.
+
+A record holds the text and the picture as the model read them. Where that is the whole input, the
+same set function can be had again from the record alone.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+from PIL import Image
+
+from proxyspex_hf.errors import InputError
+from proxyspex_hf.hf.generation import SEQUENCE_VALUES
+from proxyspex_hf.inputs import Picture
+from proxyspex_hf.prompts import Prompt, PromptPart
+from proxyspex_hf.record import ExplanationRecord, Target
+
+__all__ = ["held_input", "options_again"]
+
+_DIVISIONS = ("words", "sentences", "tokens", "documents", "superpixels")
+
+
+def held_input(record: ExplanationRecord) -> tuple[Any, dict[str, Any]]:
+    """The whole input that a record holds, and the options that divide it into the same features.
+
+    Of ``settings.arguments`` nothing is used: a file may say there what it likes.
+
+    Raises:
+        InputError: the record does not hold all of its input.
+    """
+    spans, picture = record.features.spans, record.picture
+    if record.task == "text-generation" and record.text:
+        # The chat template is part of the text already.
+        prompt = Prompt((PromptPart(record.text, "prompt", masked=True),), chat=False)
+        return prompt, {"features": spans}
+    plain = not record.parts and not record.settings.arguments
+    if plain and picture is None and record.text:
+        return record.text, {"features": spans}
+    if plain and picture is not None and record.task == "image-classification":
+        return _opened(picture), {"patches": _patches(record)}
+    if plain and picture is not None and record.task == "zero-shot-image-classification" and spans:
+        inputs = {"image": _opened(picture), "text": record.text}
+        return inputs, {"features": spans, "patches": _patches(record)}
+    raise InputError(
+        f"an explanation of {record.task} does not hold its whole input: pass inputs=... "
+        "as it was given to the explainer."
+    )
+
+
+def options_again(record: ExplanationRecord) -> dict[str, Any]:
+    """The options that an explanation was made with, the same number as ``target`` and ``value``;
+    how its input was divided only where that has a name."""
+    asked = record.settings
+    options: dict[str, Any] = {
+        "masking": asked.masking,
+        "mask_token": asked.mask_token,
+        "target": _target_again(record.target),
+        "value": None if record.target.kind == "value" else record.target.kind,
+    }
+    if asked.image_masking is not None:
+        options["image_masking"] = asked.image_masking
+    if asked.features in _DIVISIONS[:-1]:
+        options["features"] = asked.features
+    if record.features.region_kind == "patches":
+        options["patches"] = _patches(record)
+    elif record.features.region_kind == "superpixels":
+        options["patches"] = "superpixels"
+    return options
+
+
+def _target_again(target: Target) -> str | None:
+    """What to pass as ``target`` to explain the same number again."""
+    if target.kind in SEQUENCE_VALUES and target.index is None:
+        return target.label  # also its own output, which might be cut at another length now
+    chosen = target.index is not None and target.label != target.predicted
+    return target.label if chosen else None
+
+
+def _opened(picture: Picture) -> Image.Image:
+    try:
+        with Image.open(io.BytesIO(picture.png), formats=["PNG"]) as opened:
+            return opened.convert("RGB")
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise InputError(f"the picture of the explanation is damaged: {error}.") from error
+
+
+def _patches(record: ExplanationRecord) -> tuple[int, int] | str:
+    """How the picture was divided: rows and columns, by where the patches begin."""
+    if record.features.region_kind == "superpixels":
+        return "superpixels"
+    corners = [min(region[0]) for region in record.features.regions if region]
+    return len({y for _, y in corners}), len({x for x, _ in corners})

@@ -1,0 +1,289 @@
+"""The app in a browser: opened, played with, asked for one's own, stopped, by several at once."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from transformers import pipeline
+
+from proxyspex_hf import DEMO_MODEL, InteractionExplainer, InteractionExplanation
+from proxyspex_hf.app.examples import EXAMPLES, load_example
+
+Visit = Callable[..., Any]
+TEXT = "It could have been great, but the plot is dull and never funny for me."
+
+
+def write(opened: Any, text: str) -> None:
+    opened.tab("Explain your own")
+    box = opened.page.get_by_label("Text", exact=True)
+    box.fill(text)
+    box.blur()
+
+
+def idle(app: Any, seconds: float = 0.7) -> int:
+    """Wait; how many inputs the model was run on meanwhile."""
+    before = app.calls.rows
+    time.sleep(seconds)
+    return int(app.calls.rows - before)
+
+
+@pytest.mark.parametrize("name", list(EXAMPLES))
+def test_examples_are_real_small_and_faithful(name: str) -> None:
+    from importlib.resources import files
+
+    path = files("proxyspex_hf.app.examples") / f"{name}.json"
+    assert len(path.read_bytes()) < 300_000
+    record = load_example(name).record
+    measured = [score for score in record.faithfulness if score.r2 is not None]
+    assert len(measured) == 3
+    assert all(score.r2 > max(0.6, score.linear_r2) for score in measured)
+
+
+def test_it_opens_on_an_explanation_and_changes_to_another(visit: Visit) -> None:
+    opened = visit()
+    opened.shown("disappointed.")
+    for name, text in list(EXAMPLES.items())[::-1]:
+        opened.page.get_by_role("button", name=text).click()
+        words = load_example(name).features.labels
+        opened.shown(words[-1])
+    assert opened.page.locator("#explanation").inner_text().count("disappointed.") >= 1
+
+
+def test_one_explains_ones_own_and_asks_the_model(visit: Visit, app: Any, pipe: Any) -> None:
+    opened = visit()
+    write(opened, TEXT)
+    cost = opened.news("cost")
+    cost.filter(has_text="model calls").wait_for()
+    n = len(TEXT.split())
+    calls = InteractionExplainer(pipe).plan(TEXT).calls
+    assert cost.inner_text().startswith(f"{n} words: {calls:,} model calls at the most")
+    opened.page.get_by_role("button", name="Explain", exact=True).click()
+    opened.shown("dull")
+    assert opened.page.get_by_role("tab", name="Explore").get_attribute("aria-selected") == "true"
+    # The model itself, without a word.
+    word = TEXT.split().index("dull")
+    opened.page.locator(f'.psx .input [data-i="{word}"]').click()
+    opened.page.locator("[data-id=check]").click()
+    value = opened.page.locator("[data-id=model-value]")
+    value.wait_for()
+    masked = TEXT.replace(" dull ", " [MASK] ")
+    scores = pipe(masked, top_k=None, function_to_apply="none")
+    label = InteractionExplainer(pipe).value_function(TEXT).target.label
+    expected = next(s["score"] for s in scores if s["label"] == label)
+    assert float(value.get_attribute("data-value")) == pytest.approx(expected, abs=1e-4)
+
+
+def test_stop_really_stops_and_continue_asks_nothing_twice(visit: Visit, app: Any) -> None:
+    text = TEXT + " I would not see it again, nor would you, I think."
+    opened = visit()
+    write(opened, text)
+    opened.news("cost").filter(has_text="model calls").wait_for()
+    app.calls.pause = 0.3
+    start = app.calls.rows
+    try:
+        opened.page.get_by_role("button", name="Explain", exact=True).click()
+        bar = opened.page.locator("#own-news .bar", has_text="Model calls")
+        bar.filter(has_text=re.compile("[1-9][0-9]* of")).wait_for()
+        stop = opened.page.get_by_role("button", name="Stop")
+        stop.click()
+        opened.news("own-news").filter(has_text="Stopped.").wait_for()
+    finally:
+        app.calls.pause = 0.0
+    asked = app.calls.rows - start
+    assert idle(app) == 0
+    said = opened.news("own-news").inner_text()
+    kept, missing = map(int, re.findall(r"(\d+) of (\d+) answers are kept", said)[0])
+    assert 0 < kept < missing
+    opened.page.get_by_role("button", name="Continue").click()
+    opened.shown("again,")
+    rest = app.calls.rows - start - asked
+    # Beyond the missing answers: what the model says of the whole input, asked to read it.
+    assert missing - kept <= rest <= missing - kept + 10
+    # The same as without an interruption, bit for bit.
+    session = _session(app, opened)
+    whole = InteractionExplainer(pipeline("text-classification", model=DEMO_MODEL, device="cpu"))(
+        text, alpha=2.0
+    )
+    assert session.explanation == whole
+
+
+def _session(app: Any, opened: Any) -> Any:
+    """What the server remembers of a page, found by the explanation's text."""
+    held = app.running.demo.state_holder.session_data.values()
+    sessions = [v for state in held for v in state.state_data.values() if hasattr(v, "source")]
+    return next(s for s in sessions[::-1] if s.made is not None and "again," in s.made.text)
+
+
+def test_looking_is_not_held_up_by_others_who_explain(visit: Visit, app: Any) -> None:
+    busy = [app.person() for _ in range(3)]  # one more than there are places
+    app.calls.pause = 0.2
+    try:
+        for person in busy:
+            form = values(app, TEXT)
+            assert person.ask("begin", None, *form)["success"]
+        done: list[dict[str, Any]] = []
+        threads = [
+            threading.Thread(target=lambda p=p: done.append(p.ask("explain", None))) for p in busy
+        ]
+        for thread in threads:
+            thread.start()
+        start = time.monotonic()
+        opened = visit("?example=caption")
+        opened.shown("circle")
+        opened.page.get_by_role("button", name=EXAMPLES["question"]).click()
+        opened.shown("bathtub.")
+        print(f"\nlooked in {time.monotonic() - start:.1f} s while three explained")
+        assert done == []
+        for person in busy:
+            person.ask("stop")
+    finally:
+        app.calls.pause = 0.0
+    for thread in threads:
+        thread.join(60)
+    assert len(done) == 3
+    assert all(message["success"] for message in done)
+
+
+def values(app: Any, text: str, **changes: Any) -> list[Any]:
+    """The form's values, in order."""
+    form = {
+        "model": app.settings.models.choices[0].name,
+        "task": "text-classification",
+        "text": text,
+        "question": "",
+        "picture": None,
+        "features": "words",
+        "patches": 48,
+        "target": "",
+        "alpha": 2,
+        "seed": 0,
+    }
+    return list({**form, **changes}.values())
+
+
+def test_eight_people_at_once_see_each_their_own(app: Any) -> None:
+    texts = [f"Film {i} is not bad but quite dull" for i in range(8)]
+    seconds: list[float] = [0.0] * 8
+    seen: list[str] = [""] * 8
+    people = [app.person() for _ in texts]
+
+    def use(i: int) -> None:
+        start = time.monotonic()
+        assert people[i].ask("begin", None, *values(app, texts[i]))["success"]
+        message = people[i].ask("explain", None)
+        assert message["success"], message
+        seen[i] = json.dumps(message["output"])
+        seconds[i] = time.monotonic() - start
+
+    threads = [threading.Thread(target=use, args=(i,)) for i in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    print(f"\neight at once: {min(seconds):.1f} to {max(seconds):.1f} s each")
+    assert all(seconds)
+    holder = app.running.demo.state_holder
+    for person, text in zip(people, texts, strict=True):
+        (session,) = (
+            v for v in holder.session_data[person.page].state_data.values() if hasattr(v, "source")
+        )
+        assert session.explanation.text == text
+        sent = seen[texts.index(text)]
+        assert not any(other in sent for other in texts if other != text)
+
+
+def test_the_form_by_keyboard_alone(visit: Visit) -> None:
+    opened = visit()
+    keys = opened.page.keyboard
+
+    def focused() -> str:
+        here = "document.activeElement"
+        script = f"({here}.closest('[id]') || {{}}).id + ' ' + {here}.textContent"
+        return str(opened.page.evaluate(script))
+
+    def until(wanted: Callable[[str], bool], key: str = "Tab", most: int = 60) -> None:
+        for _ in range(most):
+            if wanted(focused()):
+                return
+            keys.press(key)
+        raise AssertionError(f"never came there; now at {focused()}")
+
+    until(lambda at: "Explore" in at)
+    until(lambda at: "Explain your own" in at)
+    keys.press("Enter")
+    opened.page.get_by_label("Text", exact=True).wait_for()
+    until(lambda at: at.startswith("text ") or "text" in at.split()[0])
+    keys.press("Control+a")
+    keys.type("Not a good film, not at all")
+    until(lambda at: at.strip().endswith("Explain"))
+    keys.press("Enter")
+    opened.shown("all")
+    assert opened.page.get_by_role("tab", name="Explore").get_attribute("aria-selected") == "true"
+
+
+def test_what_is_too_much_is_refused_in_words(visit: Visit, app: Any, tmp_path: Any) -> None:
+    from PIL import Image
+
+    opened = visit()
+    opened.tab("Explain your own")
+    explain = opened.page.get_by_role("button", name="Explain", exact=True)
+    box, news = opened.page.get_by_label("Text", exact=True), opened.news("own-news")
+    box.fill("   ")
+    explain.click()
+    news.filter(has_text="There is no text yet: write or paste one.").wait_for()
+    box.fill("word " * 61)
+    explain.click()
+    news.filter(has_text="61 words, this app takes 60: shorten it").wait_for()
+    box.fill("word " * 58)
+    opened.page.locator("#alpha input[type=number]").fill("8")
+    explain.click()
+    news.filter(has_text="model calls, this app makes 2,000: take a smaller alpha").wait_for()
+
+    opened.page.get_by_label("Model").click()
+    opened.page.get_by_role("option", name="coloured shapes").click()
+    upload = opened.page.locator("#picture input[type=file]")
+    upload.wait_for(state="attached")
+    cost = opened.news("cost")
+    large = tmp_path / "large.png"
+    Image.new("RGB", (1000, 600), "red").save(large)
+    upload.set_input_files(large)
+    cost.filter(has_text="1000 × 600 pixels, this app takes 0.5 million").wait_for()
+    opened.page.get_by_label("Clear").click()
+    broken, small = tmp_path / "broken.png", tmp_path / "small.png"
+    Image.new("RGB", (300, 200), "red").save(small)
+    broken.write_bytes(small.read_bytes()[:100])
+    upload.set_input_files(broken)
+    cost.filter(has_text="no picture that the app can read").wait_for()
+    assert str(tmp_path) not in opened.page.content()
+
+
+def test_time_is_limited_and_the_answers_stay(pipe: Any, tmp_path: Any) -> None:
+    from proxyspex_hf.app import Limits, Models
+    from proxyspex_hf.app.jobs import Found, Halted, Job, explain
+    from proxyspex_hf.app.models import SHIPPED
+
+    models = Models(SHIPPED)
+    job = Job(SHIPPED[0], text=TEXT)
+    hook = models.pipeline(SHIPPED[0]).model.register_forward_hook(lambda *_: time.sleep(0.2))
+    *_, last = explain(job, models, tmp_path, Limits(seconds=0.7))
+    hook.remove()
+    assert isinstance(last, Halted)
+    assert "The time of one run is over (0.7 s is this app's limit)." in last.message
+    kept = int(re.findall(r"(\d+) of \d+ answers are kept", last.message)[0])
+    *_, last = explain(job, models, tmp_path, Limits())
+    assert isinstance(last, Found)
+    found = InteractionExplanation(_record(last.text))
+    assert found == InteractionExplainer(pipe)(TEXT, alpha=2.0)
+    assert kept > 0
+
+
+def _record(text: str) -> Any:
+    from proxyspex_hf.serialize import record_from_json
+
+    return record_from_json(json.loads(text))

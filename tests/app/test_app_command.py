@@ -1,0 +1,46 @@
+"""``proxyspex-hf app`` as a process: it says where, answers, and ends at Ctrl-C."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+
+import pytest
+
+from proxyspex_hf.cli import main
+
+
+def test_it_starts_answers_and_ends_cleanly() -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "proxyspex_hf.cli", "app", "--port", str(port)]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8"
+    )
+    assert process.stdout is not None
+    url = process.stdout.readline().strip()
+    assert url == f"http://127.0.0.1:{port}/", process.stderr.read() if process.stderr else ""
+    assert process.stdout.readline() == "Ctrl-C ends it.\n"
+    with urllib.request.urlopen(url) as page:
+        assert "disappointed." in page.read().decode()
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert "Traceback" not in err
+
+
+def test_arguments_that_cannot_be(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["app", "--task", "text-generation"]) == 2
+    assert "--task says what --model does" in capsys.readouterr().err
+    assert main(["app", "--model", "/nothing/there"]) == 2
+    assert "cannot load '/nothing/there'" in capsys.readouterr().err
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        assert main(["app", "--port", port]) == 2
+    assert f"cannot listen on 127.0.0.1, port {port}" in capsys.readouterr().err

@@ -1,0 +1,157 @@
+"""Models as the app keeps them, and what it says where they cannot be had."""
+
+from __future__ import annotations
+
+import re
+import threading
+from dataclasses import replace
+from typing import Any
+
+import httpx2
+import numpy as np
+import pytest
+import torch
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+)
+
+from proxyspex_hf import (
+    DEMO_CLIP,
+    DEMO_MODEL,
+    HubError,
+    InputError,
+    InteractionExplanation,
+    ModelError,
+)
+from proxyspex_hf.app import models as module
+from proxyspex_hf.app.examples import load_example
+from proxyspex_hf.app.models import SHIPPED, Choice, Models
+from proxyspex_hf.app.wording import in_words
+
+
+@pytest.mark.parametrize("name", ["review", "caption"])
+def test_the_examples_are_asked_of_the_model_that_ships(name: str) -> None:
+    models, explanation = Models(SHIPPED), load_example(name)
+    record = explanation.record
+    assert models.reason(record) is None
+    few = [row for row in range(len(record.queries)) if (~record.queries.masks[row]).sum() <= 12]
+    for row in few[:4]:
+        removed = np.flatnonzero(~record.queries.masks[row]).tolist()
+        assert models.ask(explanation, removed) == pytest.approx(
+            record.queries.values[row], abs=1e-3
+        )
+
+
+def test_another_model_of_the_same_name_is_noticed() -> None:
+    record = load_example("review").record
+    values = record.queries.values.copy() + 0.5
+    other = replace(record, queries=replace(record.queries, values=values))
+    with pytest.raises(InputError, match="this is another model, another version of it, or"):
+        Models(SHIPPED).ask(InteractionExplanation(other), [0])
+    unknown = replace(record, provenance=replace(record.provenance, model="acme/unknown"))
+    assert "cannot ask 'acme/unknown'" in str(Models(SHIPPED).reason(unknown))
+    # Even where any model may be chosen, a file cannot have one loaded.
+    for place in ("/etc", "../x", "acme/unknown"):
+        named = replace(record, provenance=replace(record.provenance, model=place))
+        assert Models(SHIPPED, any_model=True).reason(named) is not None
+
+
+def test_only_the_list_unless_any_is_allowed() -> None:
+    with pytest.raises(InputError, match="not on this app's list"):
+        Models(SHIPPED).find("acme/unknown", "text-classification")
+    models = Models(SHIPPED, any_model=True)
+    assert models.find(" acme/unknown ", "text-generation").name == "acme/unknown"
+    with pytest.raises(InputError, match="choose one of them"):
+        models.find("acme/unknown", "audio-classification")
+    with pytest.raises(InputError, match="no model was chosen"):
+        models.find("  ", "text-classification")
+
+
+def test_each_is_loaded_once_and_the_oldest_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded: list[str] = []
+    real = module.load_pipeline
+
+    def load(name: str, **how: Any) -> Any:
+        loaded.append(name)
+        return real(name, **how)
+
+    monkeypatch.setattr(module, "load_pipeline", load)
+    choices = (*SHIPPED, Choice("a second one", "text-classification", DEMO_MODEL))
+    models = Models(choices, most=2)
+    found: list[Any] = []
+    threads = [
+        threading.Thread(target=lambda: found.append(models.pipeline(SHIPPED[0]))) for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert loaded == [DEMO_MODEL]
+    assert len({id(pipe.model) for pipe in found}) == 1
+    assert len({id(pipe.tokenizer) for pipe in found}) == 4  # not safe to share
+    models.pipeline(choices[1])
+    models.pipeline(choices[0])
+    models.pipeline(choices[2])
+    assert [models.is_loaded(choice) for choice in choices] == [True, False, True]
+    assert loaded == [DEMO_MODEL, DEMO_CLIP, DEMO_MODEL]
+
+
+def test_a_directory_is_offered_first() -> None:
+    models = Models(())
+    models.offer(DEMO_MODEL)
+    (choice,) = models.choices
+    assert (choice.name, choice.task) == ("sentiment", "text-classification")
+    assert models.is_loaded(choice)
+    assert models.reason(load_example("review").record) is None
+
+
+def answered(status: int, kind: type[HfHubHTTPError] = HfHubHTTPError) -> HfHubHTTPError:
+    request = httpx2.Request("GET", "https://huggingface.co/x")
+    return kind("no", response=httpx2.Response(status, request=request))
+
+
+def raised(cause: BaseException, error: BaseException) -> BaseException:
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    ("cause", "said"),
+    [
+        (answered(403, GatedRepoError), "This model is gated"),
+        (answered(404, RepositoryNotFoundError), "no such model on the Hub"),
+        (answered(401), "the token of this machine is not valid"),
+        (answered(503), r"The Hub has trouble \(HTTP 503\)"),
+        (OfflineModeIsEnabled("off"), "not on this machine, and the Hub cannot be reached"),
+        (torch.cuda.OutOfMemoryError("x"), "does not fit into the memory"),
+        (MemoryError(), "does not fit into the memory"),
+    ],
+)
+def test_what_goes_wrong_with_a_model_is_said_with_the_next_step(
+    cause: BaseException, said: str
+) -> None:
+    wrapped = raised(raised(cause, OSError("x")), InputError("cannot load '/srv/models/x'"))
+    text = in_words(wrapped)
+    assert re.search(said, text)
+    assert "/srv" not in text
+    assert re.search("Take|Ask|Check|Log in|choose|Try", text)
+
+
+def test_no_path_and_no_traceback_is_told() -> None:
+    text = in_words(ModelError("cannot read /srv/app/models/x.bin of https://hf.co/a/b: no"))
+    assert text == "Cannot read … of https://hf.co/a/b: no"
+    kept = raised(HubError("cannot push to 'a/b': no."), HubError("It lies in /tmp/x/y."))
+    assert in_words(kept) == "Cannot push to 'a/b': no."
+    unknown = in_words(ZeroDivisionError("secret /srv/x/y"))
+    assert "secret" not in unknown
+    assert "ZeroDivisionError" in unknown
+
+
+def test_a_model_that_is_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The real client, offline as all tests are."""
+    with pytest.raises(InputError) as caught:
+        Models(SHIPPED, any_model=True).pipeline(Choice("acme/unknown", "text-classification"))
+    assert "the Hub cannot be reached" in in_words(caught.value)

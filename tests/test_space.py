@@ -1,0 +1,87 @@
+"""``dist/space`` as it would be pushed: complete, pinned, and working from its own wheel."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def space(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("dist") / "space"
+    build = [sys.executable, str(ROOT / "space" / "build.py"), "--out", str(out)]
+    done = subprocess.run(build, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+def front_matter(folder: Path) -> dict[str, Any]:
+    text = (folder / "README.md").read_text(encoding="utf-8")
+    return dict(yaml.safe_load(text.split("---\n")[1]))
+
+
+def test_the_requirements_are_its_wheel_and_pins(space: Path) -> None:
+    (wheel,) = space.glob("*.whl")
+    lines = (space / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    asked = [line for line in lines if line and not line.startswith("#")]
+    assert f"./{wheel.name}" in asked
+    assert all(re.search(r"==[0-9]", line) for line in asked if not line.startswith("./"))
+    names = {line.split("==")[0].lower() for line in asked}
+    assert {"torch", "transformers", "lightgbm", "pyarrow", "gradio[oauth]", "authlib"} <= names
+    with zipfile.ZipFile(wheel) as archive:
+        held = set(archive.namelist())
+    for name in ("app/examples/review.json", "app/assets/main.js", "assets/clip/model.safetensors"):
+        assert f"proxyspex_hf/{name}" in held
+
+
+def test_its_front_matter_says_what_runs(space: Path) -> None:
+    from proxyspex_hf.app.models import PUBLIC
+
+    front = front_matter(space)
+    pins = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    assert f"gradio=={front['sdk_version']}" in pins
+    assert f"gradio[oauth]=={front['sdk_version']}" in (space / "requirements.txt").read_text()
+    assert front["sdk"] == "gradio"
+    assert (space / front["app_file"]).is_file()
+    assert front["models"] == [choice.name for choice in PUBLIC]
+    assert front["hf_oauth"] is True
+    assert len(front["short_description"]) <= 60
+    assert front["python_version"] == "3.11"
+
+
+def test_it_runs_from_its_wheel_alone(space: Path, tmp_path: Path) -> None:
+    """The app of the folder, imported with the wheel and without the checkout, serves its page."""
+    (wheel,) = space.glob("*.whl")
+    site = tmp_path / "site"
+    install = [sys.executable, "-m", "pip", "install", "--no-deps", "--target", str(site)]
+    subprocess.run([*install, str(wheel)], check=True, capture_output=True, timeout=300)
+    code = (
+        "import sys, urllib.request\n"
+        "import app, proxyspex_hf\n"
+        "from proxyspex_hf.app import running\n"
+        f"assert proxyspex_hf.__file__.startswith({str(site)!r})\n"
+        "assert app.settings.sign_in and not app.settings.models.any_model\n"
+        "with running(app.settings) as at:\n"
+        "    page = urllib.request.urlopen(at.url).read().decode()\n"
+        "assert 'disappointed.' in page\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=space,
+        env={**os.environ, "PYTHONPATH": f"{site}{os.pathsep}{space}"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
