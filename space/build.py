@@ -16,6 +16,8 @@ import re
 import shutil
 import subprocess
 import sys
+import zipfile
+from email.parser import Parser
 from importlib.metadata import requires
 from pathlib import Path
 
@@ -32,16 +34,17 @@ def pins() -> dict[str, str]:
     return {_name(line.split("==")[0]): line for line in found if "==" in line}
 
 
-def needed(extras: tuple[str, ...] = ("", "hub", "space")) -> list[str]:
-    """What the package and everything that it brings need here, each pinned, by name.
+def needed(wheel: Path, extras: tuple[str, ...] = ("", "hub", "space")) -> list[str]:
+    """What the wheel and everything that it brings need here, each pinned, by name.
 
     Raises:
         SystemExit: something is not pinned.
     """
-    known, wanted, seen = pins(), [("proxyspex-hf", extras)], set()
+    known, seen = pins(), set()
+    wanted = [(_requires(wheel), extras)]
     while wanted:
-        package, chosen = wanted.pop()
-        for text in requires(package) or []:
+        texts, chosen = wanted.pop()
+        for text in texts:
             requirement = Requirement(text)
             marker = requirement.marker
             if marker and not any(marker.evaluate({"extra": extra}) for extra in chosen):
@@ -49,12 +52,20 @@ def needed(extras: tuple[str, ...] = ("", "hub", "space")) -> list[str]:
             key = (_name(requirement.name), tuple(sorted(requirement.extras)))
             if key not in seen and key[0] != "proxyspex-hf":
                 seen.add(key)
-                wanted.append((requirement.name, ("", *requirement.extras)))
+                wanted.append((requires(requirement.name) or [], ("", *requirement.extras)))
     names = {name for name, _ in seen}
     missing = sorted(names - set(known))
     if missing:
         raise SystemExit(f"not pinned in constraints.txt: {', '.join(missing)}")
     return [known[name] for name in sorted(names)]
+
+
+def _requires(wheel: Path) -> list[str]:
+    """What a wheel says that it needs; what is installed may be of another checkout."""
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (n for n in archive.namelist() if n.endswith(".dist-info/METADATA"))
+        said = Parser().parsestr(archive.read(name).decode("utf-8"))
+    return list(said.get_all("Requires-Dist") or [])
 
 
 def _name(name: str) -> str:
@@ -70,7 +81,7 @@ def build(out: Path) -> Path:
     (made,) = out.glob("*.whl")
     template = (HERE / "requirements.txt").read_text(encoding="utf-8")
     lines = [*template.replace("@wheel@", made.name).rstrip().splitlines()]
-    lines += [pin for pin in needed() if not pin.startswith("gradio==")]
+    lines += [pin for pin in needed(made) if not pin.startswith("gradio==")]
     (out / "requirements.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     for name in ("app.py", "README.md"):
         shutil.copy(HERE / name, out / name)
