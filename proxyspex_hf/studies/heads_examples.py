@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from proxyspex_hf.core.spectrum import FloatArray
 from proxyspex_hf.errors import InputError
-from proxyspex_hf.hf.tasks import task_of
 from proxyspex_hf.hf.targets import label_index
+from proxyspex_hf.hf.tasks import task_of
 from proxyspex_hf.hf.words import longest_input
 
 __all__ = ["Choice", "Examples", "Labelled", "prepared"]
@@ -48,17 +48,15 @@ class Choice:
         texts = all(isinstance(option, str) and option for option in options)
         if len(options) < 2 or not texts or len(set(options)) < len(options):
             raise InputError(f"options must be two different texts or more, got {self.options!r}.")
-        answer = self.answer
-        if isinstance(answer, str) and answer in options:
-            answer = options.index(answer)
-        if isinstance(answer, (bool, str)) or not 0 <= int(answer) < len(options):
+        answer = _position(self.answer, options)
+        if answer is None:
             raise InputError(
                 f"answer must be one of {options!r} or its number, got {self.answer!r}."
             )
         if not self.prompt:
             raise InputError("the prompt is empty: a question is needed.")
         object.__setattr__(self, "options", options)
-        object.__setattr__(self, "answer", int(answer))
+        object.__setattr__(self, "answer", answer)
 
 
 @dataclass(frozen=True)
@@ -79,6 +77,14 @@ class Labelled:
     def __post_init__(self) -> None:
         if not isinstance(self.text, str) or not self.text.strip():
             raise InputError(f"a labelled example needs a text, got {self.text!r:.60}.")
+
+
+def _position(answer: Any, options: tuple[str, ...]) -> int | None:
+    if isinstance(answer, str):
+        return options.index(answer) if answer in options else None
+    if isinstance(answer, bool) or not isinstance(answer, (int, np.integer)):
+        return None
+    return int(answer) if 0 <= answer < len(options) else None
 
 
 class Examples(ABC):
@@ -243,7 +249,9 @@ def prepared(pipe: Any, examples: Sequence[Choice] | Sequence[Labelled]) -> Exam
             f"heads are studied in pipelines of {' and '.join(_KINDS)}, this one does {task}."
         )
     kind, reader = _KINDS[task]
-    wrong = [x for x in examples if not isinstance(x, kind)] if np.iterable(examples) else [examples]
+    wrong = (
+        [x for x in examples if not isinstance(x, kind)] if np.iterable(examples) else [examples]
+    )
     if wrong or not len(examples):
         came = f"{wrong[0]!r:.60}" if wrong else "none"
         raise InputError(f"examples must be a list of {kind.__name__} for {task}, got {came}.")
@@ -266,16 +274,12 @@ def _continuations(tokenizer: Any, example: Choice) -> tuple[list[list[int]], in
         if not getattr(tokenizer, "chat_template", None):
             raise InputError("this tokenizer has no chat template: give the prompt as a text.")
         messages = [dict(message) for message in prompt]
-        prompt = tokenizer.apply_chat_template(
-            messages, tokenize=False, add_generation_prompt=True
-        )
+        prompt = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
         special = False  # the template writes them
     texts = [str(prompt), *(f"{prompt}{option}" for option in example.options)]
     ids = [tokenizer(text, add_special_tokens=special)["input_ids"] for text in texts]
     shortest = min(map(len, ids))
-    shared = next(
-        (i for i in range(shortest) if len({each[i] for each in ids}) > 1), shortest
-    )
+    shared = next((i for i in range(shortest) if len({each[i] for each in ids}) > 1), shortest)
     wholes = ids[1:]
     if shared < 1 or len({tuple(whole) for whole in wholes}) < len(wholes):
         raise InputError("the options' tokens cannot be told apart, or nothing stands before them.")

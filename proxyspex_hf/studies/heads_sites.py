@@ -90,7 +90,9 @@ def find_sites(model: Any, layers: Sequence[int], projection: str | None = None)
     """
     config = getattr(model, "config", None)
     if not isinstance(model, torch.nn.Module) or config is None:
-        raise InputError(f"expected a pipeline of a transformers model, got {type(model).__name__}.")
+        raise InputError(
+            f"expected a pipeline of a transformers model, got {type(model).__name__}."
+        )
     config = config.get_text_config() if hasattr(config, "get_text_config") else config
     depth = getattr(config, "num_hidden_layers", None)
     n_heads = getattr(config, "num_attention_heads", None)
@@ -170,7 +172,7 @@ def _hook(sites: HeadSites, scales: torch.Tensor, called: list[int], place: int)
                 f"({len(scales)}, tokens, width): load the model with "
                 "attn_implementation='eager' or 'sdpa'."
             )
-        by_head = states.unflatten(-1, (sites.n_heads, -1))
+        by_head = states.reshape(*states.shape[:-1], sites.n_heads, -1)
         factor = scales.to(states.device, states.dtype)
         factor = factor.reshape(len(scales), *[1] * (states.ndim - 2), sites.n_heads, 1)
         return ((by_head * factor).flatten(-2), *args[1:])
@@ -189,7 +191,7 @@ def _width(module: torch.nn.Module) -> int | None:
     """Inputs of a linear layer; GPT-2's is transposed and does not say."""
     width = getattr(module, "in_features", None)
     if width is None and type(module).__name__ == "Conv1D":
-        width = module.weight.shape[0]  # type: ignore[union-attr, index]
+        width = module.weight.shape[0]  # type: ignore[index]
     return width if isinstance(width, int) else None
 
 

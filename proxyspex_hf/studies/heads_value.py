@@ -123,7 +123,7 @@ class HeadMasks(BoundInput):
                 for scale in scales
                 for i, row in enumerate(rows)
             ]
-            return torch.cat(each).unflatten(0, (len(scales), len(rows))).flatten(1, 2)
+            return torch.cat(each).reshape(len(scales), len(rows), *each[0].shape[2:])
         masks, device = len(scales), model_device(self.model)
         inputs = self.examples.inputs(rows, device)
         repeated = {name: tensor.repeat(masks, 1) for name, tensor in inputs.items()}
@@ -132,7 +132,8 @@ class HeadMasks(BoundInput):
             model = self._tail.resumed(states.repeat(masks, *[1] * (states.ndim - 1)))
         with ablated(self.sites, scales.repeat_interleave(len(rows), dim=0)):
             logits = model(**repeated, **self.examples.arguments(rows, device)).logits
-        return torch.as_tensor(logits).unflatten(0, (masks, len(rows)))
+        found: torch.Tensor = logits.reshape(masks, len(rows), *logits.shape[1:])
+        return found
 
     def _kept_states(self, rows: tuple[int, ...]) -> torch.Tensor | None:
         if rows in self._states:

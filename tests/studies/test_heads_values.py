@@ -41,7 +41,9 @@ def test_values_are_those_of_edited_weights(kind: str, layers: tuple[int, ...]) 
     np.testing.assert_array_equal(accuracy.function(MASKS), found.accuracy)
 
 
-@pytest.mark.parametrize("kind", [k for k in PLACES if k != "gpt2_classifier"])  # that one takes single rows
+@pytest.mark.parametrize(
+    "kind", [k for k in PLACES if k != "gpt2_classifier"]
+)  # that one takes single rows
 def test_earlier_layers_are_run_once(kind: str) -> None:
     pipe = build(kind)
     study = HeadAttribution(pipe, examples(kind), layers=(2,), batch_size=1)
@@ -107,14 +109,14 @@ def test_hooks_are_gone_after_an_exception(error: BaseException, layers: tuple[i
     def fails(*_: Any) -> None:
         nonlocal calls
         calls += 1
-        if calls == 3:
+        if calls >= 3:
             raise error
 
     handle = pipe.model.model.layers[2].mlp.register_forward_pre_hook(fails)
     expected = ModelError if isinstance(error, RuntimeError) else KeyboardInterrupt
     with pytest.raises(expected):
         study.function(np.ones((2, 4), dtype=bool))
-    assert calls == 3
+    assert calls >= 3
     handle.remove()
     assert_unchanged(pipe, before)
 
