@@ -38,8 +38,28 @@ PLACES = {
     "bert": ("bert.encoder.layer", "attention.output.dense"),
     "distilbert": ("distilbert.transformer.layer", "attention.out_lin"),
     "gpt2_classifier": ("transformer.h", "attn.c_proj"),
+    "gemma2": ("model.layers", "self_attn.o_proj"),
+    "phi": ("model.layers", "self_attn.dense"),
+    "falcon": ("transformer.h", "self_attention.dense"),
+    "bloom": ("transformer.h", "self_attention.dense"),
+    "modernbert": ("model.layers", "attn.Wo"),
 }
-LANGUAGE = ("llama", "gpt2", "gpt_neox", "opt")
+#: Compared in one group of layers only; the others in all.
+FURTHER: dict[str, dict[str, Any]] = {
+    "gemma2": {"head_dim": 8, "num_key_value_heads": 2, "sliding_window": 8},
+    "phi": {},
+    "falcon": {},
+    "bloom": {},
+    "modernbert": {
+        "pad_token_id": 1,
+        "bos_token_id": 0,
+        "eos_token_id": 2,
+        "cls_token_id": 0,
+        "sep_token_id": 2,
+    },
+}
+MAIN = tuple(kind for kind in PLACES if kind not in FURTHER)
+LANGUAGE = ("llama", "gpt2", "gpt_neox", "opt", "gemma2", "phi", "falcon", "bloom")
 
 
 def build(kind: str) -> Any:
@@ -70,8 +90,13 @@ def build(kind: str) -> Any:
                 dim=32, n_layers=3, n_heads=4, hidden_dim=48, initializer_range=0.3, **more, **NAMES
             )
             model = tf.DistilBertForSequenceClassification(config)
-        case _:
+        case "gpt2_classifier":
             model = tf.GPT2ForSequenceClassification(tf.GPT2Config(**GPT2, **vocabulary, **NAMES))
+        case _:
+            auto: Any = tf.AutoModelForCausalLM if causal else tf.AutoModelForSequenceClassification
+            names = {} if causal else NAMES
+            config = tf.AutoConfig.for_model(kind, **SIZES, **more, **names, **FURTHER[kind])
+            model = auto.from_config(config).float()
     pipe: Any = tf.TextGenerationPipeline if causal else tf.TextClassificationPipeline
     return pipe(model=model.eval(), tokenizer=tokenizer, device="cpu")
 
@@ -101,7 +126,7 @@ def edited(kind: str, pipe: Any, layers: tuple[int, ...], mask: Any) -> Any:
         keep = mask[position * heads : (position + 1) * heads]
         projection = model.get_submodule(f"{path}.{layer}.{name}")
         weight = projection.weight.data
-        columns = weight.T if type(projection).__name__ == "Linear" else weight  # (inputs, outputs)
+        columns = weight if type(projection).__name__ == "Conv1D" else weight.T  # (inputs, outputs)
         size = columns.shape[0] // heads
         for head in range(heads):
             rows = slice(head * size, (head + 1) * size)

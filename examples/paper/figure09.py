@@ -28,14 +28,13 @@ from typing import Any
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
-HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE.parent), str(HERE.parent / "train")]
+sys.path.extend(str(Path(__file__).parents[1] / folder) for folder in ("", "train"))
 
-from reviews import Review, load_reviews, split_reviews  # noqa: E402
-from smollm2 import CACHE, local_copy  # noqa: E402
+from reviews import Review, load_reviews, split_reviews
+from smollm2 import CACHE, local_copy
 
-from proxyspex_hf import DEMO_MODEL  # noqa: E402
-from proxyspex_hf.studies import Choice, HeadAttribution, Labelled  # noqa: E402
+from proxyspex_hf import DEMO_MODEL
+from proxyspex_hf.studies import Choice, HeadAttribution, Labelled
 
 METHODS = ("ProxySPEX", "LASSO", "best of N")
 
@@ -60,7 +59,7 @@ FULL = [
     CLASSIFIER,
     Group("SmolLM2, last", "smollm2", (27, 28, 29), 20, 100, (7, 14, 20), 2.0, 30),
     Group("SmolLM2, middle", "smollm2", (13, 14, 15), 20, 100, (7, 14, 20), 2.0, 30),
-    Group("SmolLM2, initial", "smollm2", (0, 1, 2), 20, 100, (7, 14, 20), 2.0, 30),
+    Group("SmolLM2, initial", "smollm2", (0, 1, 2), 20, 100, (7, 14, 20), 1.0, 10),
 ]
 
 
@@ -186,7 +185,7 @@ def main() -> None:
     size = parser.add_mutually_exclusive_group(required=True)
     size.add_argument("--quick", action="store_true", help="minutes")
     size.add_argument("--full", action="store_true", help="what docs/heads.md shows")
-    parser.add_argument("--out", type=Path, default=HERE / "results")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     parser.add_argument("--cache", type=Path, default=CACHE / "figure09", help="values asked")
     parser.add_argument("--only", help="a part of the groups' names")
     args = parser.parse_args()

@@ -20,17 +20,16 @@ __all__ = ["HeadSites", "ablated", "find_sites"]
 
 #: The output projection of self-attention inside a layer, and who calls it so.
 PROJECTIONS = {
-    "self_attn.o_proj": "Llama, Mistral, Qwen, Gemma, OLMo, Phi-3",
+    "self_attn.o_proj": "Llama, Mistral, Qwen, Gemma, OLMo, Phi-3, GPT-OSS",
     "self_attn.out_proj": "OPT, XGLM, BioGPT",
-    "self_attn.dense": "Phi",
-    "attn.c_proj": "GPT-2",
-    "attn.out_proj": "GPT-J, CodeGen",
+    "self_attn.dense": "Phi, Persimmon",
+    "attn.c_proj": "GPT-2, GPT-BigCode",
+    "attn.out_proj": "GPT-J, CodeGen, MPT",
     "attn.attention.out_proj": "GPT-Neo",
     "attention.dense": "GPT-NeoX",
     "self_attention.dense": "BLOOM, Falcon",
-    "attention.output.dense": "BERT, RoBERTa, ELECTRA",
+    "attention.output.dense": "BERT, RoBERTa, ELECTRA, DeBERTa",
     "attention.out_lin": "DistilBERT",
-    "attention.o_proj": "newer encoders",
     "attn.Wo": "ModernBERT",
 }
 

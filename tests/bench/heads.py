@@ -17,6 +17,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +28,10 @@ import numpy as np
 import torch
 from transformers import pipeline
 
-ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT / "examples"), str(ROOT / "examples" / "train")]
-
-from reviews import load_reviews
-from smollm2 import local_copy
-
 from proxyspex_hf.studies import Choice, HeadAttribution
 
+ROOT = Path(__file__).parents[2]
+sys.path[:0] = [str(ROOT / "examples"), str(ROOT / "examples" / "train")]
 LAYERS = {"initial": (0, 1, 2), "middle": (13, 14, 15), "last": (27, 28, 29)}
 OPTIONS = (" negative", " positive")
 
@@ -86,6 +83,12 @@ def loop(
     return np.array(values)
 
 
+def anew(study: HeadAttribution, masks: np.ndarray) -> np.ndarray:
+    """The study's values; what it keeps of the earlier layers is made and tried again."""
+    study.function.release()
+    return study.function(masks)
+
+
 def seconds(runs: dict[str, Callable[[], np.ndarray]], repeats: int) -> dict[str, float]:
     """Median processor time of each, taking turns, after a turn that only compares the values."""
     values = [run() for run in runs.values()]
@@ -106,6 +109,9 @@ def main() -> None:
     parser.add_argument("--questions", type=int, default=12)
     parser.add_argument("--repeats", type=int, default=3)
     args = parser.parse_args()
+    from reviews import load_reviews
+    from smollm2 import local_copy
+
     pipe = pipeline("text-generation", model=str(local_copy()), device="cpu")
     short = [
         review
@@ -123,15 +129,12 @@ def main() -> None:
         rng = np.random.default_rng(0)
         masks = rng.random((args.masks, study.n_features)) < 0.5
 
-        def ours(study: HeadAttribution = study, masks: np.ndarray = masks) -> np.ndarray:
-            study.function.release()  # the earlier layers are run anew, and tried anew
-            return study.function(masks)
-
+        hand = partial(loop, pipe, questions, layers, masks)
         taken = seconds(
             {
-                "ours": ours,
-                "a": lambda: loop(pipe, questions, layers, masks, padded=False),
-                "b": lambda: loop(pipe, questions, layers, masks, padded=True),
+                "ours": partial(anew, study, masks),
+                "a": partial(hand, padded=False),
+                "b": partial(hand, padded=True),
             },
             args.repeats,
         )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,7 @@ import transformers as tf
 from tiny_heads import build, edited, examples, judged
 from tiny_models import byte_level_tokenizer
 
-from proxyspex_hf import FourierSpectrum, InputError, InteractionExplanation, ModelError
+from proxyspex_hf import FourierSpectrum, InputError, InteractionExplanation, ModelError, studies
 from proxyspex_hf.core.masks import all_masks
 from proxyspex_hf.core.progress import Progress
 from proxyspex_hf.studies import Choice, HeadAttribution, Labelled
@@ -342,7 +345,7 @@ def test_models_whose_heads_are_elsewhere_are_refused() -> None:
         )
     ).eval()
     pipe: Any = tf.TextClassificationPipeline(model=albert, tokenizer=tokenizer, device="cpu")
-    with pytest.raises(InputError, match=r"one list of 3 layers.*attn\.c_proj \(GPT-2\)"):
+    with pytest.raises(InputError, match=r"one list of 3 layers.*attn\.c_proj \(GPT-2"):
         HeadAttribution(pipe, [Labelled("x", 0), Labelled("y", 1)], layers=(0,))
 
 
@@ -357,3 +360,14 @@ def test_a_projection_may_be_named() -> None:
     attention.forward = lambda hidden_states, **_: (hidden_states, None)
     with pytest.raises(ModelError, match=r"called \[0\] times"):
         named.scores(mask)
+
+
+def test_names_load_on_first_use() -> None:
+    code = (
+        "import sys, proxyspex_hf.studies as s; assert 'torch' not in sys.modules; "
+        "s.HeadAttribution; assert 'proxyspex_hf.studies.data' not in sys.modules; print(dir(s))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert {"Choice", "DataAttribution", "HeadAttribution"} <= set(ast.literal_eval(done.stdout))
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = studies.nothing
