@@ -90,7 +90,7 @@ class DataAttribution:
         seed: int = 0,
     ) -> None:
         self.masks = masks if isinstance(masks, PackedMasks) else PackedMasks.pack(masks)
-        self._margins = _as_margins(margins, len(self.masks))
+        self.margins = _as_margins(margins, len(self.masks))
         m, n, t = len(self.masks), self.n_features, self.n_tests
         if m < _MIN_ROWS:
             raise InputError(f"expected at least {_MIN_ROWS} trainings, got {m} masks.")
@@ -161,7 +161,17 @@ class DataAttribution:
 
     @property
     def n_tests(self) -> int:
-        return int(self._margins.shape[1])
+        return int(self.margins.shape[1])
+
+    @property
+    def fitting_rows(self) -> NDArray[np.intp]:
+        """The masks that are fitted, ascending."""
+        return np.flatnonzero(self._folds != _N_FOLDS)
+
+    @property
+    def held_out_rows(self) -> NDArray[np.intp]:
+        """The masks that nothing is fitted to, ascending."""
+        return np.flatnonzero(self._folds == _N_FOLDS)
 
     def explain(
         self, points: Iterable[int] | None = None, *, progress: ProgressCallback | None = None
@@ -292,7 +302,7 @@ class DataAttribution:
         return np.array(sorted(chosen), dtype=np.intp)
 
     def _columns(self, points: list[int]) -> FloatArray:
-        margins = np.array(self._margins[:, points], dtype=np.float64)
+        margins = np.array(self.margins[:, points], dtype=np.float64)
         bad = np.flatnonzero(~np.isfinite(margins).all(axis=1))
         if len(bad):
             raise InputError(
