@@ -6,7 +6,7 @@ image in ten is a near-duplicate, planted as a check: another one, moved by a pi
 
     apt-get install dataset-fashion-mnist          # Fashion-MNIST; without it, --digits
     python examples/paper/figure08.py --quick      # minutes: n = 200, 2,000 trainings, 10 test images
-    python examples/paper/figure08.py --full       # n = 500, 10,000 trainings, 30 test images
+    python examples/paper/figure08.py --full       # n = 500, 5,000 trainings, 30 test images
 
 Killed in the middle, the same command goes on where it stopped. Writes figure08.png (triples),
 figure14.png (synergistic pairs), figure15.png (redundant pairs) and figure08.json to ``--out``.
@@ -370,7 +370,7 @@ def main() -> None:
     options = parser.parse_args()
     if not options.digits and not FASHION.exists():
         sys.exit(f"{FASHION} is missing: apt-get install dataset-fashion-mnist, or give --digits")
-    per_class, tests, trainings = (50, 3, 10_000) if options.full else (20, 1, 2_000)
+    per_class, tests, trainings = (50, 3, 5_000) if options.full else (20, 1, 2_000)
     images = load(digits=options.digits, per_class=per_class, tests_per_class=tests)
     n = len(images.train)
     name = f"{'digits' if options.digits else 'fashion'}-{n}-{trainings}"

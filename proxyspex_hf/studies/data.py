@@ -212,13 +212,13 @@ class DataAttribution:
             max(1, self._memory // 4 // (8 * (self.n_features + 3 * block_rows))),
         )
         report = Reporter(progress, "screening for interactions", 2 * len(points))
-        strengths = np.abs(linear.weights)
+        strengths = np.abs(linear.weights).T
         screened = screen(self.masks, residuals, strengths, self._density, limits, report)
         screened_at = time.perf_counter()
 
         held_out = np.flatnonzero(~fitting)
         spectra, lasso_r2, candidates = [], [], []
-        free = np.ones((self.n_features, len(points)), np.bool_)
+        free = np.ones((len(points), self.n_features), np.bool_)
         report = Reporter(progress, "fitting interactions", len(points))
         for column in range(len(points)):
             features = self._candidates(strengths[:, column], screened[column])
@@ -227,7 +227,7 @@ class DataAttribution:
             residuals[:, column] = margins[:, column] - spectrum.evaluate(columns)
             truth, rows = margins[held_out, column], columns[held_out]
             lasso_r2.append(r2_score(truth, lasso.evaluate(rows)))
-            free[features, column] = False
+            free[column, features] = False
             spectra.append(spectrum)
             candidates.append(features)
             report.advance()
@@ -347,7 +347,7 @@ def _joined(
     spectrum: FourierSpectrum, features: NDArray[np.intp], rest: LinearFit, column: int
 ) -> FourierSpectrum:
     """The candidates' spectrum and the others' linear part, on all n features."""
-    weights = rest.weights[:, column]
+    weights = rest.weights[column]
     n = len(weights)
     places = np.append(features, -1).astype(np.int32)  # the padding stays -1
     inner = FourierSpectrum.from_arrays(places[spectrum.support], spectrum.coefficients, n)

@@ -67,7 +67,14 @@ def top_interaction(
     if kind not in ("synergistic", "redundant"):
         raise InputError(f"kind must be 'synergistic' or 'redundant', got {kind!r}.")
     size = as_integer("order", order, 1, form.n_features)
-    own = as_labels("train_labels", train_labels, form.n_features) == test_label
+    labels = as_labels("train_labels", train_labels, form.n_features)
+    label = np.asarray(test_label)
+    if label.shape != () or (label.dtype.kind == "U") != (labels.dtype.kind == "U"):
+        raise InputError(
+            f"test_label must be one label like those of train_labels ({labels.dtype}), got "
+            f"{test_label!r}."
+        )
+    own = labels == label
     rows = np.flatnonzero(form.orders == size)
     sets, values = form.support[rows, :size], form.values[rows]
     target = own[sets].all(axis=1)

@@ -202,17 +202,17 @@ def _extensions(
     while some := list(islice(remaining, limits.max_columns)):
         features, places = _places(base for _, base in some)
         points = [point for point, _ in some]
-        sums = np.zeros((masks.n_features, len(some)))
+        sums = np.zeros((len(some), masks.n_features))
         level = np.zeros(len(some))
-        for rows in masks.blocks(limits.block_rows):
+        for rows, kept in masks.float_blocks(limits.block_rows):
             p = density[rows, None]
             scaled = _products(masks, features, places, density, rows)
             scaled *= residuals[rows][:, points] / np.sqrt(p * (1.0 - p))
-            sums += masks.unpack(rows).astype(np.float64).T @ scaled
+            sums += scaled.T @ kept
             level += (p * scaled).sum(axis=0)
-        sums -= level
-        for column, (point, base) in enumerate(some):
-            yield point, base, sums[:, column]
+        sums -= level[:, None]
+        for (point, base), row in zip(some, sums, strict=True):
+            yield point, base, row
 
 
 def _largest_pairs(sums: FloatArray, features: np.ndarray) -> dict[Members, float]:
@@ -228,7 +228,8 @@ def _largest_pairs(sums: FloatArray, features: np.ndarray) -> dict[Members, floa
 
 def _keep_largest(found: dict[Members, float], base: Members, sums: FloatArray) -> None:
     for i in _top(sums).tolist():
-        found[tuple(sorted({*base, i}))] = float(sums[i])
+        if sums[i] != 0.0:  # not a feature that was left out
+            found[tuple(sorted((*base, i)))] = float(sums[i])
 
 
 def _top(values: FloatArray) -> np.ndarray:

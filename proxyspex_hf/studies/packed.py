@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from proxyspex_hf.core.algorithm import as_integer
 from proxyspex_hf.core.masks import BoolArray, as_masks
+from proxyspex_hf.core.spectrum import FloatArray
 from proxyspex_hf.errors import InputError
 
 __all__ = ["PackedMasks"]
@@ -138,6 +139,14 @@ class PackedMasks:
         """Consecutive slices of at most ``rows`` masks."""
         step = max(1, rows)
         return (slice(start, min(start + step, len(self))) for start in range(0, len(self), step))
+
+    def float_blocks(self, rows: int) -> Iterator[tuple[slice, FloatArray]]:
+        """:meth:`blocks` and their masks as 0.0 and 1.0, in one array that the next overwrites."""
+        buffer = np.empty((min(max(1, rows), len(self)), self.n_features))
+        for block in self.blocks(rows):
+            kept = buffer[: block.stop - block.start]
+            np.copyto(kept, self.unpack(block))
+            yield block, kept
 
     def unpack(self, rows: slice | NDArray[np.intp]) -> BoolArray:
         """The masks at ``rows`` as booleans, (len(rows), n)."""
