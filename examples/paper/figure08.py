@@ -4,9 +4,9 @@ A kernel ridge regression is trained on thousands of random halves of a training
 of clothing, and the margin of each test image is explained by the training images. One training
 image in ten is a near-duplicate, planted as a check: another one, moved by a pixel, with noise.
 
-    apt-get install dataset-fashion-mnist          # Fashion-MNIST; without it, --digits
-    python examples/paper/figure08.py --quick      # minutes: n = 200, 2,000 trainings, 10 test images
-    python examples/paper/figure08.py --full       # n = 500, 5,000 trainings, 30 test images
+    apt-get install dataset-fashion-mnist       # Fashion-MNIST; without it, --digits
+    python examples/paper/figure08.py --quick   # minutes: n = 200, 2,000 trainings, 10 test images
+    python examples/paper/figure08.py --full    # n = 500, 5,000 trainings, 30 test images
 
 Killed in the middle, the same command goes on where it stopped. Writes figure08.png (triples),
 figure14.png (synergistic pairs), figure15.png (redundant pairs) and figure08.json to ``--out``.
@@ -117,7 +117,7 @@ class KernelRidge:
         self.test_labels = images.test_labels
         self.penalty = penalty
 
-    def __call__(self, kept: np.ndarray, seed: int) -> np.ndarray:
+    def __call__(self, kept: np.ndarray, seed: int) -> np.ndarray:  # noqa: ARG002  (not random)
         if len(kept) == 0:
             return np.zeros(len(self.test_labels))
         gram = self.kernel[np.ix_(kept, kept)]
@@ -178,7 +178,7 @@ def spectrum_of(rows: list[Any], n: int) -> FourierSpectrum:
 
 
 def named_sets(result: dict[str, Any], count: int) -> list[tuple[int, ...]]:
-    """The pairs of figures 14 and 15, then the largest interactions of the spectrum, orders 2, 3."""
+    """The pairs of figures 14 and 15, then the largest pairs and triples of the spectrum."""
     sets = [
         tuple(result[f"{kind}_2"]["members"])
         for kind in ("synergistic", "redundant")
@@ -335,8 +335,10 @@ def draw(
         cells = [(images.test[result["point"]], images.test_labels[result["point"]], "black")]
         for kind in kinds:
             top = result[f"{kind}_{order}"]
-            for i in top["members"] if top else []:
-                cells.append((images.train[i], images.train_labels[i], colour[kind]))
+            cells += [
+                (images.train[i], images.train_labels[i], colour[kind])
+                for i in (top["members"] if top else [])
+            ]
             cells += [None] * (0 if top else order)
         for axis, cell in zip(axes[row, column : column + width], cells, strict=True):
             if cell is None:

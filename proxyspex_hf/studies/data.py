@@ -26,12 +26,13 @@ from proxyspex_hf.core.algorithm import ProxySPEX, as_integer
 from proxyspex_hf.core.faithfulness import r2_score
 from proxyspex_hf.core.progress import ProgressCallback, Reporter
 from proxyspex_hf.core.proxies.base import Folds, Proxy
-from proxyspex_hf.core.spectrum import FloatArray, FourierSpectrum, parities, weighted_sum
+from proxyspex_hf.core.spectrum import FloatArray, FourierSpectrum
 from proxyspex_hf.errors import InputError
-from proxyspex_hf.studies.data_linear import LinearFit, fit_linear
+from proxyspex_hf.studies.data_checks import as_density, as_labels, as_margins
+from proxyspex_hf.studies.data_linear import fit_linear
 from proxyspex_hf.studies.data_point import PointAttribution
-from proxyspex_hf.studies.data_rules import as_labels
 from proxyspex_hf.studies.data_screen import Screening, ScreenLimits, screen
+from proxyspex_hf.studies.data_terms import joined, refitted
 from proxyspex_hf.studies.data_training import Trainer, retrain
 from proxyspex_hf.studies.packed import PackedMasks
 
@@ -43,8 +44,6 @@ _MIN_ROWS = 100
 _BLOCK_BYTES = 32 * 2**20
 #: Columns that a proxy makes of its terms, at most.
 _TERMS = 500
-#: Relative to a column: terms that the masks cannot tell apart stay finite.
-_RIDGE = 1e-9
 
 
 class DataAttribution:
@@ -90,13 +89,15 @@ class DataAttribution:
         seed: int = 0,
     ) -> None:
         self.masks = masks if isinstance(masks, PackedMasks) else PackedMasks.pack(masks)
-        self.margins = _as_margins(margins, len(self.masks))
+        self.margins = as_margins(margins, len(self.masks))
         m, n, t = len(self.masks), self.n_features, self.n_tests
         if m < _MIN_ROWS:
             raise InputError(f"expected at least {_MIN_ROWS} trainings, got {m} masks.")
-        self.train_labels = None if train_labels is None else as_labels("train_labels", train_labels, n)
+        self.train_labels = (
+            None if train_labels is None else as_labels("train_labels", train_labels, n)
+        )
         self.test_labels = None if test_labels is None else as_labels("test_labels", test_labels, t)
-        self._density = _as_density(density, self.masks)
+        self._density = as_density(density, self.masks)
         self._proxy = ProxySPEX(proxy, n_coefficients=n_coefficients, seed=seed)
         self._n_candidates = as_integer("n_candidates", n_candidates, 2, 10**5)
         self._n_paired = as_integer("n_paired", n_paired, 2, 10**5)
@@ -255,7 +256,7 @@ class DataAttribution:
             out.append(
                 PointAttribution(
                     point=point,
-                    spectrum=_joined(spectra[column], candidates[column], rest, column),
+                    spectrum=joined(spectra[column], candidates[column], rest, column),
                     screening=screened[column],
                     candidates=tuple(candidates[column].tolist()),
                     r2=r2_score(truth, truth - left),
@@ -282,7 +283,7 @@ class DataAttribution:
         columns = self.masks.columns(features)
         spectrum = self._proxy.fit(columns[some], margins[some]).spectrum
         if len(some) < len(rows):
-            spectrum = _refitted(spectrum, columns, margins, rows)
+            spectrum = refitted(spectrum, columns, margins, rows)
         additive = ProxySPEX(
             "lasso", n_coefficients=len(features), refine="none", seed=self._proxy.seed
         )
@@ -312,8 +313,8 @@ class DataAttribution:
         constant = np.flatnonzero((margins == margins[0]).all(axis=0))
         if len(constant):
             raise InputError(
-                f"the margins of test point {points[constant[0]]} are all {margins[0, constant[0]]}:"
-                " there is nothing to explain; leave it out of points."
+                f"the margins of test point {points[constant[0]]} are all "
+                f"{margins[0, constant[0]]}: there is nothing to explain; leave it out of points."
             )
         return margins
 
@@ -324,71 +325,3 @@ class DataAttribution:
     def _most_paired(self) -> int:
         """All pairs need a matrix of their sums, its indices and a block of columns."""
         return max(2, int((self._memory / 4 / 40) ** 0.5))
-
-
-def _refitted(
-    spectrum: FourierSpectrum,
-    columns: NDArray[np.bool_],
-    margins: FloatArray,
-    rows: NDArray[np.intp],
-) -> FourierSpectrum:
-    """The same terms with the least-squares coefficients of all ``rows``."""
-    gram = np.zeros((len(spectrum), len(spectrum)))
-    right = np.zeros(len(spectrum))
-    for block in np.array_split(rows, len(rows) // 4096 + 1):
-        design = parities(columns[block], spectrum.support).astype(np.float64)
-        gram += design @ design.T
-        right += design @ margins[block]
-    gram[np.diag_indices(len(gram))] += _RIDGE * len(rows)
-    return spectrum.with_coefficients(np.linalg.solve(gram, right))
-
-
-def _joined(
-    spectrum: FourierSpectrum, features: NDArray[np.intp], rest: LinearFit, column: int
-) -> FourierSpectrum:
-    """The candidates' spectrum and the others' linear part, on all n features."""
-    weights = rest.weights[column]
-    n = len(weights)
-    places = np.append(features, -1).astype(np.int32)  # the padding stays -1
-    inner = FourierSpectrum.from_arrays(places[spectrum.support], spectrum.coefficients, n)
-    # level + Σ w_i x_i with x_i = (1 - chi_i) / 2
-    used = np.flatnonzero(weights)
-    level = float(rest.levels[column]) + float(weights.sum()) / 2
-    support = np.append(used, -1).astype(np.int32)[:, None]
-    outer = FourierSpectrum.from_arrays(support, np.append(-weights[used] / 2, level), n)
-    return weighted_sum([(1.0, inner), (1.0, outer)])
-
-
-def _as_margins(margins: Any, n_masks: int) -> NDArray[Any]:
-    array = np.asanyarray(margins)
-    if array.dtype.kind not in "fiu":
-        raise InputError(f"margins must be floats, got {array.dtype}.")
-    if array.ndim == 1:
-        array = array[:, None]
-    if array.ndim != 2 or array.shape[0] != n_masks or array.shape[1] == 0:
-        raise InputError(
-            f"margins must have shape ({n_masks},) or ({n_masks}, t), one row a mask; got "
-            f"{np.shape(margins)}."
-        )
-    return array
-
-
-def _as_density(density: Any, masks: PackedMasks) -> FloatArray:
-    try:
-        given = np.asarray(density, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"density must be numbers, got {density!r}.") from error
-    if given.shape not in ((), (len(masks),)) or not ((given > 0) & (given < 1)).all():
-        raise InputError(
-            f"density must be one number between 0 and 1, or ({len(masks)},) of them, one a mask; "
-            f"got shape {given.shape}."
-        )
-    each = np.broadcast_to(given, len(masks))
-    kept, n = masks.counts(), masks.n_features
-    spread = float(np.sqrt((n * each * (1.0 - each)).sum()))
-    if abs(float((kept - n * each).sum())) > 8.0 * spread:
-        raise InputError(
-            f"the masks keep {kept.mean() / n:.4f} of the features on average, not density="
-            f"{each.mean():.4f}: give the density that they were drawn with."
-        )
-    return np.array(each)

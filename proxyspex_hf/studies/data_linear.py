@@ -1,9 +1,9 @@
 """A linear datamodel of all n features, fitted to packed masks in few passes.
 
-Least squares by conjugate gradients, stopped where the error on rows that were not fitted is lowest:
-an early stop shrinks, as a ridge does (this is partial least squares), and it is the only setting.
-The first step is the correlation of every feature with the margins, the classical screen. One pass
-over the bits serves all test points and all folds: each is only a column more.
+Least squares by conjugate gradients, stopped where the error on rows that were not fitted is
+lowest: an early stop shrinks, as a ridge does (this is partial least squares), and it is the only
+setting. The first step is the correlation of every feature with the margins, the classical screen.
+One pass over the bits serves all test points and all folds: each is only a column more.
 """
 
 from __future__ import annotations

@@ -88,9 +88,7 @@ class PointAttribution:
         if not isinstance(masks, PackedMasks):
             return self.spectrum.evaluate(as_masks(masks, self.n_features))
         if masks.n_features != self.n_features:
-            raise InputError(
-                f"masks must have {self.n_features} features, got {masks.n_features}."
-            )
+            raise InputError(f"masks must have {self.n_features} features, got {masks.n_features}.")
         step = max(1, 2**24 // self.n_features)
         parts = [self.spectrum.evaluate(masks.unpack(rows)) for rows in masks.blocks(step)]
         return np.concatenate(parts)

@@ -22,8 +22,9 @@ from proxyspex_hf.core.algorithm import as_integer
 from proxyspex_hf.core.interactions import Interactions
 from proxyspex_hf.core.spectrum import FloatArray
 from proxyspex_hf.errors import InputError
+from proxyspex_hf.studies.data_checks import as_labels
 
-__all__ = ["DataInteraction", "Kind", "as_labels", "top_interaction"]
+__all__ = ["DataInteraction", "Kind", "top_interaction"]
 
 Kind = Literal["synergistic", "redundant"]
 
@@ -105,18 +106,3 @@ def _largest(
     if values[best] == 0.0:
         return None
     return tuple(int(i) for i in sets[best]), float(values[best])
-
-
-def as_labels(name: str, labels: Any, count: int) -> NDArray[Any]:
-    """(count,) integers or strings.
-
-    Raises:
-        InputError: another shape or type.
-    """
-    array = np.asarray(labels)
-    if array.shape != (count,) or array.dtype.kind not in "iubU":
-        raise InputError(
-            f"{name} must be ({count},) integers or strings, got {array.dtype} of shape "
-            f"{array.shape}."
-        )
-    return array

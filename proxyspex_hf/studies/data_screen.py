@@ -246,7 +246,7 @@ def _accept(
     density: FloatArray,
     limits: ScreenLimits,
 ) -> list[ScreenedSet]:
-    """Benjamini and Hochberg's procedure over ``n_tested`` sets; those not in ``found`` are weaker."""
+    """Benjamini and Hochberg's procedure over ``n_tested`` sets, the strongest in ``found``."""
     ranked = sorted(found, key=lambda s: (-abs(found[s]), s))[:_MAX_FOUND]
     if not ranked:
         return []

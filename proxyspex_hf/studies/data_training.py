@@ -1,9 +1,9 @@
 """Training on many subsets, in parallel, kept on disk: f(S) of the paper's equation 5.
 
-The directory of a study holds ``masks.npy`` (packed rows), ``margins.npy`` (m, t) float64, NaN where
-a subset is not trained yet, and ``study.json``, which says what they belong to. Both arrays are
-memory-mapped; margins are written as they arrive, so that a killed run has lost the trainings that
-were under way and nothing else.
+The directory of a study holds ``masks.npy`` (packed rows), ``margins.npy`` (m, t) float64, NaN
+where a subset is not trained yet, and ``study.json``, which says what they belong to. Both arrays
+are memory-mapped; margins are written as they arrive, so that a killed run has lost the trainings
+that were under way and nothing else.
 """
 
 from __future__ import annotations
@@ -182,7 +182,9 @@ def _points_of(groups: Any, n_features: int) -> NDArray[np.intp] | None:
     return points.astype(np.intp)
 
 
-def _open(folder: Path, masks: PackedMasks, key: str, n_tests: int, seed: int) -> np.memmap[Any, Any]:
+def _open(
+    folder: Path, masks: PackedMasks, key: str, n_tests: int, seed: int
+) -> np.memmap[Any, Any]:
     """The margins to fill, as many rows as there are masks; checks that the study is this one."""
     says = {
         "version": _VERSION,

@@ -1,14 +1,14 @@
 """Data attribution at the paper's size: 50,000 training points, 300,000 trainings (appendix C.1).
 
-Margins are made up, so that it is known what there is to find: strong single points, a dense tail of
-weak ones, noise, and pairs and triples planted at known strength. Strength is the z that a set
+Margins are made up, so that it is known what there is to find: strong single points, a dense tail
+of weak ones, noise, and pairs and triples planted at known strength. Strength is the z that a set
 would have if all but it and the noise were known: its coefficient over the noise's standard
 deviation, times the root of the number of fitted masks. There are three kinds of pairs: of two
 strong points, of a strong and any other, and of two weak ones, where nothing points at the pair and
 the screen does not look. Triples add a weak point to a pair of two strong ones.
 
-    python tests/bench/datamodels.py                                        # the paper's size: 2 GB of disk
-    python tests/bench/datamodels.py --features 5000 --masks 30000          # a minute
+    python tests/bench/datamodels.py                                 # 2 GB of disk
+    python tests/bench/datamodels.py --features 5000 --masks 30000   # a minute
 
 Prints what was recovered, R² on held-out masks, time by phase, and the peak of memory that is not
 backed by a file (Linux).
@@ -24,6 +24,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +109,7 @@ def recovered(planted: Planted, found: set[tuple[int, ...]]) -> dict[str, dict[s
     """Planted sets that were found, by kind and by expected z."""
     out: dict[str, dict[str, str]] = {}
     edges = [WEAKEST, 6.0, 8.0, 12.0, STRONGEST + 1e-9]
-    for low, high in zip(edges, edges[1:], strict=False):
+    for low, high in pairwise(edges):
         hits: Counter[str] = Counter()
         totals: Counter[str] = Counter()
         for members, (kind, z) in planted.sets.items():
@@ -174,7 +175,8 @@ def main() -> None:
                 "held-out R²": found.r2,
                 "held-out R², linear": found.linear_r2,
                 "held-out R², LASSO on the candidates": found.lasso_r2,
-                "R² of the noiseless margins": 1 - float(np.mean((noisy - clean)[rows] ** 2)) / variance,
+                "R² of the noiseless margins": 1
+                - float(np.mean((noisy - clean)[rows] ** 2)) / variance,
                 "sets looked at": found.screening.tested,
                 "sets accepted by the screen": len(screened),
                 "accepted that were not planted": len(screened - set(planted.sets)),

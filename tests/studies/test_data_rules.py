@@ -70,17 +70,25 @@ def form_of(values: dict[tuple[int, ...], float], n: int) -> Interactions:
 def test_the_rule_on_a_case_by_hand() -> None:
     labels = ["cat", "cat", "cat", "dog"]
     form = form_of({(0, 1): 0.5, (0, 2): -0.7, (0, 3): -0.4, (1, 3): 0.6}, 4)
-    assert top_interaction(form, labels, "cat", 2, "synergistic") == DataInteraction((0, 1), 0.5, True)
-    assert top_interaction(form, labels, "cat", 2, "redundant") == DataInteraction((0, 2), -0.7, True)
+    assert top_interaction(form, labels, "cat", 2, "synergistic") == DataInteraction(
+        (0, 1), 0.5, target_class=True
+    )
+    assert top_interaction(form, labels, "cat", 2, "redundant") == DataInteraction(
+        (0, 2), -0.7, target_class=True
+    )
     # Seen from a dog, the same sets are all of the other class.
-    assert top_interaction(form, labels, "dog", 2, "synergistic") == DataInteraction((0, 2), -0.7, False)
-    assert top_interaction(form, labels, "dog", 2, "redundant") == DataInteraction((1, 3), 0.6, False)
+    assert top_interaction(form, labels, "dog", 2, "synergistic") == DataInteraction(
+        (0, 2), -0.7, target_class=False
+    )
+    assert top_interaction(form, labels, "dog", 2, "redundant") == DataInteraction(
+        (1, 3), 0.6, target_class=False
+    )
 
 
 def test_ties_go_to_the_target_class_then_to_the_first_set() -> None:
     form = form_of({(0, 1): 0.5, (0, 2): 0.5, (0, 3): -0.5}, 4)
     top = top_interaction(form, [1, 1, 1, 0], 1, 2, "synergistic")
-    assert top == DataInteraction((0, 1), 0.5, True)
+    assert top == DataInteraction((0, 1), 0.5, target_class=True)
 
 
 def test_nothing_of_the_kind() -> None:
@@ -89,7 +97,9 @@ def test_nothing_of_the_kind() -> None:
     assert top_interaction(form, [1, 1, 1], 1, 3, "redundant") is None
     # Where every set of the class has a row, the equation names the least negative one.
     only = form_of({(0, 1): -0.5}, 2)
-    assert top_interaction(only, [1, 1], 1, 2, "synergistic") == DataInteraction((0, 1), -0.5, True)
+    assert top_interaction(only, [1, 1], 1, 2, "synergistic") == DataInteraction(
+        (0, 1), -0.5, target_class=True
+    )
 
 
 def test_what_cannot_be_ranked() -> None:

@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import false_discovery_control, norm
 
 from proxyspex_hf.core.progress import Reporter
-from proxyspex_hf.studies.data_screen import ScreenLimits, Screening, correlations, screen
+from proxyspex_hf.studies.data_screen import Screening, ScreenLimits, correlations, screen
 from proxyspex_hf.studies.packed import PackedMasks
 
 
@@ -31,7 +31,11 @@ def look(
 
 
 def planted(
-    n: int, m: int, density: np.ndarray | float, sets: dict[tuple[int, ...], float], noise: float = 1.0
+    n: int,
+    m: int,
+    density: np.ndarray | float,
+    sets: dict[tuple[int, ...], float],
+    noise: float = 1.0,
 ) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
     each = np.broadcast_to(density, m).astype(float)
@@ -64,9 +68,7 @@ def test_accepted_pairs_are_those_of_all_pairs_by_brute_force(n_paired: int) -> 
     (found,) = look(masks, residuals, strengths, n_paired=n_paired, n_strong=4)
     x = standardised(masks, np.full(900, 0.5))
     looked_at = [
-        (i, j)
-        for i, j in combinations(range(14), 2)
-        if n_paired == 14 or (j < n_paired) or i < 4
+        (i, j) for i, j in combinations(range(14), 2) if n_paired == 14 or (j < n_paired) or i < 4
     ]
     r = residuals[:, 0]
     z = np.array([(r * x[:, i] * x[:, j]).sum() / np.sqrt((r**2).sum()) for i, j in looked_at])
@@ -119,7 +121,9 @@ def test_points_do_not_depend_on_their_companions_or_portions() -> None:
     residuals = np.concatenate([first, -first[::-1], first**3], axis=1)
     strengths = np.tile(-np.arange(20.0)[:, None], 3)
     together = look(masks, residuals, strengths, n_paired=5, n_strong=3)
-    portions = look(masks, residuals, strengths, n_paired=5, n_strong=3, max_columns=2, block_rows=9)
+    portions = look(
+        masks, residuals, strengths, n_paired=5, n_strong=3, max_columns=2, block_rows=9
+    )
     alone = look(masks, residuals[:, 2:], strengths[:, 2:], n_paired=5, n_strong=3)
     assert together[0].found
     for one, other in zip([*together, together[2]], [*portions, *alone], strict=True):
