@@ -1,0 +1,327 @@
+"""Training-data attribution with interactions: non-linear datamodels (paper, section 5.1, C.1).
+
+The features are training points, or groups of them, and f(S) is the margin of a test point for a
+model trained on S (equation 5). There are far too many features for a proxy (the paper has 50,000
+and 300,000 trainings), so it works on the few that matter for the test point:
+
+1. a linear datamodel of all n features, in few passes over the bits (:mod:`.data_linear`);
+2. a screen for pairs and triples on what it leaves, with strong members (:mod:`.data_screen`);
+3. ProxySPEX on the candidates: members of the sets found, then the largest linear weights;
+4. a linear datamodel of all other features, fitted to what is left.
+
+The sum of 3 and 4 is one spectrum on n features.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from proxyspex_hf.core.algorithm import ProxySPEX, as_integer
+from proxyspex_hf.core.faithfulness import r2_score
+from proxyspex_hf.core.progress import ProgressCallback, Reporter
+from proxyspex_hf.core.proxies.base import Folds, Proxy
+from proxyspex_hf.core.spectrum import FloatArray, FourierSpectrum
+from proxyspex_hf.errors import InputError
+from proxyspex_hf.studies.data_checks import as_density, as_labels, as_margins
+from proxyspex_hf.studies.data_linear import fit_linear
+from proxyspex_hf.studies.data_point import PointAttribution
+from proxyspex_hf.studies.data_screen import Screening, ScreenLimits, screen
+from proxyspex_hf.studies.data_terms import joined, refitted
+from proxyspex_hf.studies.data_training import Trainer, retrain
+from proxyspex_hf.studies.packed import PackedMasks
+
+__all__ = ["DataAttribution", "PointAttribution"]
+
+_N_FOLDS = 5
+_MIN_ROWS = 100
+#: Unpacked masks held at once: more would leave the processor's cache.
+_BLOCK_BYTES = 32 * 2**20
+#: Columns that a proxy makes of its terms, at most.
+_TERMS = 500
+
+
+class DataAttribution:
+    """Explains test points by the training points that their margins rest on.
+
+    Args:
+        masks: which features each training kept, (m, n): :class:`.PackedMasks` (memory-mapped where
+            they are many) or booleans.
+        margins: (m,) or (m, t) floats, one column a test point; memory maps are read by column.
+        train_labels: (n,) class of each feature, for :meth:`.PointAttribution.synergistic`.
+        test_labels: (t,) class of each test point.
+        density: the probability with which a mask keeps a feature, or (m,) one for each mask.
+        proxy: of the candidates, see :class:`~proxyspex_hf.core.algorithm.ProxySPEX`.
+        n_coefficients: of the proxy's spectrum, at most.
+        n_candidates: features that the proxy sees.
+        n_paired, n_strong, fdr: how far the screen looks, and the share of false discoveries among
+            the sets that it accepts; see :class:`.data_screen.ScreenLimits`.
+        n_held_out: masks that nothing is fitted to, default a tenth, at most 10,000.
+        max_memory: bytes for arrays, about; masks and margins on disk do not count. What does not
+            fit is done in portions, and a proxy is fitted to fewer masks.
+        seed: of folds and proxies.
+
+    Raises:
+        InputError: shapes, types or values that do not fit.
+    """
+
+    def __init__(
+        self,
+        masks: Any,
+        margins: Any,
+        *,
+        train_labels: Any = None,
+        test_labels: Any = None,
+        density: Any = 0.5,
+        proxy: str | Proxy = "blend",
+        n_coefficients: int | None = None,
+        n_candidates: int = 100,
+        n_paired: int = 1000,
+        n_strong: int = 50,
+        fdr: float = 0.1,
+        n_held_out: int | None = None,
+        max_memory: int = 2**30,
+        seed: int = 0,
+    ) -> None:
+        self.masks = masks if isinstance(masks, PackedMasks) else PackedMasks.pack(masks)
+        self.margins = as_margins(margins, len(self.masks))
+        m, n, t = len(self.masks), self.n_features, self.n_tests
+        if m < _MIN_ROWS:
+            raise InputError(f"expected at least {_MIN_ROWS} trainings, got {m} masks.")
+        self.train_labels = (
+            None if train_labels is None else as_labels("train_labels", train_labels, n)
+        )
+        self.test_labels = None if test_labels is None else as_labels("test_labels", test_labels, t)
+        self._density = as_density(density, self.masks)
+        self._proxy = ProxySPEX(proxy, n_coefficients=n_coefficients, seed=seed)
+        self._n_candidates = as_integer("n_candidates", n_candidates, 2, 10**5)
+        self._n_paired = as_integer("n_paired", n_paired, 2, 10**5)
+        self._n_strong = as_integer("n_strong", n_strong, 1, 10**5)
+        if not 0 < fdr < 1:
+            raise InputError(f"fdr must lie strictly between 0 and 1, got {fdr!r}.")
+        self._fdr = float(fdr)
+        held_out = min(m // 10, 10_000) if n_held_out is None else n_held_out
+        held_out = as_integer("n_held_out", held_out, 2, m // 2)
+        self._memory = as_integer("max_memory", max_memory, 2**20, 2**60)
+        order = np.random.default_rng(seed).permutation(m)
+        self._folds: Folds = np.empty(m, np.int64)
+        self._folds[order[:held_out]] = _N_FOLDS
+        self._folds[order[held_out:]] = np.arange(m - held_out) % _N_FOLDS
+
+    @classmethod
+    def from_training(
+        cls,
+        train: Trainer,
+        n_features: int,
+        n_masks: int,
+        directory: str | Path,
+        *,
+        key: str,
+        n_tests: int,
+        density: float = 0.5,
+        groups: Any = None,
+        n_jobs: int = 1,
+        seed: int = 0,
+        progress: ProgressCallback | None = None,
+        **settings: Any,
+    ) -> DataAttribution:
+        """Train on random subsets and take the margins; a killed run goes on where it stopped.
+
+        The same call with more ``n_masks`` trains only on the new ones.
+
+        Args:
+            train, directory, key, n_tests, groups, n_jobs: see :func:`.data_training.retrain`.
+            n_features, n_masks, density, seed: of :meth:`.PackedMasks.sample`.
+            settings: arguments of :class:`DataAttribution`.
+
+        Raises:
+            InputError, ModelError: see :func:`.data_training.retrain`.
+        """
+        masks = PackedMasks.sample(n_features, n_masks, density=density, seed=seed)
+        margins = retrain(
+            train,
+            masks,
+            directory,
+            key=key,
+            n_tests=n_tests,
+            groups=groups,
+            seed=seed,
+            n_jobs=n_jobs,
+            progress=progress,
+        )
+        return cls(masks, margins, density=density, seed=seed, **settings)
+
+    @property
+    def n_features(self) -> int:
+        return self.masks.n_features
+
+    @property
+    def n_tests(self) -> int:
+        return int(self.margins.shape[1])
+
+    @property
+    def fitting_rows(self) -> NDArray[np.intp]:
+        """The masks that are fitted, ascending."""
+        return np.flatnonzero(self._folds != _N_FOLDS)
+
+    @property
+    def held_out_rows(self) -> NDArray[np.intp]:
+        """The masks that nothing is fitted to, ascending."""
+        return np.flatnonzero(self._folds == _N_FOLDS)
+
+    def explain(
+        self, points: Iterable[int] | None = None, *, progress: ProgressCallback | None = None
+    ) -> list[PointAttribution]:
+        """One attribution for each of ``points`` (columns of the margins), by default for all.
+
+        Raises:
+            InputError: a point that does not exist, margins that are not finite or do not vary.
+        """
+        chosen = range(self.n_tests) if points is None else points
+        chosen = [as_integer("points", point, 0, self.n_tests - 1) for point in chosen]
+        m, n = len(self.masks), self.n_features
+        # Six arrays of every fold's weights and four columns of all masks, in half of the memory.
+        one = 8 * (6 * (_N_FOLDS + 1) * n + 4 * m)
+        together = max(1, self._memory // 2 // one)
+        out: list[PointAttribution] = []
+        for start in range(0, len(chosen), together):
+            out += self._explain(chosen[start : start + together], progress)
+        return out
+
+    def _explain(
+        self, points: list[int], progress: ProgressCallback | None
+    ) -> list[PointAttribution]:
+        start = time.perf_counter()
+        margins = self._columns(points)
+        block_rows = self._block_rows(len(points))
+        linear = fit_linear(
+            self.masks, margins, self._folds, block_rows=block_rows, progress=progress
+        )
+        linear_at = time.perf_counter()
+        fitting = self._folds != _N_FOLDS
+        residuals = np.where(fitting[:, None], margins - linear.predictions, 0.0)
+        limits = ScreenLimits(
+            min(self._n_paired, self._most_paired()),
+            self._n_strong,
+            self._fdr,
+            block_rows,
+            max(1, self._memory // 4 // (8 * (self.n_features + 3 * block_rows))),
+        )
+        report = Reporter(progress, "screening for interactions", 2 * len(points))
+        strengths = np.abs(linear.weights).T
+        screened = screen(self.masks, residuals, strengths, self._density, limits, report)
+        screened_at = time.perf_counter()
+
+        held_out = np.flatnonzero(~fitting)
+        spectra, lasso_r2, candidates = [], [], []
+        free = np.ones((len(points), self.n_features), np.bool_)
+        report = Reporter(progress, "fitting interactions", len(points))
+        for column in range(len(points)):
+            features = self._candidates(strengths[:, column], screened[column])
+            spectrum, lasso = self._fit(features, margins[:, column], fitting)
+            columns = self.masks.columns(features)
+            residuals[:, column] = margins[:, column] - spectrum.evaluate(columns)
+            truth, rows = margins[held_out, column], columns[held_out]
+            lasso_r2.append(r2_score(truth, lasso.evaluate(rows)))
+            free[column, features] = False
+            spectra.append(spectrum)
+            candidates.append(features)
+            report.advance()
+        fitted_at = time.perf_counter()
+        rest = fit_linear(
+            self.masks,
+            residuals,
+            self._folds,
+            block_rows=block_rows,
+            free=free,
+            phase="fitting all other features",
+            progress=progress,
+        )
+        seconds = {
+            "linear": linear_at - start,
+            "screening": screened_at - linear_at,
+            "proxy": fitted_at - screened_at,
+            "others": time.perf_counter() - fitted_at,
+        }
+        out = []
+        for column, point in enumerate(points):
+            truth = margins[held_out, column]
+            # What is left of the residual after the others' part is what is left of the margin.
+            left = (residuals - rest.predictions)[held_out, column]
+            out.append(
+                PointAttribution(
+                    point=point,
+                    spectrum=joined(spectra[column], candidates[column], rest, column),
+                    screening=screened[column],
+                    candidates=tuple(candidates[column].tolist()),
+                    r2=r2_score(truth, truth - left),
+                    linear_r2=r2_score(truth, linear.predictions[held_out, column]),
+                    lasso_r2=lasso_r2[column],
+                    n_fitted=int(fitting.sum()),
+                    n_held_out=len(held_out),
+                    seconds={phase: spent / len(points) for phase, spent in seconds.items()},
+                    train_labels=self.train_labels,
+                    test_label=None if self.test_labels is None else self.test_labels[point].item(),
+                )
+            )
+        return out
+
+    def _fit(
+        self, features: NDArray[np.intp], margins: FloatArray, fitting: NDArray[np.bool_]
+    ) -> tuple[FourierSpectrum, FourierSpectrum]:
+        """ProxySPEX and LASSO on the candidates' columns, both spectra of these columns alone."""
+        rows = np.flatnonzero(fitting)
+        most = max(_MIN_ROWS, self._memory // 2 // (8 * (6 * len(features) + 3 * _TERMS)))
+        some = rows
+        if len(rows) > most:
+            some = np.sort(np.random.default_rng(self._proxy.seed).permutation(rows)[:most])
+        columns = self.masks.columns(features)
+        spectrum = self._proxy.fit(columns[some], margins[some]).spectrum
+        if len(some) < len(rows):
+            spectrum = refitted(spectrum, columns, margins, rows)
+        additive = ProxySPEX(
+            "lasso", n_coefficients=len(features), refine="none", seed=self._proxy.seed
+        )
+        return spectrum, additive.fit(columns[some], margins[some]).spectrum
+
+    def _candidates(self, strengths: FloatArray, screened: Screening) -> NDArray[np.intp]:
+        """Members of the sets that were found, the strongest first, then the largest weights."""
+        chosen: dict[int, None] = {}
+        most = min(self._n_candidates, self.n_features)
+        for found in screened.found:
+            if len(chosen.keys() | set(found.members)) <= most:
+                chosen.update(dict.fromkeys(found.members))
+        for feature in np.argsort(-strengths, kind="stable").tolist():
+            if len(chosen) == most:
+                break
+            chosen.setdefault(feature)
+        return np.array(sorted(chosen), dtype=np.intp)
+
+    def _columns(self, points: list[int]) -> FloatArray:
+        margins = np.array(self.margins[:, points], dtype=np.float64)
+        bad = np.flatnonzero(~np.isfinite(margins).all(axis=1))
+        if len(bad):
+            raise InputError(
+                f"margins must be finite: {len(bad)} of {len(margins)} rows are not, the first "
+                f"row {bad[0]}. Leave out masks that were not trained on."
+            )
+        constant = np.flatnonzero((margins == margins[0]).all(axis=0))
+        if len(constant):
+            raise InputError(
+                f"the margins of test point {points[constant[0]]} are all "
+                f"{margins[0, constant[0]]}: there is nothing to explain; leave it out of points."
+            )
+        return margins
+
+    def _block_rows(self, n_points: int) -> int:
+        columns = (_N_FOLDS + 1) * n_points
+        return max(16, min(_BLOCK_BYTES, self._memory // 8) // (9 * self.n_features + 16 * columns))
+
+    def _most_paired(self) -> int:
+        """All pairs need a matrix of their sums, its indices and a block of columns."""
+        return max(2, int((self._memory / 4 / 40) ** 0.5))
