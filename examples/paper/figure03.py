@@ -18,7 +18,7 @@ from common import Row, Study, run
 from inputs import DATASETS, cases
 
 from proxyspex_hf.core import FourierSpectrum, all_masks
-from proxyspex_hf.core.hierarchy import hierarchy_rates, relative_faithfulness
+from proxyspex_hf.core.hierarchy import energy_by_order, hierarchy_rates, relative_faithfulness
 from proxyspex_hf.core.walsh import exact_spectrum
 
 KS = (10, 20, 50, 100, 200)
@@ -50,7 +50,14 @@ def rates(
     found = hierarchy_rates(spectrum, ks)
     # F_k counts ∅ as one of the k; the truncations count what is kept beside it.
     kept = relative_faithfulness(spectrum, masks, values, [k - 1 for k in ks])
-    head = {**case.head, "method": method, "r2": kept.full, "faithful": kept.full > FAITHFUL}
+    share = energy_by_order(spectrum).share
+    head = {
+        **case.head,
+        "method": method,
+        "r2": kept.full,
+        "faithful": kept.full > FAITHFUL,
+        "energy_to_order_3": float(share[:3].sum()),
+    }
     return [
         {
             **head,

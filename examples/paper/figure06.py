@@ -36,8 +36,10 @@ def measure(study: Study) -> Row:
             for fitted, densities in (("uniform", (0.5,)), ("mixed", DENSITIES)):
                 fit = case.fit(method, alpha, densities)
                 head = {**case.head, "method": method, "alpha": alpha, "fitted": fitted}
-                for density in DENSITIES:
-                    near.append({**head, "density": density, "r2": case.r2(fit.spectrum, density)})
+                near += [
+                    {**head, "density": density, "r2": case.r2(fit.spectrum, density)}
+                    for density in DENSITIES
+                ]
     return {"rows": rows, "by_density": near}
 
 

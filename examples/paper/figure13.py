@@ -72,6 +72,7 @@ def draw(result: Row, path: Path) -> None:
         here = [row for row in rows if row["dataset"] == dataset]
         methods = drawing.names(here, "method")
         for j, method in enumerate(methods):
+            label = drawing.STYLES[method]["label"]
             for i, level in enumerate(LEVELS):
                 good = [
                     row
@@ -84,10 +85,10 @@ def draw(result: Row, path: Path) -> None:
                 model = sum(row["model_seconds"] for row in good) / len(good)
                 fit = sum(row["fit_seconds"] for row in good) / len(good)
                 at = i + (j - (len(methods) - 1) / 2) * 0.2
-                style = drawing.STYLES[method]
-                label = style["label"] if i == 0 else "_"
-                axis.bar(at, model, 0.18, color=style["color"], alpha=0.45)
-                axis.bar(at, fit, 0.18, bottom=model, color=style["color"], label=label)
+                color = drawing.STYLES[method]["color"]
+                axis.bar(at, model, 0.18, color=color, alpha=0.45)
+                axis.bar(at, fit, 0.18, bottom=model, color=color, label=label)
+                label = "_"  # once in the legend
         axis.set(
             xticks=range(len(LEVELS)),
             xticklabels=LEVELS,

@@ -87,9 +87,11 @@ def _reviews() -> list[Any]:
 
 def _texts(study: Study, sizes: Sizes, source: str) -> Iterator[str]:
     from transformers import AutoTokenizer
+    from transformers.utils import logging
 
     from proxyspex_hf import DEMO_MODEL
 
+    logging.set_verbosity_error()  # it warns of each text that is too long, and those are left out
     tokenizer = AutoTokenizer.from_pretrained(DEMO_MODEL)
     order = [review.text for review in _reviews() if review.source == source]
     random.Random(study.seed).shuffle(order)
