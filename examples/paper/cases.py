@@ -22,7 +22,7 @@ from proxyspex_hf.core.proxies.forest import RandomForest
 from proxyspex_hf.core.proxies.network import NeuralNetwork
 from proxyspex_hf.core.spectrum import FloatArray
 from proxyspex_hf.core.spex import spex, spex_budget
-from proxyspex_hf.core.values import FunctionOfMasks
+from proxyspex_hf.core.values import Cached, FunctionOfMasks
 from proxyspex_hf.hf.asking import Asker
 from proxyspex_hf.hf.store import ValueStore, key_of
 from proxyspex_hf.hf.tasks import task_of
@@ -42,7 +42,7 @@ class Sizes:
         alphas: inference multipliers; α·n·log2(n) masks are fitted.
         tests: held-out masks at density 0.5, and at 0.7 and 0.9 each.
         trees: the numbers of trees in the paper's grid.
-        spex: SPEX is run up to this b (its masks double with each; 0 leaves it out), and how it
+        spex: the values of b that SPEX is run with (its masks double with each), and how it
             decodes: ``"hard"`` is quicker, ``"soft"`` finds more.
         features: least and most features (words) of an input, where it can be chosen.
     """
@@ -51,18 +51,13 @@ class Sizes:
     alphas: tuple[int | float, ...] = (2, 4, 6, 8)
     tests: tuple[int, int] = (1000, 300)
     trees: tuple[int, ...] = (500, 1000, 5000)
-    spex: tuple[int, Literal["soft", "hard"]] = (0, "hard")
+    spex: tuple[Sequence[int], Literal["soft", "hard"]] = ((), "hard")
     features: tuple[int, int] = (1, 10**6)
 
     @property
     def alpha(self) -> float:
         """The largest inference multiplier."""
         return max(self.alphas)
-
-    @property
-    def spex_bits(self) -> range:
-        """The values of b that SPEX is run with."""
-        return range(1, self.spex[0] + 1)
 
 
 @dataclass(frozen=True)
@@ -126,26 +121,21 @@ class Case:
         return found
 
     def masks(self, alpha: float, densities: Sequence[float] = (0.5,)) -> BoolArray:
-        """The masks that are fitted at α; of one density, a smaller α has the first of them."""
+        """The masks that are fitted at α; all of them are among those of a larger α."""
         budget = budget_for(self.n, alpha)
         if len(densities) == 1:
             return sample_masks(self.n, budget, density=densities[0], seed=self.seed)
         found = np.zeros((0, self.n), np.bool_)
         for place, density in enumerate(densities):
-            share = (budget - len(found)) // (len(densities) - place)
-            found = np.concatenate(
-                [
-                    found,
-                    sample_masks(
-                        self.n,
-                        share,
-                        density=density,
-                        seed=self.seed,
-                        exclude=found,
-                        anchors=place == 0,
-                    ),
-                ]
+            new = sample_masks(
+                self.n,
+                (budget - len(found)) // (len(densities) - place),
+                density=density,
+                seed=np.random.default_rng([self.seed, place]),
+                exclude=found,
+                anchors=place == 0,
             )
+            found = np.concatenate([found, new])
         return found
 
     @cached_property
@@ -205,7 +195,8 @@ class Case:
                 return values
 
             start = time.process_time()
-            function = FunctionOfMasks(ask, self.n)
+            # All masks at once: the model's batches are formed over them.
+            function = Cached(FunctionOfMasks(ask, self.n), chunk=10**7)
             found = spex(function, b=bits, decoding=self.sizes.spex[1], seed=self.seed)
             seconds = time.process_time() - start - asked["seconds"]
             return _stored(found.fit, len(found.masks), seconds, None)
@@ -214,12 +205,9 @@ class Case:
 
     def spex_at(self, alpha: float) -> Fit | None:
         """SPEX with at most as many masks as are fitted at α; None where it needs more."""
-        bits = 0
-        while bits + 1 in self.sizes.spex_bits and (
-            spex_budget(self.n, bits + 1) <= budget_for(self.n, alpha)
-        ):
-            bits += 1
-        return self.spex(bits) if bits else None
+        most = budget_for(self.n, alpha)
+        bits = [b for b in self.sizes.spex[0] if spex_budget(self.n, b) <= most]
+        return self.spex(max(bits)) if bits else None
 
     def seconds_per_mask(self, count: int = 128) -> float:
         """Processor time of the model for one new mask: the median of three turns."""
@@ -263,7 +251,7 @@ def methods(trees: tuple[int, ...], n: int, seed: int) -> dict[str, ProxySPEX]:
         "default": single("blend"),
         "paper": single(paper, n_coefficients=200, refine="lasso"),
         "lasso": single("lasso", n_coefficients=n, refine="none"),
-        "trees": single(BoostedTrees(), n_coefficients=100_000, refine="none"),
+        "trees": single(BoostedTrees(rounds=trees), n_coefficients=100_000, refine="none"),
         "forest": single(RandomForest(trees=(100,)) if max(trees) < 5000 else RandomForest.paper()),
         "network": single(NeuralNetwork() if max(trees) < 5000 else NeuralNetwork.paper()),
     }

@@ -21,7 +21,7 @@ def measure(study: Study) -> Row:
     rows: list[Row] = []
     needed: list[Row] = []
     for case in cases(study, ("sentiment", "captions")):
-        spex = [case.spex(bits) for bits in case.sizes.spex_bits]
+        spex = [case.spex(bits) for bits in case.sizes.spex[0]]
         scored = [(fit.asked, case.r2(fit.spectrum)) for fit in spex]
         rows += [
             {**case.head, "method": "spex", "alpha": None, "masks": masks, "r2": r2}

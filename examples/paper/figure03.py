@@ -30,8 +30,8 @@ def measure(study: Study) -> Row:
     rows: list[Row] = []
     for case in cases(study, ("sentiment", "stories", "captions")):
         found = {name: case.fit(name, case.sizes.alpha).spectrum for name in ("default", "paper")}
-        if case.sizes.spex_bits:
-            found["spex"] = case.spex(max(case.sizes.spex_bits)).spectrum
+        if case.sizes.spex[0]:
+            found["spex"] = case.spex(max(case.sizes.spex[0])).spectrum
         tests = case.tests()
         for name, spectrum in found.items():
             rows += rates(case, name, spectrum, *tests)

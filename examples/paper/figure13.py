@@ -22,7 +22,7 @@ def measure(study: Study) -> Row:
     rows: list[Row] = []
     for case in cases(study, ("sentiment", "captions")):
         fits = [(name, a, case.fit(name, a)) for name in METHODS for a in case.sizes.alphas]
-        fits += [("spex", None, case.spex(b)) for b in case.sizes.spex_bits]
+        fits += [("spex", None, case.spex(b)) for b in case.sizes.spex[0]]
         each = case.seconds_per_mask()
         rows += [
             {
