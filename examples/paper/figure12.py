@@ -1,23 +1,25 @@
 """Figure 12 of the paper: which proxy recovers which kind of function (appendix B.4).
 
 Every proxy gets the same α·n·log2(n) uniform masks of a complete hierarchy, of peaks with nothing
-beneath them, and of real inputs. R² on held-out masks, twice: of the proxy itself, and of the
-sparse refined spectrum made of it. SPEX chooses its own masks, at most as many.
+beneath them, and of the bench's value tables: what a 6-layer BERT said of two reviews, and a
+language model of a story. R² on held-out masks, twice: of the proxy itself, and of the sparse
+refined spectrum made of it. SPEX chooses its own masks, at most as many.
 
     python examples/paper/figure12.py --quick      # n = 32, small grids
-    python examples/paper/figure12.py --full       # n = 64, the paper's grids
+    python examples/paper/figure12.py --full       # n = 64, the paper's grids; our reviews, too
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import drawing
 import numpy as np
 from cases import methods
-from common import Row, Study, progress, run
+from common import HERE, Row, Study, progress, run
 from inputs import DATASETS, cases
 
 from proxyspex_hf.core import (
@@ -28,12 +30,20 @@ from proxyspex_hf.core import (
     sample_masks,
 )
 from proxyspex_hf.core.faithfulness import r2_score
+from proxyspex_hf.core.masks import BoolArray
+from proxyspex_hf.core.spectrum import FloatArray
 from proxyspex_hf.core.spex import spex
 from proxyspex_hf.core.synthetic import complete_hierarchy, peak
 
 FUNCTIONS: dict[str, Callable[..., FourierSpectrum]] = {
     "complete hierarchy": complete_hierarchy,
     "peak": peak,
+}
+BENCH = HERE.parents[1] / "tests" / "bench" / "data"
+TABLES = {
+    "lm_tom_n29": "story, n = 29",
+    "sent_rotten_tomatoes_n44": "review, n = 44",
+    "sent_imdb_n105": "review, n = 105",
 }
 #: Features, functions of each kind, α, and the numbers of trees in the paper's grid.
 SIZES = {
@@ -47,69 +57,102 @@ PROXIES = ("default", "paper", "lasso", "forest", "network")
 def measure(study: Study) -> Row:
     n, count, alphas, trees = SIZES[study.setting]
     rows: list[Row] = []
-    for kind, make in FUNCTIONS.items():
-        for alpha in alphas:
-            for seed in range(study.seed, study.seed + count):
-                known = {"dataset": kind, "input": f"seed {seed}", "n": n, "alpha": alpha}
-                proxies = {name: methods(trees, n, seed)[name] for name in PROXIES}
-                rows += synthetic(study, known, make(n, seed=seed), proxies, seed)
-    # Forests and networks take hours on the masks of a long review.
-    real = ("sentiment", "captions") if study.setting == "full" else ("captions",)
-    for case in cases(study, real):
-        for alpha in case.sizes.alphas:
-            for name in PROXIES:
-                fit = case.fit(name, alpha)
-                head = {**case.head, "alpha": alpha, "method": name, "masks": fit.asked}
-                r2 = case.r2(fit.spectrum)
-                rows.append({**head, "proxy_r2": fit.proxy_r2, "spectrum_r2": r2})
+    for problem in (*synthetic(n, count, alphas, study.seed), *tables(alphas)):
+        how = {name: methods(trees, problem.n, study.seed)[name] for name in PROXIES}
+        rows += scores(study, problem, how)
+    if study.setting == "full":  # forests and networks take hours on the masks of a long review
+        for case in cases(study, ("sentiment",)):
+            for alpha in case.sizes.alphas:
+                for name in PROXIES:
+                    fit = case.fit(name, alpha)
+                    head = {**case.head, "alpha": alpha, "method": name, "masks": fit.asked}
+                    r2 = case.r2(fit.spectrum)
+                    rows.append({**head, "proxy_r2": fit.proxy_r2, "spectrum_r2": r2})
     return {"rows": rows}
 
 
-def synthetic(
-    study: Study,
-    known: Row,
-    function: FourierSpectrum,
-    proxies: dict[str, ProxySPEX],
-    seed: int,
-) -> list[Row]:
-    """Every proxy, and SPEX, on a known function."""
-    n = function.n_features
-    masks = sample_masks(n, budget_for(n, known["alpha"]), seed=seed)
-    test = sample_masks(n, 1000, seed=10**6 + seed, exclude=masks, anchors=False)
-    truth = function.evaluate(test)
+@dataclass(frozen=True)
+class Problem:
+    """Masks and values to fit and to test; ``function`` where SPEX may ask its own masks."""
+
+    head: Row
+    masks: BoolArray
+    values: FloatArray
+    test_masks: BoolArray
+    test_values: FloatArray
+    function: FourierSpectrum | None = None
+
+    @property
+    def n(self) -> int:
+        return self.masks.shape[1]
+
+
+def synthetic(n: int, count: int, alphas: Sequence[int], first: int) -> Iterator[Problem]:
+    """Both functions of appendix B.4 at every α."""
+    for kind, make in FUNCTIONS.items():
+        for alpha in alphas:
+            for seed in range(first, first + count):
+                function = make(n, seed=seed)
+                masks = sample_masks(n, budget_for(n, alpha), seed=seed)
+                test = sample_masks(n, 1000, seed=10**6 + seed, exclude=masks, anchors=False)
+                head = {"dataset": kind, "input": f"seed {seed}", "n": n, "alpha": alpha}
+                values = function.evaluate(masks), function.evaluate(test)
+                yield Problem(head, masks, values[0], test, values[1], function)
+
+
+def tables(alphas: Sequence[int]) -> Iterator[Problem]:
+    """The value tables, at every α that they have masks for."""
+    for stem, title in TABLES.items():
+        with np.load(BENCH / f"{stem}.npz") as found:
+            n, n_train = int(found["n"]), int(found["n_train"])
+            masks = np.unpackbits(found["masks"], axis=1)[:, :n].astype(np.bool_)
+            values = found["values"].astype(np.float64)
+        for alpha in alphas:
+            rows = budget_for(n, alpha)
+            if rows <= n_train:
+                head = {"dataset": title, "input": stem, "n": n, "alpha": alpha}
+                test = slice(n_train, None)
+                yield Problem(head, masks[:rows], values[:rows], masks[test], values[test])
+
+
+def scores(study: Study, problem: Problem, proxies: dict[str, ProxySPEX]) -> list[Row]:
+    """Every proxy on one problem, and SPEX where it may ask."""
 
     def fitted(how: ProxySPEX) -> Row:
-        fit = how.fit(masks, function.evaluate(masks))
-        return scored(fit.spectrum, len(masks), r2_score(truth, fit.predict(test)))
+        fit = how.fit(problem.masks, problem.values)
+        proxy_r2 = r2_score(problem.test_values, fit.predict(problem.test_masks))
+        return scored(fit.spectrum, len(problem.masks), proxy_r2)
 
     def decoded() -> Row:
+        if problem.function is None:
+            raise ValueError("SPEX needs a function to ask")
+        asked = FunctionOfMasks(problem.function.evaluate, problem.n)
         decoding: Literal["soft", "hard"] = "soft" if study.setting == "full" else "hard"
-        asked = FunctionOfMasks(function.evaluate, n)
-        found = spex(asked, budget=len(masks), decoding=decoding, seed=seed)
+        found = spex(asked, budget=len(problem.masks), decoding=decoding, seed=study.seed)
         return scored(found.spectrum, len(found.masks), None)
 
     def scored(found: FourierSpectrum, asked: int, proxy_r2: float | None) -> Row:
-        r2 = r2_score(truth, found.evaluate(test))
+        r2 = r2_score(problem.test_values, found.evaluate(problem.test_masks))
         return {"masks": asked, "proxy_r2": proxy_r2, "spectrum_r2": r2}
 
     runs: dict[str, tuple[str, Callable[[], Row]]] = {
         name: (repr(how), lambda how=how: fitted(how))  # type: ignore[misc]
         for name, how in proxies.items()
     }
-    if study.setting != "tiny":
+    if problem.function is not None and study.setting != "tiny":
         runs["spex"] = (f"spex, {study.setting}", decoded)
     rows = []
     for name, (how, compute) in runs.items():
-        progress(f"{known['dataset']}, {known['input']}, α = {known['alpha']}: {name}")
-        found = study.memory.recall(compute, what="figure12", how=how, seed=seed, **known)
-        rows.append({**known, "method": name, **found})
+        progress(f"{problem.head['dataset']}, α = {problem.head['alpha']}: {name}")
+        key = {"what": "figure12", "how": how, "seed": study.seed, **problem.head}
+        rows.append({**problem.head, "method": name, **study.memory.recall(compute, **key)})
     return rows
 
 
 def draw(result: Row, path: Path) -> None:
     rows = result["rows"]
     datasets = drawing.names(rows, "dataset")
-    figure, axes = drawing.panels(1, len(datasets))
+    figure, axes = drawing.panels(1, len(datasets), width=3.0)
     for axis, dataset in zip(axes[0], datasets, strict=True):
         here = [row for row in rows if row["dataset"] == dataset]
         for method in drawing.names(here, "method"):
@@ -120,7 +163,7 @@ def draw(result: Row, path: Path) -> None:
                 for key in ["spectrum_r2" if row["proxy_r2"] is None else "proxy_r2"]
             ]
             drawing.line(axis, method, best)
-        title = DATASETS[dataset].title if dataset in DATASETS else f"synthetic: {dataset}"
+        title = DATASETS[dataset].title if dataset in DATASETS else dataset
         axis.set_title(title, fontsize=10)
         axis.set(xlabel="α", xticks=drawing.names(here, "alpha"), ylim=(-0.33, 1.03))
     axes[0][0].set_ylabel("R² of the proxy, held-out masks")
