@@ -58,13 +58,22 @@ def names(rows: Sequence[Row], column: str) -> list[Any]:
     return list(dict.fromkeys(row[column] for row in rows))
 
 
+def head(axis: Any, title: str, rows: Sequence[Row]) -> None:
+    """A panel's title, with the number of inputs that its medians are over."""
+    count = len(names(rows, "input"))
+    axis.set_title(f"{title}, {count} input{'s' if count > 1 else ''}", fontsize=10)
+
+
 def legend(figure: Figure, axes: Any) -> None:
     """One for all panels, beneath them."""
     found: dict[str, Any] = {}
     for axis in np.ravel(axes):
         handles, labels = axis.get_legend_handles_labels()
         found |= dict(zip(labels, handles, strict=True))
-    figure.legend(found.values(), found.keys(), loc="outside lower center", ncols=4, frameon=False)
+    columns = int(figure.get_figwidth() / 2.3)
+    figure.legend(
+        found.values(), found.keys(), loc="outside lower center", ncols=columns, frameon=False
+    )
 
 
 def save(figure: Figure, path: Path) -> None:
@@ -86,7 +95,7 @@ def by_dataset(
     for axis, dataset in zip(axes[0], datasets, strict=True):
         here = [row for row in rows if row["dataset"] == dataset]
         draw(axis, here)
-        axis.set_title(f"{title(dataset)}, {len(names(here, 'input'))} inputs", fontsize=10)
+        head(axis, title(dataset), here)
     axes[0][0].set_ylabel(y)
     legend(figure, axes)
     save(figure, path)

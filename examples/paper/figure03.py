@@ -82,8 +82,7 @@ def draw(result: Row, path: Path) -> None:
                 drawing.line(axis, method, points)
             axis.set(ylim=(-0.03, 1.03), xscale="log", xticks=KS, xticklabels=KS)
             axis.minorticks_off()
-        inputs = len(drawing.names(here, "input"))
-        column[0].set_title(f"{DATASETS[dataset].title}, {inputs} inputs", fontsize=10)
+        drawing.head(column[0], DATASETS[dataset].title, here)
         column[-1].set_xlabel("k largest coefficients")
     for axis, rate in zip(axes[:, 0], ("DSR", "SCR", "SHR", "R² of k"), strict=True):
         axis.set_ylabel(rate)

@@ -52,8 +52,7 @@ def draw(result: Row, path: Path) -> None:
         for method in drawing.names(here, "method"):
             points = [(row["alpha"], row["r2"]) for row in here if row["method"] == method]
             drawing.line(above, method, points)
-        inputs = len(drawing.names(here, "input"))
-        above.set_title(f"{DATASETS[dataset].title}, {inputs} inputs", fontsize=10)
+        drawing.head(above, DATASETS[dataset].title, here)
         above.set(xlabel="α (α·n·log₂n masks)", xticks=drawing.names(here, "alpha"))
         for method in ("default", "lasso"):
             for fitted, style in (("uniform", method), ("mixed", f"{method}, mixed")):
@@ -63,7 +62,7 @@ def draw(result: Row, path: Path) -> None:
                     if (row["dataset"], row["method"], row["fitted"]) == (dataset, method, fitted)
                 ]
                 drawing.line(below, style, points)
-        below.set(xlabel="share of the features kept (R² below −1 drawn at −1)", xticks=DENSITIES)
+        below.set(xlabel="features kept (R² below −1 drawn at −1)", xticks=DENSITIES)
     axes[0][0].set_ylabel("R² on held-out uniform masks")
     axes[1][0].set_ylabel("R² by density of the test masks")
     drawing.legend(figure, axes)

@@ -93,9 +93,9 @@ def draw(result: Row, path: Path) -> None:
             xticks=range(len(LEVELS)),
             xticklabels=LEVELS,
             xlabel="R² to reach on every input",
-            title=DATASETS[dataset].title,
         )
-    axes[0][0].set_ylabel("processor seconds an input (pale: the model)")
+        drawing.head(axis, DATASETS[dataset].title, here)
+    axes[0][0].set_ylabel("processor seconds (pale: the model)")
     drawing.legend(figure, axes)
     drawing.save(figure, path)
 
