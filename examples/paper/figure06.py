@@ -30,7 +30,8 @@ def measure(study: Study) -> Row:
                 fits["spex"] = spex
             for method, fit in fits.items():
                 head = {**case.head, "method": method, "alpha": alpha, "masks": fit.asked}
-                rows.append({**head, "r2": case.r2(fit.spectrum)})
+                r2 = case.r2(fit.spectrum)
+                rows.append({**head, "r2": r2, "proxy_r2": fit.proxy_r2})
         alpha = case.sizes.alpha
         for method in ("default", "lasso"):
             for fitted, densities in (("uniform", (0.5,)), ("mixed", DENSITIES)):
@@ -70,5 +71,5 @@ def draw(result: Row, path: Path) -> None:
 
 
 if __name__ == "__main__":
-    columns = ("dataset", "input", "n", "method", "alpha", "masks", "r2")
+    columns = ("dataset", "input", "n", "method", "alpha", "masks", "r2", "proxy_r2")
     run("figure06", __doc__, measure, draw, columns)
