@@ -1,4 +1,4 @@
-"""Writes the table of docs/paper.md from results/*.json; the prose around it is by hand.
+"""Writes the tables of docs/paper.md from results/*.json; the prose around them is by hand.
 
 python examples/paper/page.py            # after `make paper`
 python examples/paper/page.py --check    # exit code 1 if the page is not what the JSON gives
@@ -14,17 +14,18 @@ from pathlib import Path
 
 from claims import CLAIMS, Results
 from common import HERE
+from measures import NAMES, by_dataset
 
 PAGE = HERE.parents[1] / "docs" / "paper.md"
-START, END = "<!-- paper: claims -->\n", "<!-- /paper -->"
+MARKED = re.compile(
+    r"(?P<open><!-- paper: (?P<name>\w+) -->\n)(?P<body>.*?)(?P<close><!-- /paper -->)", re.DOTALL
+)
 
 
-def table(results: Results) -> str:
-    """One line a claim, with what was measured, the verdict and the command."""
-    lines = [
-        "| the paper says | where | measured here | verdict | script |",
-        "|---|---|---|---|---|",
-    ]
+def claims(results: Results) -> str:
+    """One line a claim, with what was measured, the verdict and the script."""
+    columns = ("the paper says", "where", "measured here", "verdict", "script")
+    lines = [f"| {' | '.join(columns)} |", "|" + "---|" * len(columns)]
     for claim in CLAIMS:
         measured, verdict = claim.measured(results)
         lines.append(
@@ -33,16 +34,32 @@ def table(results: Results) -> str:
     return "\n".join(lines) + "\n"
 
 
+def inputs(results: Results) -> str:
+    """What was measured: one line a data set."""
+    found = {**by_dataset(results("figure03")["rows"]), **by_dataset(results("figure06")["rows"])}
+    lines = ["| data set | inputs | features | α |", "|---|---|---|---|"]
+    for dataset, rows in found.items():
+        sizes = sorted({row["n"] for row in rows})
+        alphas = sorted({row["alpha"] for row in rows if row.get("alpha") is not None})
+        features = f"{sizes[0]} to {sizes[-1]}" if len(sizes) > 1 else str(sizes[0])
+        shown = ", ".join(map(str, alphas)) if alphas else "all subsets"
+        count = len({row["input"] for row in rows})
+        lines.append(f"| {NAMES[dataset]} | {count} | {features} | {shown} |")
+    return "\n".join(lines) + "\n"
+
+
+TABLES = {"claims": claims, "inputs": inputs}
+
+
 def fill(page: str, results: Results) -> str:
-    """The page with the table made anew.
+    """The page with its tables made anew.
 
     Raises:
-        ValueError: the page has not exactly one pair of markers.
+        ValueError: the page has not each of the tables' markers once.
     """
-    if page.count(START) != 1 or page.count(END) != 1:
-        raise ValueError(f"the page must have one {START.strip()} and one {END}")
-    pattern = f"{re.escape(START)}.*?{re.escape(END)}"
-    return re.sub(pattern, lambda _: START + table(results) + END, page, flags=re.DOTALL)
+    if sorted(match["name"] for match in MARKED.finditer(page)) != sorted(TABLES):
+        raise ValueError(f"the page must have each of {', '.join(TABLES)} between markers, once")
+    return MARKED.sub(lambda m: m["open"] + TABLES[m["name"]](results) + m["close"], page)
 
 
 def main(given: Sequence[str] | None = None) -> int:
