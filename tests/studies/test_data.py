@@ -44,7 +44,9 @@ def test_planted_pairs_are_found_and_their_coefficients_are_right(
     planted: tuple[PackedMasks, np.ndarray],
 ) -> None:
     (found,) = study(planted).explain()
-    assert {s.members for s in found.screening.found} == set(PAIRS)
+    screened = {s.members for s in found.screening.found}
+    assert set(PAIRS) <= screened
+    assert len(screened) <= 5  # a tenth of discoveries, on average, may be false
     terms = found.spectrum.to_dict()
     for members, coefficient in PAIRS.items():
         assert terms[members] == pytest.approx(coefficient, abs=0.05)

@@ -27,10 +27,10 @@ from proxyspex_hf.studies.packed import PackedMasks
 def train(kept, seed):
     with open(sys.argv[2], "a") as log:
         log.write(f"{kept.tolist()} {seed}\\n")
-    time.sleep(0.005)
+    time.sleep(0.02)
     return [kept.sum() + seed * 1e-9, -float(len(kept))]
 
-retrain(train, PackedMasks.sample(20, 400, seed=4), sys.argv[1], key="slow", n_tests=2, seed=9)
+retrain(train, PackedMasks.sample(20, 150, seed=4), sys.argv[1], key="slow", n_tests=2, seed=9)
 """
 
 
@@ -65,8 +65,8 @@ def test_killed_and_gone_on(tmp_path: Path) -> None:
     assert child.wait() == -signal.SIGKILL
 
     stored = np.isfinite(np.load(tmp_path / "study" / "margins.npy")).all(axis=1)
-    assert 20 <= stored.sum() < 400
-    masks = PackedMasks.sample(20, 400, seed=4)
+    assert 20 <= stored.sum() < 150
+    masks = PackedMasks.sample(20, 150, seed=4)
     log.unlink()
     resumed = retrain(Sums(log), masks, tmp_path / "study", key="slow", n_tests=2, seed=9)
     asked = log.read_text().splitlines()
