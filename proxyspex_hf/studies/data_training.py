@@ -105,7 +105,7 @@ def _fill(
 ) -> None:
     """Train what is missing; equal subsets once."""
     digests = [blake2b(row, digest_size=16).digest() for row in _rows(masks)]
-    known = np.asarray(np.isfinite(margins).all(axis=1))
+    known = np.isfinite(margins.sum(axis=1))
     first: dict[bytes, int] = {}
     for row in [*np.flatnonzero(known).tolist(), *np.flatnonzero(~known).tolist()]:
         first.setdefault(digests[row], row)
