@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Callable, Iterator
+from concurrent.futures.process import BrokenProcessPool
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -77,19 +78,26 @@ def retrain(
     """
     if not callable(train):
         raise InputError(f"train must be a callable train(kept, seed), got {train!r}.")
+    if not isinstance(key, str):
+        raise InputError(f"key must be a string, got {key!r}.")
+    n_tests = as_integer("n_tests", n_tests, 1, 10**9)
     seed = as_integer("seed", seed, 0, 2**63 - 1)
     points = _points_of(groups, masks.n_features)
     folder = Path(directory)
+    lock = FileLock(folder / "study.lock", timeout=0)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / "study.lock", timeout=0):
-            margins = _open(folder, masks, key, as_integer("n_tests", n_tests, 1, 10**9), seed)
-            _fill(train, masks, margins, points, seed, n_jobs, progress)
-            _flush(margins)
-    except Timeout as error:
-        raise InputError(f"directory={str(directory)!r} is in use by another run.") from error
-    except OSError as error:
-        raise InputError(f"directory={str(directory)!r} cannot be used: {error}.") from error
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+            margins = _open(folder, masks, key, n_tests, seed)
+        except Timeout as error:
+            raise InputError(f"directory={str(directory)!r} is in use by another run.") from error
+        except OSError as error:
+            raise InputError(f"directory={str(directory)!r} cannot be used: {error}.") from error
+        _fill(train, masks, margins, points, seed, n_jobs, progress)
+        _flush(margins)
+    finally:
+        lock.release()
     kept: FloatArray = np.load(folder / "margins.npy", mmap_mode="r", allow_pickle=False)
     return kept[: len(masks)]
 
@@ -105,7 +113,7 @@ def _fill(
 ) -> None:
     """Train what is missing; equal subsets once."""
     digests = [blake2b(row, digest_size=16).digest() for row in _rows(masks)]
-    known = np.isfinite(margins.sum(axis=1))
+    known = np.logical_and.reduce(np.isfinite(margins), axis=1)
     first: dict[bytes, int] = {}
     for row in [*np.flatnonzero(known).tolist(), *np.flatnonzero(~known).tolist()]:
         first.setdefault(digests[row], row)
@@ -126,6 +134,11 @@ def _fill(
             if done % _FLUSH == 0:
                 _flush(margins)
             report.advance()
+    except BrokenProcessPool as error:
+        raise ModelError(
+            "a training process died, perhaps for want of memory. The margins that it had given "
+            "are kept: run the same call again, with a smaller n_jobs."
+        ) from error
     finally:
         with warnings.catch_warnings():
             # That trainings under way are cut off is what is wanted here.
