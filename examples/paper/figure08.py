@@ -37,7 +37,11 @@ from proxyspex_hf.studies.packed import PackedMasks
 
 FASHION = Path("/usr/share/datasets/fashion-mnist")
 NEIGHBOURS = 5
-N_CLASSES = 10
+CLOTHING = (
+    *("T-shirt", "trousers", "pullover", "dress", "coat"),
+    *("sandal", "shirt", "trainer", "bag", "ankle boot"),
+)
+N_CLASSES = len(CLOTHING)
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,7 @@ class Images:
     test: np.ndarray
     test_labels: np.ndarray
     duplicates: list[tuple[int, int]]
+    names: tuple[str, ...]
 
 
 def read_idx(path: Path) -> np.ndarray:
@@ -98,7 +103,8 @@ def load(*, digits: bool, per_class: int, tests_per_class: int, seed: int = 0) -
             moved = np.roll(train[original], 1, axis=int(rng.integers(2)))
             train[copy] = np.clip(moved + 0.05 * rng.standard_normal(moved.shape), 0.0, 1.0)
             duplicates.append((original, copy))
-    return Images(train, train_labels, test, test_labels, duplicates)
+    names = tuple(map(str, range(N_CLASSES))) if digits else CLOTHING
+    return Images(train, train_labels, test, test_labels, duplicates, names)
 
 
 class KernelRidge:
@@ -345,7 +351,7 @@ def draw(
                 continue
             picture, label, edge = cell
             axis.imshow(picture, cmap="gray_r")
-            axis.set_title(f"class {label}", fontsize=6, color=edge, pad=2)
+            axis.set_title(images.names[label], fontsize=6, color=edge, pad=2)
             axis.axis("on")
             axis.set(xticks=[], yticks=[])
             for spine in axis.spines.values():

@@ -185,8 +185,8 @@ class DataAttribution:
         chosen = range(self.n_tests) if points is None else points
         chosen = [as_integer("points", point, 0, self.n_tests - 1) for point in chosen]
         m, n = len(self.masks), self.n_features
-        # Six arrays of every fold's weights and four columns of all masks, in half of the memory.
-        one = 8 * (6 * (_N_FOLDS + 1) * n + 4 * m)
+        # Eight arrays of every fold's weights and six columns of all masks, in half of the memory.
+        one = 8 * (8 * (_N_FOLDS + 1) * n + 6 * m)
         together = max(1, self._memory // 2 // one)
         out: list[PointAttribution] = []
         for start in range(0, len(chosen), together):
@@ -213,7 +213,9 @@ class DataAttribution:
             max(1, self._memory // 4 // (8 * (self.n_features + 3 * block_rows))),
         )
         report = Reporter(progress, "screening for interactions", 2 * len(points))
-        strengths = np.abs(linear.weights).T
+        # Where no linear model predicts anything, correlations still rank the features.
+        fitted = linear.weights.any(axis=1, keepdims=True)
+        strengths = np.abs(np.where(fitted, linear.weights, linear.correlations)).T
         screened = screen(self.masks, residuals, strengths, self._density, limits, report)
         screened_at = time.perf_counter()
 

@@ -20,7 +20,7 @@ def as_margins(margins: Any, n_masks: int) -> NDArray[Any]:
     Raises:
         InputError: another shape or type.
     """
-    array = np.asanyarray(margins)
+    array: NDArray[Any] = np.asanyarray(margins)
     if array.dtype.kind not in "fiu":
         raise InputError(f"margins must be floats, got {array.dtype}.")
     if array.ndim == 1:

@@ -105,7 +105,7 @@ def screen(
         report.advance()
     tested = [{2: len(features) * (len(features) - 1) // 2, 3: 0} for features in paired]
     if n > limits.n_paired:
-        strong = [
+        strong: list[tuple[int, Members]] = [
             (point, (int(i),))
             for point in range(t)
             for i in ranked[: min(limits.n_strong, limits.n_paired), point]

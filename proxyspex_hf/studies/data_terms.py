@@ -29,7 +29,7 @@ def refitted(
         gram += design @ design.T
         right += design @ margins[block]
     gram[np.diag_indices(len(gram))] += _RIDGE * len(rows)
-    return spectrum.with_coefficients(np.linalg.solve(gram, right))
+    return spectrum.with_coefficients(np.linalg.solve(gram, right).astype(np.float64))
 
 
 def joined(

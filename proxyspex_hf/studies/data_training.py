@@ -9,7 +9,9 @@ that were under way and nothing else.
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable, Iterator
+from concurrent.futures.process import BrokenProcessPool
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -76,21 +78,28 @@ def retrain(
     """
     if not callable(train):
         raise InputError(f"train must be a callable train(kept, seed), got {train!r}.")
+    if not isinstance(key, str):
+        raise InputError(f"key must be a string, got {key!r}.")
+    n_tests = as_integer("n_tests", n_tests, 1, 10**9)
     seed = as_integer("seed", seed, 0, 2**63 - 1)
     points = _points_of(groups, masks.n_features)
     folder = Path(directory)
+    lock = FileLock(folder / "study.lock", timeout=0)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / "study.lock", timeout=0):
-            margins = _open(folder, masks, key, as_integer("n_tests", n_tests, 1, 10**9), seed)
-            _fill(train, masks, margins, points, seed, n_jobs, progress)
-            margins.flush()
-    except Timeout as error:
-        raise InputError(f"directory={str(directory)!r} is in use by another run.") from error
-    except OSError as error:
-        raise InputError(f"directory={str(directory)!r} cannot be used: {error}.") from error
-    kept = np.load(folder / "margins.npy", mmap_mode="r", allow_pickle=False)
-    return kept[: len(masks)]  # type: ignore[no-any-return]
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+            margins = _open(folder, masks, key, n_tests, seed)
+        except Timeout as error:
+            raise InputError(f"directory={str(directory)!r} is in use by another run.") from error
+        except OSError as error:
+            raise InputError(f"directory={str(directory)!r} cannot be used: {error}.") from error
+        _fill(train, masks, margins, points, seed, n_jobs, progress)
+        _flush(margins)
+    finally:
+        lock.release()
+    kept: FloatArray = np.load(folder / "margins.npy", mmap_mode="r", allow_pickle=False)
+    return kept[: len(masks)]
 
 
 def _fill(
@@ -104,7 +113,7 @@ def _fill(
 ) -> None:
     """Train what is missing; equal subsets once."""
     digests = [blake2b(row, digest_size=16).digest() for row in _rows(masks)]
-    known = np.isfinite(margins).all(axis=1)
+    known = np.logical_and.reduce(np.isfinite(margins), axis=1)
     first: dict[bytes, int] = {}
     for row in [*np.flatnonzero(known).tolist(), *np.flatnonzero(~known).tolist()]:
         first.setdefault(digests[row], row)
@@ -123,12 +132,25 @@ def _fill(
         for done, (row, values) in enumerate(results, start=1):
             margins[row] = _checked(values, margins.shape[1], row)
             if done % _FLUSH == 0:
-                margins.flush()  # type: ignore[attr-defined]  # a memory map
+                _flush(margins)
             report.advance()
+    except BrokenProcessPool as error:
+        raise ModelError(
+            "a training process died, perhaps for want of memory. The margins that it had given "
+            "are kept: run the same call again, with a smaller n_jobs."
+        ) from error
     finally:
-        results.close()  # ends the trainings under way, whatever happened
+        with warnings.catch_warnings():
+            # That trainings under way are cut off is what is wanted here.
+            warnings.simplefilter("ignore", UserWarning)
+            results.close()
     for row in np.flatnonzero(~known).tolist():
         margins[row] = margins[first[digests[row]]]
+
+
+def _flush(margins: FloatArray) -> None:
+    if isinstance(margins, np.memmap):
+        margins.flush()
 
 
 def _train_one(
@@ -182,9 +204,7 @@ def _points_of(groups: Any, n_features: int) -> NDArray[np.intp] | None:
     return points.astype(np.intp)
 
 
-def _open(
-    folder: Path, masks: PackedMasks, key: str, n_tests: int, seed: int
-) -> np.memmap[Any, Any]:
+def _open(folder: Path, masks: PackedMasks, key: str, n_tests: int, seed: int) -> FloatArray:
     """The margins to fill, as many rows as there are masks; checks that the study is this one."""
     says = {
         "version": _VERSION,
@@ -256,9 +276,9 @@ def _same_rows(before: PackedMasks, masks: PackedMasks, folder: Path) -> None:
             )
 
 
-def _mapped(path: Path, rows: int, n_tests: int) -> np.memmap[Any, Any]:
+def _mapped(path: Path, rows: int, n_tests: int) -> FloatArray:
     try:
-        margins = np.load(path, mmap_mode="r+", allow_pickle=False)
+        margins: FloatArray = np.load(path, mmap_mode="r+", allow_pickle=False)
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read: {error}") from error
     wrong = margins.ndim != 2 or margins.dtype != np.float64 or len(margins) < rows

@@ -44,7 +44,9 @@ def test_planted_pairs_are_found_and_their_coefficients_are_right(
     planted: tuple[PackedMasks, np.ndarray],
 ) -> None:
     (found,) = study(planted).explain()
-    assert {s.members for s in found.screening.found} == set(PAIRS)
+    screened = {s.members for s in found.screening.found}
+    assert set(PAIRS) <= screened
+    assert len(screened) <= 5  # a tenth of discoveries, on average, may be false
     terms = found.spectrum.to_dict()
     for members, coefficient in PAIRS.items():
         assert terms[members] == pytest.approx(coefficient, abs=0.05)
@@ -52,9 +54,9 @@ def test_planted_pairs_are_found_and_their_coefficients_are_right(
     assert beyond == set(PAIRS)
     assert found.linear_r2 is not None
     assert found.r2 is not None
-    # 0.25 of a variance of 3.3 is noise; the pairs are 0.41 of it.
+    # Of a variance of 3.3 the noise is 0.25 and the pairs are 0.41.
     assert found.r2 > 0.85
-    assert found.linear_r2 < 0.78
+    assert found.linear_r2 < found.r2 - 0.08
     assert found.r2 > found.lasso_r2 > 0.6  # type: ignore[operator]
     assert (found.n_fitted, found.n_held_out) == (2700, 300)
     # Paired: all pairs of 100, and 50 strong ones with the 300 others.
@@ -93,6 +95,18 @@ def test_the_same_seed_gives_the_same_bits(
     assert one.spectrum == two.spectrum == dense.spectrum
     (other,) = study(planted, seed=1).explain()
     assert other.spectrum != one.spectrum
+
+
+def test_a_pair_without_linear_effects(planted: tuple[PackedMasks, np.ndarray]) -> None:
+    """Nothing linear to be found: all pairs of all features are looked at where they are few."""
+    masks = PackedMasks(planted[0].bits[:, :5], 40)
+    signs = 1.0 - 2.0 * masks.columns(np.array([11, 30]))
+    margins = signs.prod(axis=1) + np.random.default_rng(0).standard_normal(M)
+    (found,) = study((masks, margins), n_candidates=10, proxy="gaussian").explain()
+    assert found.screening.found[0].members == (11, 30)
+    assert {11, 30} <= set(found.candidates)
+    assert found.linear_r2 < 0.02  # type: ignore[operator]
+    assert found.r2 > 0.4  # type: ignore[operator]
 
 
 def test_few_rows_for_the_proxy_are_made_up_for(planted: tuple[PackedMasks, np.ndarray]) -> None:

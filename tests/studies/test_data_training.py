@@ -27,10 +27,10 @@ from proxyspex_hf.studies.packed import PackedMasks
 def train(kept, seed):
     with open(sys.argv[2], "a") as log:
         log.write(f"{kept.tolist()} {seed}\\n")
-    time.sleep(0.005)
+    time.sleep(0.02)
     return [kept.sum() + seed * 1e-9, -float(len(kept))]
 
-retrain(train, PackedMasks.sample(20, 400, seed=4), sys.argv[1], key="slow", n_tests=2, seed=9)
+retrain(train, PackedMasks.sample(20, 150, seed=4), sys.argv[1], key="slow", n_tests=2, seed=9)
 """
 
 
@@ -65,8 +65,8 @@ def test_killed_and_gone_on(tmp_path: Path) -> None:
     assert child.wait() == -signal.SIGKILL
 
     stored = np.isfinite(np.load(tmp_path / "study" / "margins.npy")).all(axis=1)
-    assert 20 <= stored.sum() < 400
-    masks = PackedMasks.sample(20, 400, seed=4)
+    assert 20 <= stored.sum() < 150
+    masks = PackedMasks.sample(20, 150, seed=4)
     log.unlink()
     resumed = retrain(Sums(log), masks, tmp_path / "study", key="slow", n_tests=2, seed=9)
     asked = log.read_text().splitlines()
@@ -169,6 +169,21 @@ def test_trainings_that_fail(tmp_path: Path, train: object, says: str) -> None:
     retrain(Sums(), masks, tmp_path, key="k", n_tests=2)
 
 
+class Dies:
+    """A process that is killed, as one is that takes too much memory."""
+
+    def __call__(self, kept: np.ndarray, seed: int) -> list[float]:
+        os.kill(os.getpid(), signal.SIGKILL)
+        return []
+
+
+def test_a_process_that_dies(tmp_path: Path) -> None:
+    masks = PackedMasks.sample(10, 4, seed=2)
+    with pytest.raises(ModelError, match="a training process died"):
+        retrain(Dies(), masks, tmp_path, key="k", n_tests=2, n_jobs=2)
+    retrain(Sums(), masks, tmp_path, key="k", n_tests=2)
+
+
 def test_another_study_is_refused(tmp_path: Path) -> None:
     masks = PackedMasks.sample(10, 4, seed=2)
     retrain(Sums(), masks, tmp_path, key="k", n_tests=2)
@@ -218,6 +233,7 @@ def test_a_crash_while_growing_loses_nothing(tmp_path: Path) -> None:
         ({"train": 3}, "train must be a callable"),
         ({"n_tests": 0}, "n_tests"),
         ({"seed": -1}, "seed"),
+        ({"key": 7}, "key must be a string"),
         ({"groups": [0.5]}, "groups must be"),
         ({"groups": [0, 10]}, "0 to 9"),
         ({"directory": "/dev/null/study"}, "cannot be used"),
