@@ -14,6 +14,7 @@ from transformers import pipeline
 
 from proxyspex_hf import DEMO_MODEL, InteractionExplainer, InteractionExplanation
 from proxyspex_hf.app.examples import EXAMPLES, load_example
+from proxyspex_hf.app.folders import is_stopped
 
 Visit = Callable[..., Any]
 TEXT = "It could have been great, but the plot is dull and never funny for me."
@@ -196,6 +197,19 @@ def test_eight_people_at_once_see_each_their_own(app: Any) -> None:
         assert session.explanation.text == text
         sent = seen[texts.index(text)]
         assert not any(other in sent for other in texts if other != text)
+
+
+def test_what_a_page_left_goes_with_it(app: Any) -> None:
+    person = app.person()
+    assert person.ask("begin", None, *values(app, "not bad"))["success"]
+    folder = app.running.folders.place(person.page)
+    assert person.ask("explain", None)["success"]
+    assert len(list(folder.glob("*.values"))) == 1
+    app.running.folders.stop(person.page)
+    assert is_stopped(folder)
+    assert not is_stopped(app.running.folders.go(person.page))
+    app.running.demo.state_holder.delete_state(person.page)
+    assert not folder.exists()
 
 
 def test_the_form_by_keyboard_alone(visit: Visit) -> None:
