@@ -1,6 +1,6 @@
-"""Make the README's picture: a screenshot of the report that ``make demo`` wrote.
+"""Make the README's picture: the app on its first example, with a word taken out.
 
-    python examples/pictures/make.py demo.html examples/pictures/report.png
+    python examples/pictures/make.py examples/pictures/app.png
 
 Needs the ``dev`` extra and Chromium at ``/usr/bin/chromium``.
 """
@@ -8,9 +8,10 @@ Needs the ``dev`` extra and Chromium at ``/usr/bin/chromium``.
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 from playwright.sync_api import sync_playwright
+
+from proxyspex_hf.app import Models, Settings, running
 
 FLAGS = [
     "--no-sandbox",
@@ -23,14 +24,21 @@ FLAGS = [
 ]
 
 
-def main(page_file: str, picture: str) -> None:
-    with sync_playwright() as play:
+def main(picture: str) -> None:
+    with running(Settings(Models())) as app, sync_playwright() as play:
         browser = play.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
-        page = browser.new_page(viewport={"width": 1200, "height": 860}, device_scale_factor=1.5)
-        page.goto(Path(page_file).resolve().as_uri())
+        page = browser.new_page(viewport={"width": 1280, "height": 1270}, device_scale_factor=1.25)
+        page.goto(app.url)
+        page.wait_for_selector('.psx[aria-busy="false"]')
+        page.get_by_role("button", name="not[2]").click()
+        page.get_by_role("button", name="Check with the model").click()
+        page.wait_for_selector('.psx [data-id="model-value"]')
+        page.mouse.move(2, 2)
+        page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
+        page.wait_for_timeout(500)
         page.screenshot(path=picture)
         browser.close()
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:3])
+    main(sys.argv[1])

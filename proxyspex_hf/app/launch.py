@@ -6,16 +6,15 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
 
 import gradio as gr
 import transformers
-from gradio.themes.utils.fonts import Font
 
 from proxyspex_hf.app import parts, viewer
 from proxyspex_hf.app.folders import Folders
 from proxyspex_hf.app.page import build
 from proxyspex_hf.app.settings import Settings
+from proxyspex_hf.app.theme import theme
 
 __all__ = ["Running", "launch", "running"]
 
@@ -77,7 +76,7 @@ def running(
             run_history=False,
             max_file_size=settings.limits.upload_bytes,
             footer_links=[],
-            theme=_theme(),
+            theme=theme(),
             css=f"{viewer.CSS}\n{parts.CSS}",
         )
         yield Running(str(url), demo, folders)
@@ -90,24 +89,3 @@ def launch(settings: Settings, *, host: str | None = None, port: int | None = No
     """Run the app until it is interrupted; arguments and errors as :func:`running`."""
     with running(settings, host=host, port=port) as app:
         app.wait()
-
-
-def _theme() -> Any:
-    """Fonts of the reader's own system: nothing is fetched from anywhere."""
-    theme = gr.themes.Default(
-        primary_hue="blue",
-        neutral_hue="slate",
-        font=[Font("system-ui"), Font("sans-serif")],
-        font_mono=[Font("ui-monospace"), Font("monospace")],
-    )
-    # Gradio's own greys are too faint to read: at least 4.5:1 on both grounds.
-    return theme.set(
-        body_text_color_subdued="*neutral_600",
-        body_text_color_subdued_dark="*neutral_300",
-        block_info_text_color="*neutral_600",
-        block_info_text_color_dark="*neutral_300",
-        block_label_text_color="*neutral_700",
-        block_title_text_color="*neutral_700",
-        button_primary_background_fill="*primary_700",
-        button_primary_background_fill_hover="*primary_800",
-    )

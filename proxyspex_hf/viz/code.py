@@ -103,6 +103,8 @@ def _effort(record: ExplanationRecord) -> dict[str, Any]:
     options: dict[str, Any] = {"seed": asked.seed}
     if asked.max_order is not None:
         options["max_order"] = asked.max_order
+    if asked.n_coefficients != (200 if method == "paper" else _DEFAULTS["n_coefficients"]):
+        options["n_coefficients"] = asked.n_coefficients
     if method == "exact":
         return options
     if asked.alpha is None:
@@ -118,8 +120,6 @@ def _effort(record: ExplanationRecord) -> dict[str, Any]:
         options["n_test"] = each
     if method not in ("blend", "constant"):
         options["proxy"] = method
-    if asked.n_coefficients != (200 if method == "paper" else _DEFAULTS["n_coefficients"]):
-        options["n_coefficients"] = asked.n_coefficients
     return options
 
 
@@ -140,6 +140,8 @@ def _input(record: ExplanationRecord) -> tuple[list[str], list[str], str]:
         return [], ["sound = ...  # the sound itself is not in the explanation"], "sound"
     if record.picture is not None:
         imports, build = _image(record)
+        if "others" in given:
+            build.append("others = ...  # the other pairs are not in the explanation")
         return imports, build, _with_image(record)
     if record.task == "text-generation" and record.parts:
         return [], _prompt(record), "prompt"
@@ -173,7 +175,7 @@ def _with_image(record: ExplanationRecord) -> str:
     if record.task == "image-classification":
         return "image"
     if "others" in given:
-        return f'{{"image": image, "text": {record.text!r}, "others": ...}}  # the other pairs'
+        return f'{{"image": image, "text": {record.text!r}, "others": others}}'
     if "candidate_labels" in given:
         known = {k: given[k] for k in ("candidate_labels", "hypothesis_template") if k in given}
         return f'{{"image": image, {repr(known)[1:-1]}}}'

@@ -39,6 +39,11 @@ _ABOUT = {
     "FBII": "the best fit up to this order over uniform masks",
     "FSII": "the best fit up to this order, weighted as Shapley weighs",
 }
+#: Values that fall when the model is surer.
+_LOWER_IS_SURER = {
+    "log-perplexity": "Lower means that the model finds this output more likely.",
+    "contrastive loss": "Lower means that image and caption fit better than the other pairs.",
+}
 _TITLES = {
     "Banzhaf": "Banzhaf value",
     "Shapley": "Shapley value",
@@ -70,6 +75,7 @@ def view(record: ExplanationRecord) -> dict[str, Any]:
         "task": record.task,
         "target": record.target.label,
         "score": score_name(record.target),
+        "hint": _LOWER_IS_SURER.get(record.target.kind),
         "nouns": nouns(record),
         "decimals": decimals,
         "headline": [list(run) for run in summary.headline(record, terms, decimals)],

@@ -66,7 +66,7 @@ parts.push((() => {
     if (["list", "all"].includes(what)) {
       const found = listed(), { title, about: meaning, reason, total, rows } = table();
       const largest = Math.max(...rows.map(([, value]) => Math.abs(value)), 1e-300);
-      about.replaceChildren(el("b", { text: title }), `: ${meaning}.`, reason ? el("span", { class: "bad", text: ` ${reason}` }) : "");
+      about.replaceChildren(el("b", { text: title }), `: ${meaning}.${data.hint ? ` ${data.hint}` : ""}`, reason ? el("span", { class: "bad", text: ` ${reason}` }) : "");
       list.replaceChildren(...found.slice(0, view.top).map((term) => row(term, largest)));
       rove(rowNodes(), rowNodes()[0]);
       foot.textContent = `${Math.min(view.top, found.length)} of ${found.length}${total > rows.length ? ` (of ${total} found)` : ""}`;

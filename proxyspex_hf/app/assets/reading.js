@@ -1,5 +1,5 @@
 // The input in reading order: words and regions tinted by effect, chosen combinations as brackets.
-const TINTS = 8, LANE = 9, STUB = 13, BADGE = 15;
+const TINTS = 8, LANE = 11, STUB = 13, BADGE = 15;
 
 parts.push((() => {
   let text, picture, overlay, marks, features, badges;
@@ -119,7 +119,7 @@ parts.push((() => {
       const path = (kind, d) => overlay.append(svg("path", { class: `lane ${kind} ${sign}`, d }));
       path("joint", `M${left} ${y}H${right}`);
       for (const [from, to] of spans) path("member", `M${from + 1} ${y - 4}V${y}H${to - 1}V${y - 4}`);
-      badge(overlay, left - (cameFrom ? 5 : 6), y - 1, place, sign, 6, 9);
+      badge(overlay, left - (cameFrom ? 5 : 6), y - 1, place, sign, 5.5, 8.5);
     }
   };
   const badge = (where, x, y, place, sign, radius, size) =>

@@ -1,0 +1,112 @@
+"""Copied code, run as it stands, makes the explanation again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageDraw
+from record_factory import captioned_record, make_record
+
+from proxyspex_hf.demo import DEMO_CLIP
+from proxyspex_hf.explainer import InteractionExplainer
+from proxyspex_hf.explanation import InteractionExplanation
+from proxyspex_hf.record import ExplanationRecord
+from proxyspex_hf.viz.code import python_code
+
+TEXT = 'It is not a bad film, but the second half "drags" and it\'s\nnever funny.'
+
+
+def run(code: str) -> InteractionExplanation:
+    names: dict[str, Any] = {}
+    exec(compile(code, "copied", "exec"), names)
+    made = names["explanation"]
+    assert isinstance(made, InteractionExplanation)
+    return made
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"budget": 40, "n_test": 20},
+        {"budget": 40, "density": "uniform", "target": "NEGATIVE", "seed": 3, "n_test": 20},
+        {"budget": 40, "masking": "delete", "value": "probability", "max_order": 2, "n_test": 15},
+        {"alpha": 1, "proxy": "lasso", "features": "tokens", "n_test": 15, "mask_token": "film"},
+        {"features": [(0, 10), (10, 20), (30, 41)], "density": (0.5, 0.8), "n_coefficients": 7},
+    ],
+)
+def test_a_text_is_explained_again(pipe: Any, options: dict[str, Any]) -> None:
+    explanation = InteractionExplainer(pipe, progress=False)(TEXT, **options)
+    assert run(python_code(explanation.record)) == explanation
+
+
+def test_an_image_with_its_caption_is_explained_again() -> None:
+    from transformers import pipeline
+
+    clip = pipeline("zero-shot-image-classification", model=DEMO_CLIP)
+    image = Image.new("RGB", (64, 64), "white")
+    ImageDraw.Draw(image).ellipse((10, 10, 44, 44), fill="red")
+    explainer = InteractionExplainer(clip, progress=False, patches=(3, 2), n_test=20)
+    with_caption = explainer({"image": image, "text": "a red circle"}, budget=40)
+    assert run(python_code(with_caption.record)) == with_caption
+    labels = {"image": image, "candidate_labels": ["red", "blue"]}
+    among = explainer(labels, image_masking="mean", target="blue")  # 6 patches: exact
+    assert run(python_code(among.record)) == among
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        make_record("one two three", task="function"),
+        make_record("one two three", task="audio-classification"),
+        captioned_record(),
+    ],
+)
+def test_what_a_record_does_not_hold_is_named_where_it_belongs(record: ExplanationRecord) -> None:
+    code = python_code(record)
+    compile(code, "copied", "exec")
+    assert "..." in code
+    assert "  # " in code
+
+
+NAMES = ["candidate_labels", "target_tokens", "others", "word", "question", "reference"]
+TASKS = ["text-generation", "fill-mask", "image-classification", "zero-shot-image-classification"]
+VALUES = st.none() | st.integers() | st.text(max_size=9) | st.lists(st.text(max_size=9), max_size=2)
+
+
+@given(
+    st.dictionaries(st.sampled_from(NAMES), VALUES), st.text(max_size=20), st.sampled_from(TASKS)
+)
+@settings(max_examples=200, deadline=None)
+def test_code_of_any_record_can_be_read_by_python(
+    arguments: dict[str, Any], sampling: str, task: str
+) -> None:
+    for record in (make_record("one two"), captioned_record()):
+        asked = replace(record.settings, arguments=arguments, sampling=sampling)
+        code = python_code(replace(record, task=task, settings=asked))
+        compile(code, "copied", "exec")
+
+
+def test_the_code_of_a_prompt_has_its_parts(tmp_path: Any) -> None:
+    from tiny_pipelines import generator
+
+    from proxyspex_hf import context_prompt
+
+    prompt = context_prompt({"Doc A": "Jim bakes. Rex barks.", "Doc B": "Rex is a dog."}, "Who?")
+    explainer = InteractionExplainer(
+        generator(), progress=False, max_new_tokens=4, masking="delete"
+    )
+    explanation = explainer(prompt, features="sentences")
+    code = python_code(explanation.record)
+    names: dict[str, Any] = {"pipe": explainer.pipe}
+    built = code[code.index("prompt = ") :]
+    exec("from proxyspex_hf import InteractionExplainer, Prompt, PromptPart\n" + built, names)
+    again = names["explanation"]
+    np.testing.assert_allclose(
+        again.record.queries.values, explanation.record.queries.values, atol=1e-6
+    )
+    assert again.record.features == explanation.record.features
