@@ -134,10 +134,17 @@ class Found:
 
 @dataclass(frozen=True)
 class Halted:
-    """The early end of a job, in words; what was answered is kept."""
+    """The early end of a job.
+
+    Attributes:
+        message: why, in words.
+        failed: by an error, not because a person or the clock wanted it.
+        again: whether the same job can go on: nothing of it failed, or some answers are there.
+    """
 
     message: str
     failed: bool = False
+    again: bool = True
 
 
 class _Ended(Exception):  # noqa: N818 - what a person or the clock wants is no error
@@ -287,7 +294,8 @@ class _Worker:
         except _Ended as ended:
             self._news.put(Halted(f"{ended} {self._kept()}"))
         except Exception as error:  # noqa: BLE001 - the thread's end: all of it is told in words
-            self._news.put(Halted(f"{in_words(error)} {self._kept()}".strip(), failed=True))
+            text = f"{in_words(error)} {self._kept()}".strip()
+            self._news.put(Halted(text, failed=True, again=self._open > 0))
 
     def _explained(self) -> Found:
         self._pause()

@@ -188,7 +188,7 @@ def _explain(shared: Shared, form: Form) -> None:
                     yield {**shared.show(found), form.news: said("Done."), **ended(more=False)}
                 else:
                     text = error(now.message) if now.failed else said(now.message)
-                    yield {form.news: text, **ended(more=True)}
+                    yield {form.news: text, **ended(more=now.again)}
         except Exception as problem:  # noqa: BLE001 - whatever it is, the page says it in words
             yield {form.news: error(in_words(problem)), **ended(more=True)}
 

@@ -254,6 +254,7 @@ def test_what_is_too_much_is_refused_in_words(visit: Visit, app: Any, tmp_path: 
     box.fill("word " * 61)
     explain.click()
     news.filter(has_text="61 words, this app takes 60: shorten it").wait_for()
+    assert not opened.page.get_by_role("button", name="Continue").is_visible()
     box.fill("word " * 58)
     opened.page.locator("#alpha input[type=number]").fill("8")
     explain.click()
