@@ -46,14 +46,18 @@ def _app(given: argparse.Namespace) -> int:
         raise InputError("the app needs Gradio: pip install 'proxyspex-hf[space]'.")
     if given.task is not None and not given.model:
         raise InputError("--task says what --model does: give --model, too.")
-    from proxyspex_hf.app import Models, Settings, running
+    from proxyspex_hf.app import Limits, Models, Settings, running
 
     alone = _is_loopback(given.host)
+    # On one's own machine, one's own patience is the limit.
+    day = 24 * 3600.0
+    own = Limits(characters=50_000, features=1000, calls=200_000, seconds=day)
+    limits = own if alone else Limits()
     models = Models(any_model=alone)
     for name in reversed(given.model):
         models.offer(name, given.task)
     try:
-        with running(Settings(models), host=given.host, port=given.port) as app:
+        with running(Settings(models, limits), host=given.host, port=given.port) as app:
             sys.stdout.write(f"{app.url}\nCtrl-C ends it.\n")
             sys.stdout.flush()
             app.wait()

@@ -5,24 +5,18 @@ from __future__ import annotations
 import os
 from typing import Any
 
-try:
-    import spaces  # only there on Spaces; must be imported before torch
-except ImportError:
-    gpu: dict[str, Any] = {}
-else:
-    # Seconds that a ZeroGPU Space may hold a GPU at a time; elsewhere this does nothing.
-    gpu = {"gpu": spaces.GPU(duration=120)}
+if "SPACES_ZERO_GPU" in os.environ:
+    import spaces  # must come before torch
 
 from proxyspex_hf.app import Limits, Models, Settings, launch
 
-settings = Settings(
-    Models(),
-    limits=Limits(seconds=110.0 if "SPACES_ZERO_GPU" in os.environ else 600.0),
-    sign_in=True,
-    **gpu,
-)
+zero = "SPACES_ZERO_GPU" in os.environ
+# Seconds that one run may hold the GPU of a ZeroGPU Space; before that, it ends by itself.
+more: dict[str, Any] = {"gpu": spaces.GPU(duration=120)} if zero else {}
+limits = Limits(seconds=110.0) if zero else Limits()
+settings = Settings(Models(), limits=limits, sign_in=True, **more)
 
 if __name__ == "__main__":
-    if "SPACES_ZERO_GPU" in os.environ:
-        settings.models.preload()  # each run gets a process of its own, forked from this one
+    if zero:
+        settings.models.preload()  # each run has a process of its own, forked from this one
     launch(settings)

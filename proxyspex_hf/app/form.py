@@ -14,7 +14,7 @@ from proxyspex_hf.app.pictures import KINDS
 from proxyspex_hf.app.settings import Settings
 from proxyspex_hf.errors import InputError
 
-__all__ = ["TEXT_LABELS", "Form", "form", "job_of"]
+__all__ = ["FIRST", "TEXT_LABELS", "Form", "form", "job_of"]
 
 _FEATURES = ("words", "sentences", "tokens")
 TEXT_LABELS = {
@@ -22,7 +22,19 @@ TEXT_LABELS = {
     "text-generation": "Context: its parts are masked",
     "zero-shot-image-classification": "Caption",
 }
-_FIRST_TEXT = "The jokes are old and the plot is thin, but I was not bored for a minute."
+#: What stands in the form at first, by task: the text and the question.
+FIRST = {
+    "text-classification": (
+        "The jokes are old and the plot is thin, but I was not bored for a minute.",
+        "",
+    ),
+    "text-generation": (
+        "Jim is a baker in Oslo. He gets up at four each morning. His dog is called Rex. His "
+        "sister Ann is a doctor in Paris. She has a cat called Mia.",
+        "What is the name of Jim's dog?",
+    ),
+    "zero-shot-image-classification": ("a red circle", ""),
+}
 
 
 @dataclass(frozen=True)
@@ -82,7 +94,7 @@ def form(settings: Settings) -> Form:
                 elem_id="task",
             )
             text = gr.Textbox(
-                _FIRST_TEXT if first.task == "text-classification" else "",
+                FIRST.get(first.task, ("", ""))[0],
                 label=TEXT_LABELS.get(first.task, "Text"),
                 lines=6,
                 max_lines=20,
@@ -91,6 +103,7 @@ def form(settings: Settings) -> Form:
                 elem_id="text",
             )
             question = gr.Textbox(
+                FIRST.get(first.task, ("", ""))[1],
                 label="Question: stays as it is",
                 max_length=limits.characters,
                 visible=first.task == "text-generation",

@@ -36,7 +36,8 @@ TEXTS = ("text-classification", "text-generation", "zero-shot-image-classificati
 PICTURES = ("zero-shot-image-classification", "image-classification")
 #: Seconds between two signs of life.
 _PULSE = 0.25
-_TIMED = 8
+#: Masks that are timed; more only where fewer took less than so many seconds.
+_TIMED, _TIMED_LONG = (8, 64), 0.25
 _NEW_TOKENS = 16
 
 
@@ -133,10 +134,17 @@ class Found:
 
 @dataclass(frozen=True)
 class Halted:
-    """The early end of a job, in words; what was answered is kept."""
+    """The early end of a job.
+
+    Attributes:
+        message: why, in words.
+        failed: by an error, not because a person or the clock wanted it.
+        again: whether the same job can go on: nothing of it failed, or some answers are there.
+    """
 
     message: str
     failed: bool = False
+    again: bool = True
 
 
 class _Ended(Exception):  # noqa: N818 - what a person or the clock wants is no error
@@ -218,11 +226,14 @@ def cost_of(job: Job, models: Models, limits: Limits) -> Cost:
     function = explainer.value_function(job.inputs, **job.options)
     n, noun = function.n_features, _noun(function.features)
     plan = _planned(n, noun, job, limits)
-    masks = np.random.default_rng(0).random((_TIMED, n)) < 0.7
-    start = time.perf_counter()
-    function(masks)
-    each = (time.perf_counter() - start) / _TIMED
-    return Cost(n, noun, plan.calls, each * plan.calls, plan.exact)
+    masks = np.random.default_rng(0).random((_TIMED[-1], n)) < 0.7
+    for count in _TIMED:  # small models are faster in larger batches: what they will be asked in
+        start = time.perf_counter()
+        function(masks[:count])
+        seconds = time.perf_counter() - start
+        if seconds > _TIMED_LONG:
+            break
+    return Cost(n, noun, plan.calls, seconds / count * plan.calls, plan.exact)
 
 
 def explain(
@@ -283,7 +294,8 @@ class _Worker:
         except _Ended as ended:
             self._news.put(Halted(f"{ended} {self._kept()}"))
         except Exception as error:  # noqa: BLE001 - the thread's end: all of it is told in words
-            self._news.put(Halted(f"{in_words(error)} {self._kept()}".strip(), failed=True))
+            text = f"{in_words(error)} {self._kept()}".strip()
+            self._news.put(Halted(text, failed=True, again=self._open > 0))
 
     def _explained(self) -> Found:
         self._pause()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -104,7 +105,9 @@ class Models:
             raise InputError("no model was chosen: choose one, or give an id such as owner/name.")
         if task not in TASKS:
             raise InputError(f"task {task!r} is not one of {', '.join(TASKS)}: choose one of them.")
-        return Choice(name.strip(), task)
+        place = os.path.normpath(name.strip())
+        recorded = os.path.basename(place) if os.path.isdir(place) else ""
+        return Choice(name.strip(), task, recorded=recorded)
 
     def offer(self, model: str, task: str | None = None) -> None:
         """Load a model and put it first on the list.

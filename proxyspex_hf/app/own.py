@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
-from proxyspex_hf.app.form import TEXT_LABELS, Form, job_of
+from proxyspex_hf.app.form import FIRST, TEXT_LABELS, Form, job_of
 from proxyspex_hf.app.jobs import PICTURES, TEXTS, Cost, Found, Step
 from proxyspex_hf.app.models import Choice
 from proxyspex_hf.app.parts import error, said, step
@@ -40,13 +40,15 @@ def _change_with_the_model(shared: Shared, form: Form) -> None:
         found: Choice | None = next((c for c in models.choices if c.name == name), None)
         return (task, False) if found is None else (found.task, True)
 
-    def changed(name: str, task: str) -> dict[Any, Any]:
+    def changed(name: str, task: str, text: str, question: str) -> dict[Any, Any]:
         task, known = listed(name, task)
         reads, looks = task in TEXTS, task in PICTURES
+        if not (text or "").strip() or (text, question) in FIRST.values():
+            text, question = FIRST.get(task, ("", ""))  # what a person wrote stays
         return {
             form.task: gr.Dropdown(value=task, interactive=not known),
-            form.text: gr.Textbox(visible=reads, label=TEXT_LABELS.get(task, "Text")),
-            form.question: gr.Textbox(visible=task == "text-generation"),
+            form.text: gr.Textbox(text, visible=reads, label=TEXT_LABELS.get(task, "Text")),
+            form.question: gr.Textbox(question, visible=task == "text-generation"),
             form.file: gr.File(visible=looks),
             form.preview: gr.skip() if looks else gr.Image(visible=False),
             form.features: gr.Radio(visible=reads),
@@ -59,7 +61,7 @@ def _change_with_the_model(shared: Shared, form: Form) -> None:
     gr.on(
         [form.model.change, form.task.input],
         changed,
-        [form.model, form.task],
+        [form.model, form.task, form.text, form.question],
         outputs,
         show_progress="hidden",
         api_visibility="private",
@@ -105,8 +107,9 @@ def _count_the_cost(shared: Shared, form: Form) -> None:
             job = job_of(shared.settings, *values)
         except InputError:
             return ""
-        if not (job.model.place or models.is_loaded(job.model)):
-            return said("The cost is known once the model is loaded: press the button, or run it.")
+        at_hand = job.model.place or models.is_loaded(job.model)
+        if not at_hand or shared.settings.gpu is not None:
+            return said("The button below says the cost; it may have to load the model first.")
         return count(*values)
 
     how: dict[str, Any] = {
@@ -185,7 +188,7 @@ def _explain(shared: Shared, form: Form) -> None:
                     yield {**shared.show(found), form.news: said("Done."), **ended(more=False)}
                 else:
                     text = error(now.message) if now.failed else said(now.message)
-                    yield {form.news: text, **ended(more=True)}
+                    yield {form.news: text, **ended(more=now.again)}
         except Exception as problem:  # noqa: BLE001 - whatever it is, the page says it in words
             yield {form.news: error(in_words(problem)), **ended(more=True)}
 

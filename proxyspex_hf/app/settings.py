@@ -31,10 +31,6 @@ class Limits:
     seconds: float = 600.0
 
 
-def _as_it_is(task: Callable[..., Any]) -> Callable[..., Any]:
-    return task
-
-
 @dataclass(frozen=True)
 class Settings:
     """How the app is run.
@@ -44,11 +40,12 @@ class Settings:
         limits: see there.
         sign_in: push and pull as the person who signed in on the page, and as nobody else; else as
             whoever is logged in on this machine.
-        gpu: wraps the functions that run a model, such as ``spaces.GPU``. They are generators and
-            functions of plain data, so that they may run in a process of their own.
+        gpu: wraps the functions that run a model, such as ``spaces.GPU(duration=120)`` on a ZeroGPU
+            Space. They are generators and functions of plain data, so that they may run in a
+            process of their own; then nothing is run but what a person asked for by a button.
     """
 
     models: Models
     limits: Limits = field(default_factory=Limits)
     sign_in: bool = False
-    gpu: Callable[[Callable[..., Any]], Callable[..., Any]] = _as_it_is
+    gpu: Callable[[Callable[..., Any]], Callable[..., Any]] | None = None

@@ -52,6 +52,8 @@ class Runs:
         def ask(text: str, removed: tuple[int, ...]) -> float:
             return models.ask(explanation_of(text), removed)
 
+        if settings.gpu is None:
+            return cls(explained, cost, ask)
         return cls(settings.gpu(explained), settings.gpu(cost), settings.gpu(ask))
 
 

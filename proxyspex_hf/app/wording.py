@@ -52,8 +52,8 @@ def _data_set_trouble(error: BaseException) -> str | None:
         status = getattr(cause.response, "status_code", 0)
         if status == 403:
             return (
-                "Your account may not write there. Push to a data set under your own name "
-                "(owner/name)."
+                "You may not write there. Push to a data set under your own name (owner/name); a "
+                "Space may add only to those that were made from it."
             )
         if status == 401 or isinstance(cause, RepositoryNotFoundError):
             return (

@@ -69,7 +69,9 @@ class Person:
         assert found, name
         return found[0]
 
-    def ask(self, name: str, *data: Any, event: Any = None, fn: Any = None) -> dict[str, Any]:
+    def ask(
+        self, name: str, *data: Any, event: Any = None, fn: Any = None, query: str = ""
+    ) -> dict[str, Any]:
         """Call a handler by its name; the last message that the queue sends of it."""
         fn = fn or self.function(name)
         body = {"data": list(data), "fn_index": fn._id, "session_hash": self.page}
@@ -79,7 +81,7 @@ class Person:
             answer = httpx2.post(url, json=body, timeout=60)
             content = answer.json()
             return {"success": answer.status_code == 200, "output": content}
-        joined = httpx2.post(f"{self.app.url}gradio_api/queue/join", json=body, timeout=60)
+        joined = httpx2.post(f"{self.app.url}gradio_api/queue/join{query}", json=body, timeout=60)
         if joined.status_code != 200:
             return {"success": False, "output": joined.json()}
         event_id = joined.json()["event_id"]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
+import json
 import re
 import threading
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -17,6 +20,7 @@ from huggingface_hub.errors import (
     OfflineModeIsEnabled,
     RepositoryNotFoundError,
 )
+from tiny_pipelines import clip, generator, image_classifier, picture
 
 from proxyspex_hf import (
     DEMO_CLIP,
@@ -26,10 +30,15 @@ from proxyspex_hf import (
     InteractionExplanation,
     ModelError,
 )
+from proxyspex_hf.app import Limits
 from proxyspex_hf.app import models as module
 from proxyspex_hf.app.examples import load_example
-from proxyspex_hf.app.models import SHIPPED, Choice, Models
+from proxyspex_hf.app.jobs import Found, Job, Step, checked, cost_of, explain
+from proxyspex_hf.app.models import PUBLIC, SHIPPED, Choice, Models
 from proxyspex_hf.app.wording import in_words
+from proxyspex_hf.serialize import record_from_json
+
+STORY = "Jim is a baker. His dog is called Rex. Ann is a doctor. She has a cat."
 
 
 @pytest.mark.parametrize("name", ["review", "caption"])
@@ -155,3 +164,62 @@ def test_a_model_that_is_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError) as caught:
         Models(SHIPPED, any_model=True).pipeline(Choice("acme/unknown", "text-classification"))
     assert "the Hub cannot be reached" in in_words(caught.value)
+
+
+def png() -> bytes:
+    stream = io.BytesIO()
+    picture(48, 32).save(stream, "PNG")
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("task", "make", "given", "n"),
+    [
+        ("text-generation", generator, {"text": STORY, "question": "Who is Ann?"}, 4),
+        ("zero-shot-image-classification", clip, {"text": "a red dot", "picture": png()}, 9),
+        ("image-classification", image_classifier, {"picture": png()}, 6),
+    ],
+)
+def test_each_task_is_counted_explained_and_asked_again(
+    task: str, make: Any, given: dict[str, Any], n: int, tmp_path: Path
+) -> None:
+    pipe = make()
+    choice = Choice("tiny", task, recorded=type(pipe.model).__name__)
+    models = Models((choice,))
+    models.keep(choice, pipe)
+    features: Any = "sentences" if task == "text-generation" else "words"
+    target = " a doctor" if task == "text-generation" else ""
+    job = Job(choice, **given, features=features, patches=6, target=target)
+    cost = cost_of(job, models, Limits())
+    assert cost.n_features == n
+    steps = list(explain(job, models, tmp_path, Limits()))
+    assert isinstance(steps[-1], Found)
+    assert {step.phase for step in steps[:-1] if isinstance(step, Step)} >= {"loading the model"}
+    found = InteractionExplanation(record_from_json(json.loads(steps[-1].text)))
+    assert len(found.features) == n
+    assert len(found.record.queries) <= cost.calls
+    mask = found.record.queries.masks[2]
+    value = models.ask(found, np.flatnonzero(~mask).tolist())
+    assert value == pytest.approx(found.record.queries.values[2], abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"text": ""}, "there is no text yet"),
+        ({"text": "x" * 6_001}, "has 6,001 characters, this app takes 6,000: shorten it"),
+        ({"alpha": float("nan")}, "alpha must lie between"),
+        ({"alpha": 99.0}, "alpha must lie between"),
+        ({"patches": 0}, "patches must lie between"),
+        ({"seed": -1}, "the seed must be a whole number"),
+        ({"target": "x" * 7_000}, "the target is longer than"),
+        ({"model": PUBLIC[1]}, "there is no question yet"),
+        ({"model": SHIPPED[1]}, "there is no picture yet"),
+    ],
+)
+def test_a_form_that_cannot_be_begun_says_what_to_change(
+    changes: dict[str, Any], said: str
+) -> None:
+    job = replace(Job(SHIPPED[0], text="not a bad film"), **changes)
+    with pytest.raises(InputError, match=said):
+        checked(job, Limits())
