@@ -53,13 +53,13 @@ class Group:
     n_test: int
 
 
-CLASSIFIER = Group("classifier, both", "classifier", (0, 1), 100, 400, (2, 4, 6), None, 0)
+CLASSIFIER = Group("classifier, both", "classifier", (0, 1), 40, 200, (2, 4, 6), None, 100)
 QUICK = [CLASSIFIER, Group("SmolLM2, last", "smollm2", (27, 28, 29), 8, 20, (7, 14, 20), 0.7, 10)]
 FULL = [
     CLASSIFIER,
     Group("SmolLM2, last", "smollm2", (27, 28, 29), 20, 100, (7, 14, 20), 2.0, 30),
     Group("SmolLM2, middle", "smollm2", (13, 14, 15), 20, 100, (7, 14, 20), 2.0, 30),
-    Group("SmolLM2, initial", "smollm2", (0, 1, 2), 20, 100, (7, 14, 20), 1.0, 10),
+    Group("SmolLM2, initial", "smollm2", (0, 1, 2), 12, 60, (7, 14, 20), 1.0, 10),
 ]
 
 
