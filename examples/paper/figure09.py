@@ -53,13 +53,16 @@ class Group:
     n_test: int
 
 
-CLASSIFIER = Group("classifier, both", "classifier", (0, 1), 100, 400, (2, 4, 6), None, 0)
-QUICK = [CLASSIFIER, Group("SmolLM2, last", "smollm2", (27, 28, 29), 8, 20, (7, 14, 20), 0.7, 10)]
+CLASSIFIER = Group("classifier, both", "classifier", (0, 1), 40, 200, (2, 4, 6), None, 100)
+QUICK = [
+    CLASSIFIER,
+    Group("SmolLM2, last, quick", "smollm2", (27, 28, 29), 8, 20, (7, 14, 20), 0.7, 10),
+]
 FULL = [
     CLASSIFIER,
     Group("SmolLM2, last", "smollm2", (27, 28, 29), 20, 100, (7, 14, 20), 2.0, 30),
     Group("SmolLM2, middle", "smollm2", (13, 14, 15), 20, 100, (7, 14, 20), 2.0, 30),
-    Group("SmolLM2, initial", "smollm2", (0, 1, 2), 20, 100, (7, 14, 20), 1.0, 10),
+    Group("SmolLM2, initial", "smollm2", (0, 1, 2), 12, 60, (7, 14, 20), 1.0, 10),
 ]
 
 
@@ -140,7 +143,7 @@ def tables(found: dict[str, Any]) -> str:
     for name, group in found.items():
         score = next(s for s in group["faithfulness"] if s["density"] == 0.5)
         shares = " | ".join(f"{100 * share:.1f}%" for share in group["energy"].values())
-        r2 = f"{score['r2']:.3f} ({score['linear_r2']:.3f})"
+        r2 = "–" if score["r2"] is None else f"{score['r2']:.3f} ({score['linear_r2']:.3f})"
         lines.append(f"| {name} | {group['fitted']} | {r2} | {shares} |")
     return "\n".join(lines)
 
@@ -209,9 +212,8 @@ def main() -> None:
             )
         found[group.name] = measure(group, pipes[group.model], reviews, args.cache)
         results.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
-    shown = {group.name: found[group.name] for group in groups}
-    print(tables(shown))
-    picture(shown, args.out / "figure09.png")
+    print(tables(found))
+    picture(found, args.out / "figure09.png")
 
 
 if __name__ == "__main__":

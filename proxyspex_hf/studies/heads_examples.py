@@ -53,8 +53,14 @@ class Choice:
             raise InputError(
                 f"answer must be one of {options!r} or its number, got {self.answer!r}."
             )
-        if not self.prompt:
-            raise InputError("the prompt is empty: a question is needed.")
+        chat = not isinstance(self.prompt, str) and np.iterable(self.prompt)
+        if not self.prompt or not (
+            isinstance(self.prompt, str) or (chat and all(map(_is_message, self.prompt)))
+        ):
+            raise InputError(
+                "the prompt must be a text, or messages with role and content, and not empty; got "
+                f"{self.prompt!r:.60}."
+            )
         object.__setattr__(self, "options", options)
         object.__setattr__(self, "answer", answer)
 
@@ -77,6 +83,10 @@ class Labelled:
     def __post_init__(self) -> None:
         if not isinstance(self.text, str) or not self.text.strip():
             raise InputError(f"a labelled example needs a text, got {self.text!r:.60}.")
+
+
+def _is_message(message: Any) -> bool:
+    return isinstance(message, Mapping) and {"role", "content"} <= set(message)
 
 
 def _position(answer: Any, options: tuple[str, ...]) -> int | None:
@@ -175,6 +185,10 @@ class _Choices(Examples):
         self.starts = np.array(starts)
         self.answers = np.array([example.answer for example in examples])
 
+    def fingerprint(self) -> list[Any]:
+        # The last token of an option is in no row.
+        return [*super().fingerprint(), self._scored]
+
     def _positions(self, rows: Sequence[int]) -> list[int]:
         return sorted({at for row in rows for at, _, _ in self._scored[row]})
 
@@ -249,13 +263,13 @@ def prepared(pipe: Any, examples: Sequence[Choice] | Sequence[Labelled]) -> Exam
             f"heads are studied in pipelines of {' and '.join(_KINDS)}, this one does {task}."
         )
     kind, reader = _KINDS[task]
-    wrong = (
-        [x for x in examples if not isinstance(x, kind)] if np.iterable(examples) else [examples]
-    )
-    if wrong or not len(examples):
+    given = list(examples) if np.iterable(examples) else [examples]
+    wrong = [example for example in given if not isinstance(example, kind)]
+    if wrong or not np.iterable(examples) or not given:
+        wrong = wrong or given
         came = f"{wrong[0]!r:.60}" if wrong else "none"
         raise InputError(f"examples must be a list of {kind.__name__} for {task}, got {came}.")
-    found: Examples = reader(pipe, examples)
+    found: Examples = reader(pipe, given)
     longest, length = longest_input(pipe), max(map(len, found.rows))
     if longest is not None and length > longest:
         raise InputError(

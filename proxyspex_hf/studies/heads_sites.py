@@ -41,12 +41,14 @@ class HeadSites:
 
     Attributes:
         path: name of the list that holds the model's layers, such as ``"model.layers"``.
+        name: name of the output projection inside a layer, such as ``"self_attn.o_proj"``.
         layers: the chosen layers, counted from 0, ascending.
         n_heads: heads a layer.
         projections: the output projection of each chosen layer.
     """
 
     path: str
+    name: str
     layers: tuple[int, ...]
     n_heads: int
     projections: tuple[torch.nn.Module, ...]
@@ -129,7 +131,7 @@ def find_sites(model: Any, layers: Sequence[int], projection: str | None = None)
                 f"not {n_heads} heads of one size: choose other layers."
             )
         projections.append(module)
-    return HeadSites(path, chosen, n_heads, tuple(projections))
+    return HeadSites(path, name, chosen, n_heads, tuple(projections))
 
 
 @contextmanager

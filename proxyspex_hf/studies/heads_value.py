@@ -62,6 +62,7 @@ class HeadMasks(BoundInput):
         self.arguments = {
             "study": "attention heads",
             "layers": list(sites.layers),
+            "projection": sites.name,
             "examples": len(examples),
             "examples_sha256": hashlib.sha256(data).hexdigest(),
         }

@@ -173,6 +173,18 @@ def test_the_cache_knows_examples_layers_value_and_weights(tmp_path: Path) -> No
     assert len(list(tmp_path.glob("*.values"))) == 6
 
 
+def test_other_options_after_the_same_prompt_are_other_examples(tmp_path: Path) -> None:
+    pipe = build("llama")
+    found = []
+    for options in ((" great", " dull"), (" great", " funny")):
+        study = HeadAttribution(
+            pipe, [Choice("The plot is", options, 0)], layers=(0,), cache_dir=tmp_path
+        )
+        found.append(study.explain().record.full_value)
+        assert found[-1] == pytest.approx(study.scores(np.ones(4)).log_probability[0], abs=1e-6)
+    assert abs(found[0] - found[1]) > 1e-3
+
+
 def test_a_model_trained_on_between_two_calls_is_asked_anew() -> None:
     pipe, asked = build("llama"), examples("llama")
     study = HeadAttribution(pipe, asked, layers=(2,))
@@ -312,8 +324,10 @@ def test_bad_inputs_say_what_to_change() -> None:
     refused("expected a transformers pipeline", llama.model, asked)
     with pytest.raises(InputError, match="needs a text"):
         Labelled("  ", 0)
-    with pytest.raises(InputError, match="prompt is empty"):
+    with pytest.raises(InputError, match="must be a text"):
         Choice("", (" a", " b"), 0)
+    with pytest.raises(InputError, match="must be a text"):
+        Choice(["What?"], (" a", " b"), 0)  # type: ignore[list-item]
     study = HeadAttribution(llama, asked, layers=(0,))
     explanation = study.explain()
     other = HeadAttribution(llama, asked[:2], layers=(0,))
