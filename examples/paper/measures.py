@@ -97,7 +97,7 @@ def over_lasso(method: str) -> Callable[[Results], Measured]:
                 f"{NAMES[dataset]}: {signed(ours)} to {signed(lasso)}, {ours / lasso - 1:+.0%}"
             )
             held.append(ours >= 1.15 * lasso > 0)
-        return listed(parts), verdict(held)
+        return "means: " + listed(parts), verdict(held)
 
     return measured
 
@@ -212,7 +212,7 @@ def removals(ours: str, theirs: str) -> Callable[[Results], Measured]:
                 text, good = _removal(mean, ours, theirs)
                 parts.append(f"{NAMES[dataset]}: {text}")
                 held.append(good)
-        return listed(parts), verdict(held)
+        return "means over r: " + listed(parts), verdict(held)
 
     return measured
 
@@ -229,7 +229,7 @@ def spex_removal(results: Results) -> Measured:
         )
         parts.append(f"{NAMES[dataset]}: {spex:.2f} to {lasso:.2f}")
         held.append((spex > lasso) == (dataset == "sentiment"))
-    return listed(parts), verdict(held)
+    return "means over r: " + listed(parts), verdict(held)
 
 
 def solving_is_quick(results: Results) -> Measured:
