@@ -81,7 +81,8 @@ class Case:
 
     Args:
         dataset, name: as the figures call them.
-        explainer, value, options: what is explained, and how.
+        explainer, value: what is explained.
+        memory, sizes, seed: as the study has them.
     """
 
     def __init__(

@@ -59,7 +59,7 @@ def log_axis(axis: Any, xs: Iterable[float]) -> None:
     ticks = [m * 10**e for e in range(7) for m in (1, 2, 5)]
     ticks = [t for t in ticks if min(seen) / 1.3 <= t <= max(seen) * 1.3]
     axis.set_xscale("log")
-    axis.set_xticks(ticks, [f"{t:,}" for t in ticks])
+    axis.set_xticks(ticks, [f"{t:,}" for t in ticks], fontsize=8)
     axis.minorticks_off()
 
 
