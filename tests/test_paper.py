@@ -171,7 +171,7 @@ def test_a_figure_is_made_and_made_again_without_the_model(
         monkeypatch.setattr(module, "PROXIES", ("default", "lasso"))
         monkeypatch.setattr(module, "TABLES", {"lm_tom_n29": "story, n = 29"})
     if name == "figure07":
-        monkeypatch.setattr(module, "RS", (2, 5))
+        monkeypatch.setattr(module, "RS", (2,))
     given = ["--tiny", "--cache", str(cache), "--out", str(tmp_path)]
     common.run(name, module.__doc__, module.measure, module.draw, ("dataset",), given)
     first = json.loads((tmp_path / f"{name}.json").read_text())
