@@ -48,11 +48,13 @@ space: $(VENV)/.dev
 
 # The paper's figures, PNG and JSON into examples/paper/results; PAPER=--full for as many inputs as the
 # paper has. Answers and fits are kept in the user's cache directory: stopped, it goes on from there.
+# Then the tables of docs/paper.md are made of them.
 PAPER ?= --quick
 paper: $(VENV)/.paper
 	for figure in examples/paper/figure*.py; do \
 		echo "$$figure $(PAPER)"; $(BIN)/python "$$figure" $(PAPER) || exit 1; \
 	done
+	$(BIN)/python examples/paper/page.py
 
 $(VENV)/.python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'

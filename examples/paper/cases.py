@@ -81,7 +81,8 @@ class Case:
 
     Args:
         dataset, name: as the figures call them.
-        explainer, value, options: what is explained, and how.
+        explainer, value: what is explained.
+        memory, sizes, seed: as the study has them.
     """
 
     def __init__(
@@ -206,8 +207,16 @@ class Case:
     def spex_at(self, alpha: float) -> Fit | None:
         """SPEX with at most as many masks as are fitted at α; None where it needs more."""
         most = budget_for(self.n, alpha)
-        bits = [b for b in self.sizes.spex[0] if spex_budget(self.n, b) <= most]
+        bits = [b for b in self.sizes.spex[0] if self._spex_masks(b) <= most]
         return self.spex(max(bits)) if bits else None
+
+    def _spex_masks(self, bits: int) -> int:
+        """SPEX's masks at b, remembered: its package takes a minute to import."""
+        found = self._memory.recall(
+            lambda: {"masks": spex_budget(self.n, bits)}, what="spex_budget", n=self.n, b=bits
+        )
+        masks: int = found["masks"]
+        return masks
 
     def seconds_per_mask(self, count: int = 128) -> float:
         """Processor time of the model for one new mask: the median of three turns."""

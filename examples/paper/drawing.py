@@ -53,6 +53,16 @@ def line(axis: Any, method: str, points: Iterable[tuple[float, float | None]], *
     axis.fill_between(at, least, most, color=style["color"], alpha=0.15, linewidth=0)
 
 
+def log_axis(axis: Any, xs: Iterable[float]) -> None:
+    """Logarithmic x with plain numbers at 1, 2 and 5 times the powers of ten."""
+    seen = list(xs)
+    ticks = [m * 10**e for e in range(7) for m in (1, 2, 5)]
+    ticks = [t for t in ticks if min(seen) / 1.3 <= t <= max(seen) * 1.3]
+    axis.set_xscale("log")
+    axis.set_xticks(ticks, [f"{t:,}" for t in ticks], fontsize=8)
+    axis.minorticks_off()
+
+
 def names(rows: Sequence[Row], column: str) -> list[Any]:
     """The distinct values of a column, in order of appearance."""
     return list(dict.fromkeys(row[column] for row in rows))

@@ -63,7 +63,8 @@ def draw(result: Row, path: Path) -> None:
                 ]
                 label = {} if i == 0 else {"label": "_"}
                 drawing.line(axis, method, points, **label, markersize=3, linewidth=1.1)
-        axis.set(xscale="log", xlabel="model inferences")  # type: ignore[attr-defined]
+        axis.set_xlabel("model inferences")  # type: ignore[attr-defined]
+        drawing.log_axis(axis, [row["masks"] for row in rows])
 
     drawing.by_dataset(
         result["rows"],

@@ -65,7 +65,8 @@ def draw(result: Row, path: Path) -> None:
                 dash = {"linestyle": ":"} if alpha is not None and alpha != max(alphas) else {}
                 drawing.line(axis, method, points, **more, **dash)
         axis.axhline(1.0, color="#777777", linewidth=0.8)  # type: ignore[attr-defined]
-        axis.set(xscale="log", xlabel="k largest coefficients")  # type: ignore[attr-defined]
+        axis.set_xlabel("k largest coefficients")  # type: ignore[attr-defined]
+        drawing.log_axis(axis, [row["k"] for row in rows])
 
     drawing.by_dataset(
         result["rows"],

@@ -15,7 +15,7 @@ from common import Row, Study, run
 from inputs import DATASETS, cases
 
 METHODS = ("default", "paper", "lasso")
-LEVELS = (0.7, 0.8, 0.85, 0.9, 0.95)
+LEVELS = (0.8, 0.9, 0.95, 0.97, 0.99)
 
 
 def measure(study: Study) -> Row:
