@@ -22,6 +22,7 @@ from proxyspex_hf.hf.loading import load_pipeline
 from proxyspex_hf.hf.noise import noise_floor
 from proxyspex_hf.hf.processes import Processes
 from proxyspex_hf.hf.store import ValueStore, key_of
+from proxyspex_hf.hf.targets import own_name
 from proxyspex_hf.hf.tasks import bind, is_one_input, task_of
 from proxyspex_hf.options import ExplainerOptions
 from proxyspex_hf.progress_bar import progress_callback
@@ -211,6 +212,9 @@ class InteractionExplainer:
     def _again(self, record: ExplanationRecord, inputs: Any) -> BoundInput:
         """The value function that an explanation was made of."""
         changes = options_again(record)
+        own = self.options.value
+        if callable(own) and record.target.kind == own_name(own):
+            del changes["value"]  # the reader's own function: a record holds only its name
         if inputs is None:
             inputs, division = held_input(record)
             changes.update(division)

@@ -88,6 +88,12 @@ class Features:
         return len(self.labels)
 
     @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of the patches, by where they begin; (0, 0) without regions."""
+        begins = [min(corner for ring in region for corner in ring) for region in self.regions]
+        return len({y for _, y in begins}), len({x for x, _ in begins})
+
+    @property
     def text_start(self) -> int:
         """Index of the first feature that is a piece of the text."""
         return len(self.regions)

@@ -37,11 +37,14 @@ class Prompt:
         parts: in order; side by side they are the prompt.
         system: a system message, never masked.
         chat: whether the tokenizer's chat template is put around it; None where it has one.
+        special_tokens: whether the tokenizer adds its own, such as one for the beginning; a chat
+            template writes them itself, and so has a text around which one was put.
     """
 
     parts: tuple[PromptPart, ...]
     system: str | None = None
     chat: bool | None = None
+    special_tokens: bool = True
 
     def __post_init__(self) -> None:
         if not any(part.masked and part.text.strip() for part in self.parts):

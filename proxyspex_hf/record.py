@@ -255,6 +255,11 @@ class ExplanationRecord:
         return self.fit.method == "exact" and lost <= 1e-9 * (self.spectrum.energy + lost)
 
     @property
+    def is_chat(self) -> bool:
+        """Whether a chat template was put around the prompt: text follows its last part."""
+        return bool(self.parts) and self.parts[-1].stop < len(self.text)
+
+    @property
     def full_value(self) -> float:
         """What the model gave for the unmasked input."""
         return float(self.queries.values[0])

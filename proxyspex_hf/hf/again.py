@@ -32,17 +32,18 @@ def held_input(record: ExplanationRecord) -> tuple[Any, dict[str, Any]]:
     """
     spans, picture = record.features.spans, record.picture
     if record.task == "text-generation" and record.text:
-        # The chat template is part of the text already.
-        prompt = Prompt((PromptPart(record.text, "prompt", masked=True),), chat=False)
+        # A chat template is part of the text already, with its special tokens.
+        part = PromptPart(record.text, "prompt", masked=True)
+        prompt = Prompt((part,), chat=False, special_tokens=not record.is_chat)
         return prompt, {"features": spans}
     plain = not record.parts and not record.settings.arguments
     if plain and picture is None and record.text:
         return record.text, {"features": spans}
     if plain and picture is not None and record.task == "image-classification":
-        return _opened(picture), {"patches": _patches(record)}
+        return _opened(picture), {"patches": _division(record)}
     if plain and picture is not None and record.task == "zero-shot-image-classification" and spans:
         inputs = {"image": _opened(picture), "text": record.text}
-        return inputs, {"features": spans, "patches": _patches(record)}
+        return inputs, {"features": spans, "patches": _division(record)}
     raise InputError(
         f"an explanation of {record.task} does not hold its whole input: pass inputs=... "
         "as it was given to the explainer."
@@ -63,10 +64,8 @@ def options_again(record: ExplanationRecord) -> dict[str, Any]:
         options["image_masking"] = asked.image_masking
     if asked.features in _DIVISIONS[:-1]:
         options["features"] = asked.features
-    if record.features.region_kind == "patches":
-        options["patches"] = _patches(record)
-    elif record.features.region_kind == "superpixels":
-        options["patches"] = "superpixels"
+    if record.features.region_kind in ("patches", "superpixels"):
+        options["patches"] = _division(record)
     return options
 
 
@@ -86,9 +85,7 @@ def _opened(picture: Picture) -> Image.Image:
         raise InputError(f"the picture of the explanation is damaged: {error}.") from error
 
 
-def _patches(record: ExplanationRecord) -> tuple[int, int] | str:
-    """How the picture was divided: rows and columns, by where the patches begin."""
-    if record.features.region_kind == "superpixels":
-        return "superpixels"
-    corners = [min(region[0]) for region in record.features.regions if region]
-    return len({y for _, y in corners}), len({x for x, _ in corners})
+def _division(record: ExplanationRecord) -> tuple[int, int] | str:
+    """How the picture was divided, as the option ``patches``."""
+    superpixels = record.features.region_kind == "superpixels"
+    return "superpixels" if superpixels else record.features.grid

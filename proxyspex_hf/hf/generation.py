@@ -66,7 +66,7 @@ class TextGeneration(BoundInput):
             options.masking,
             self.mask_token,
             # A chat template writes the special tokens itself.
-            settings={"add_special_tokens": False} if chat else {},
+            settings={"add_special_tokens": False} if chat or not prompt.special_tokens else {},
         )
         whole = np.ones((1, self.n_features), dtype=np.bool_)
         ids = np.frombuffer(self._masked.items(whole)[0], dtype=np.int64)

@@ -12,12 +12,14 @@ from proxyspex_hf.core.masks import BoolArray
 from proxyspex_hf.core.spectrum import FloatArray
 from proxyspex_hf.errors import InputError, ModelError
 
-__all__ = ["CLASS_VALUES", "ValueOf", "class_score", "label_index", "value_name"]
+__all__ = ["CLASS_VALUES", "ValueOf", "class_score", "label_index", "own_name", "value_name"]
 
 #: A name, or a function from the model's outputs (b, …), float64, to one number a row, (b,).
 ValueOf = str | Callable[[FloatArray], Any]
 
 CLASS_VALUES = ("logit", "log-odds", "margin", "probability", "log-probability")
+#: Every name of a value, of any task.
+_OURS = {*CLASS_VALUES, "log-perplexity", "similarity", "contrastive loss", "value"}
 
 
 def value_name(value: ValueOf | None, known: tuple[str, ...]) -> str:
@@ -29,13 +31,19 @@ def value_name(value: ValueOf | None, known: tuple[str, ...]) -> str:
     if value is None:
         return known[0]
     if callable(value):
-        return str(getattr(value, "__name__", "own function"))[:100]
+        return own_name(value)
     if value not in known:
         raise InputError(
             f"value={value!r} is unknown for this task; use {', '.join(map(repr, known))}, or a "
             "function from the model's outputs (b, …) to numbers (b,)."
         )
     return value
+
+
+def own_name(function: Callable[..., Any]) -> str:
+    """What a record calls a function of the user's: by its name, if no value of ours has it."""
+    name = str(getattr(function, "__name__", "own function"))[:100]
+    return f"{name} (own)" if name in _OURS else name
 
 
 def class_score(

@@ -18,7 +18,17 @@ _SHIPPED = {"sentiment": "DEMO_MODEL", "clip": "DEMO_CLIP"}
 #: Bytes of a picture that is written into the code.
 _SMALL_PICTURE = 30_000
 _DENSITIES = re.compile(r"density \d*\.?\d+(, \d*\.?\d+)*")
-_FIRST_VALUES = ("logit", "log-perplexity", "similarity")
+#: The value that is explained where none is named, if not the logit.
+_FIRST_VALUE = {
+    "text-generation": "log-perplexity",
+    "image-text-to-text": "log-perplexity",
+    "feature-extraction": "similarity",
+}
+#: Values that have a name; any other is a function of the user's.
+_NAMED = {
+    *("logit", "log-odds", "margin", "probability", "log-probability"),
+    *("log-perplexity", "similarity", "contrastive loss"),
+}
 _DEFAULTS = {"n_test": 100, "n_coefficients": 500, "seed": 0, "alpha": 2.0}
 
 
@@ -29,6 +39,8 @@ def python_code(record: ExplanationRecord) -> str:
     in a comment where it belongs. Equal software gives an equal explanation.
     """
     imports, build, given = _input(record)
+    if _own_value(record):
+        build = [*build, f"value = ...  # your own function, {record.target.kind!r}"]
     options = _options(record)
     names = ["InteractionExplainer"]
     model = record.provenance.model
@@ -55,8 +67,13 @@ def python_code(record: ExplanationRecord) -> str:
             "",
             "pipe = ...  # your function: masks (b, n), 1 = kept, to numbers (b,)",
         ]
-    elif record.provenance.quantization:
-        lines.insert(-1, f"# Quantized when it was explained: {record.provenance.quantization!r}")
+    else:
+        notes = []
+        if loaded not in _SHIPPED.values() and "/" not in model:
+            notes = ["# The name is what the explanation holds: put a directory or a Hub id there."]
+        if record.provenance.quantization:
+            notes.append(f"# Quantized when it was explained: {record.provenance.quantization!r}")
+        lines[-1:-1] = notes
     return "\n".join(
         [
             *lines,
@@ -72,8 +89,7 @@ def _options(record: ExplanationRecord) -> dict[str, str]:
     asked, features = record.settings, record.features
     options: dict[str, Any] = {}
     if features.spans and features.kind == "spans":
-        start = min((part.start for part in record.parts), default=0)
-        options["features"] = [(a - start, b - start) for a, b in features.spans]
+        options["features"] = list(features.spans)
     elif features.spans and features.kind != "words":
         options["features"] = features.kind
     if asked.masking != "mask":
@@ -81,7 +97,8 @@ def _options(record: ExplanationRecord) -> dict[str, str]:
     elif asked.mask_token is not None and asked.mask_token != "[MASK]":  # noqa: S105
         options["mask_token"] = asked.mask_token
     if features.regions:
-        options["patches"] = _grid(record)
+        superpixels = features.region_kind == "superpixels"
+        options["patches"] = "superpixels" if superpixels else features.grid
         if asked.image_masking not in (None, "zero"):
             options["image_masking"] = asked.image_masking
     target = record.target
@@ -93,9 +110,16 @@ def _options(record: ExplanationRecord) -> dict[str, str]:
             options["target"] = target.label
         else:
             options["max_new_tokens"] = len(tokens)
-    if target.kind not in (*_FIRST_VALUES, "value"):
+    if _own_value(record):
+        options["value"] = None
+    elif record.task != "function" and target.kind != _FIRST_VALUE.get(record.task, "logit"):
         options["value"] = target.kind
-    return {name: repr(value) for name, value in (options | _effort(record)).items()}
+    code = {name: repr(value) for name, value in (options | _effort(record)).items()}
+    return code | {"value": "value"} if _own_value(record) else code
+
+
+def _own_value(record: ExplanationRecord) -> bool:
+    return record.task != "function" and record.target.kind not in _NAMED
 
 
 def _effort(record: ExplanationRecord) -> dict[str, Any]:
@@ -120,15 +144,9 @@ def _effort(record: ExplanationRecord) -> dict[str, Any]:
         options["n_test"] = each
     if method not in ("blend", "constant"):
         options["proxy"] = method
+    elif method == "blend" and record.fit.refinement == "none":
+        options["refine"] = "none"
     return options
-
-
-def _grid(record: ExplanationRecord) -> Any:
-    """(rows, columns) of the patches."""
-    if record.features.region_kind == "superpixels":
-        return "superpixels"
-    corners = [min(ring) for region in record.features.regions for ring in region]
-    return len({y for _, y in corners}), len({x for x, _ in corners})
 
 
 def _input(record: ExplanationRecord) -> tuple[list[str], list[str], str]:
@@ -180,19 +198,25 @@ def _with_image(record: ExplanationRecord) -> str:
         known = {k: given[k] for k in ("candidate_labels", "hypothesis_template") if k in given}
         return f'{{"image": image, {repr(known)[1:-1]}}}'
     text = given.get("question", record.text)
-    return f'{{"image": image, "text": {text!r}}}'
+    words = ', "mask_text": True' if "question" in given and record.features.spans else ""
+    return f'{{"image": image, "text": {text!r}{words}}}'
 
 
 def _prompt(record: ExplanationRecord) -> list[str]:
-    """The prompt's parts; a chat's template is put around them again by the tokenizer."""
+    """The whole text in parts: what a chat template or a system message put there is fixed."""
     starts = [start for start, _ in record.features.spans]
-    first, last = record.parts[0].start, record.parts[-1].stop
-    lines = ["prompt = Prompt(("]
+    lines, position = ["prompt = Prompt(("], 0
     for part in record.parts:
+        lines += _fixed(record.text[position : part.start])
         text = record.text[part.start : part.stop]
         masked = any(part.start <= start < part.stop for start in starts)
-        lines.append(
-            f"    PromptPart({text!r}, {part.name!r}" + (", masked=True)," if masked else "),")
-        )
-    whole = first == 0 and last == len(record.text)
-    return [*lines, f"), chat={not whole})"]
+        end = ", masked=True)," if masked else "),"
+        lines.append(f"    PromptPart({text!r}, {part.name!r}{end}")
+        position = part.stop
+    lines += _fixed(record.text[position:])
+    tokens = ", special_tokens=False" if record.is_chat else ""
+    return [*lines, f"), chat=False{tokens})"]
+
+
+def _fixed(text: str) -> list[str]:
+    return [f"    PromptPart({text!r}, 'around'),"] if text else []

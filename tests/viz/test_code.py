@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 from record_factory import captioned_record, make_record
 
+from proxyspex_hf import context_prompt
 from proxyspex_hf.demo import DEMO_CLIP
+from proxyspex_hf.errors import InputError
 from proxyspex_hf.explainer import InteractionExplainer
 from proxyspex_hf.explanation import InteractionExplanation
 from proxyspex_hf.record import ExplanationRecord
@@ -91,22 +93,77 @@ def test_code_of_any_record_can_be_read_by_python(
         compile(code, "copied", "exec")
 
 
-def test_the_code_of_a_prompt_has_its_parts(tmp_path: Any) -> None:
+def chatting() -> Any:
+    """A generator whose template writes the first token, which its tokenizer adds, too."""
     from tiny_pipelines import generator
+    from tokenizers.processors import TemplateProcessing
 
-    from proxyspex_hf import context_prompt
-
-    prompt = context_prompt({"Doc A": "Jim bakes. Rex barks.", "Doc B": "Rex is a dog."}, "Who?")
-    explainer = InteractionExplainer(
-        generator(), progress=False, max_new_tokens=4, masking="delete"
+    pipe = generator()
+    tokenizer = pipe.tokenizer
+    first = tokenizer.convert_ids_to_tokens(0)
+    tokenizer.bos_token = first
+    tokenizer._tokenizer.post_processor = TemplateProcessing(
+        single=f"{first} $A", special_tokens=[(first, 0)]
     )
+    tokenizer.chat_template = (
+        "{{ bos_token }}{% for m in messages %}[{{ m['role'] }}] {{ m['content'] }}\n{% endfor %}"
+        "{% if add_generation_prompt %}[assistant]{% endif %}"
+    )
+    return pipe
+
+
+CHAT = [
+    {"role": "user", "content": "Who is Jim?"},
+    {"role": "assistant", "content": "A baker."},
+    {"role": "user", "content": "Where does he live? Does he like it?"},
+]
+DOCUMENTS = {"Doc A": "Jim bakes. Rex barks.", "Doc B": "Rex is a dog."}
+
+
+@pytest.mark.parametrize(
+    ("templated", "prompt"),
+    [
+        (True, CHAT),
+        (True, context_prompt(DOCUMENTS, "Who?")),
+        (False, context_prompt(DOCUMENTS, "Who?", system="You are kind.")),
+        (False, "Jim bakes. Rex barks."),
+    ],
+)
+def test_a_prompt_is_read_again_as_the_model_read_it(templated: bool, prompt: Any) -> None:
+    pipe = chatting()
+    if not templated:
+        pipe.tokenizer.chat_template = None
+    explainer = InteractionExplainer(pipe, progress=False, target=" a dog", masking="delete")
     explanation = explainer(prompt, features="sentences")
+    assert explanation.record.is_chat == templated
     code = python_code(explanation.record)
-    names: dict[str, Any] = {"pipe": explainer.pipe}
-    built = code[code.index("prompt = ") :]
-    exec("from proxyspex_hf import InteractionExplainer, Prompt, PromptPart\n" + built, names)
-    again = names["explanation"]
-    np.testing.assert_allclose(
-        again.record.queries.values, explanation.record.queries.values, atol=1e-6
-    )
-    assert again.record.features == explanation.record.features
+    names: dict[str, Any] = {"pipe": pipe}
+    exec("from proxyspex_hf import InteractionExplainer, Prompt, PromptPart\n", names)
+    exec(code[code.index("\n", code.index("pipe = ")) :], names)
+    again = names["explanation"].record
+    queries = explanation.record.queries
+    np.testing.assert_allclose(again.queries.values, queries.values, atol=1e-6)
+    assert again.features == explanation.features
+    asked = explainer.ask(explanation, queries.masks)
+    np.testing.assert_allclose(asked, queries.values, atol=1e-6)
+
+
+def test_a_value_of_one_s_own_is_asked_again_and_named_in_the_code(pipe: Any) -> None:
+    def probability(logits: Any) -> Any:
+        return 100.0 + logits[:, 0]
+
+    explainer = InteractionExplainer(pipe, progress=False, value=probability)
+    explanation = explainer("dull but not bad")
+    assert explanation.record.target.kind == "probability (own)"
+    asked = explainer.ask(explanation, np.ones((1, 4), dtype=bool))
+    assert asked[0] == pytest.approx(explanation.record.full_value)
+    with pytest.raises(InputError, match=r"'probability \(own\)' is unknown"):
+        InteractionExplainer(pipe).ask(explanation, np.ones((1, 4), dtype=bool))
+    code = python_code(explanation.record)
+    compile(code, "copied", "exec")
+    assert "value = ...  # your own function, 'probability (own)'" in code
+    assert "value=value" in code
+
+
+def test_a_caption_s_similarity_is_named() -> None:
+    assert "value='similarity'" in python_code(captioned_record())
