@@ -83,6 +83,9 @@ def retrain(
         raise InputError(f"key must be a string, got {key!r}.")
     n_tests = as_integer("n_tests", n_tests, 1, 10**9)
     seed = as_integer("seed", seed, 0, 2**63 - 1)
+    n_jobs = as_integer("n_jobs", n_jobs, -(10**4), 10**4)
+    if n_jobs == 0:
+        raise InputError("n_jobs must not be 0: give a number of processes, or -1 for one a core.")
     points = _points_of(groups, masks.n_features)
     says = {
         "version": _VERSION,

@@ -287,6 +287,8 @@ def test_a_crash_while_growing_loses_nothing(tmp_path: Path) -> None:
         ({"n_tests": 0}, "n_tests"),
         ({"seed": -1}, "seed"),
         ({"key": 7}, "key must be a string"),
+        ({"n_jobs": 0}, "n_jobs must not be 0"),
+        ({"n_jobs": "x"}, "n_jobs must be an integer"),
         ({"groups": [0.5]}, "groups must be"),
         ({"groups": [0, 10]}, "0 to 9"),
         ({"directory": "/dev/null/study"}, "cannot be used"),
