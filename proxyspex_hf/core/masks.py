@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from proxyspex_hf.errors import InputError
 
-__all__ = ["BoolArray", "all_masks", "as_masks", "budget_for", "sample_masks"]
+__all__ = ["BoolArray", "all_masks", "as_fraction", "as_masks", "budget_for", "sample_masks"]
 
 BoolArray = NDArray[np.bool_]
 
@@ -58,6 +58,18 @@ def as_masks(masks: Any, n_features: int | None = None, name: str = "masks") -> 
     return array
 
 
+def as_fraction(name: str, value: Any) -> float:
+    """An option that is a probability, neither 0 nor 1.
+
+    Raises:
+        InputError: not a number, or out of range.
+    """
+    number = isinstance(value, (int, float, np.integer, np.floating))
+    if not (number and 0 < value < 1):
+        raise InputError(f"{name} must lie strictly between 0 and 1, got {value!r}.")
+    return float(value)
+
+
 def all_masks(n_features: int) -> BoolArray:
     """Every mask of ``n_features`` features, shape (2^n, n); row r keeps i where bit i of r is set.
 
@@ -94,8 +106,7 @@ def sample_masks(
     Raises:
         InputError: ``density`` outside (0, 1) or ``n_masks`` below one.
     """
-    if not 0 < density < 1:
-        raise InputError(f"density must lie strictly between 0 and 1, got {density!r}.")
+    density = as_fraction("density", density)
     if n_masks < 1 or n_features < 1:
         raise InputError(
             f"expected at least one mask of one feature, got {n_masks} masks of {n_features}."

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from proxyspex_hf.core.algorithm import ProxySPEX, as_integer
 from proxyspex_hf.core.faithfulness import r2_score
+from proxyspex_hf.core.masks import as_fraction
 from proxyspex_hf.core.progress import ProgressCallback, Reporter
 from proxyspex_hf.core.proxies.base import Folds, Proxy
 from proxyspex_hf.core.spectrum import FloatArray, FourierSpectrum
@@ -102,9 +103,7 @@ class DataAttribution:
         self._n_candidates = as_integer("n_candidates", n_candidates, 2, 10**5)
         self._n_paired = as_integer("n_paired", n_paired, 2, 10**5)
         self._n_strong = as_integer("n_strong", n_strong, 1, 10**5)
-        if not 0 < fdr < 1:
-            raise InputError(f"fdr must lie strictly between 0 and 1, got {fdr!r}.")
-        self._fdr = float(fdr)
+        self._fdr = as_fraction("fdr", fdr)
         held_out = min(m // 10, 10_000) if n_held_out is None else n_held_out
         held_out = as_integer("n_held_out", held_out, 2, m // 2)
         self._memory = as_integer("max_memory", max_memory, 2**20, 2**60)
@@ -140,10 +139,17 @@ class DataAttribution:
             settings: arguments of :class:`DataAttribution`.
 
         Raises:
-            InputError, ModelError: see :func:`.data_training.retrain`.
+            InputError: an argument that cannot be used, before anything is trained; a directory
+                that is refused.
+            ModelError: see :func:`.data_training.retrain`.
+            TypeError: a setting that :class:`DataAttribution` does not have, likewise before.
         """
         masks = PackedMasks.sample(n_features, n_masks, density=density, seed=seed)
-        margins = retrain(
+        n_tests = as_integer("n_tests", n_tests, 1, 10**9)
+        # Made before anything is trained, so that a wrong setting costs nothing.
+        missing = np.broadcast_to(np.nan, (len(masks), n_tests))
+        study = cls(masks, missing, density=density, seed=seed, **settings)
+        study.margins = retrain(
             train,
             masks,
             directory,
@@ -154,7 +160,7 @@ class DataAttribution:
             n_jobs=n_jobs,
             progress=progress,
         )
-        return cls(masks, margins, density=density, seed=seed, **settings)
+        return study
 
     @property
     def n_features(self) -> int:
@@ -175,15 +181,22 @@ class DataAttribution:
         return np.flatnonzero(self._folds == _N_FOLDS)
 
     def explain(
-        self, points: Iterable[int] | None = None, *, progress: ProgressCallback | None = None
+        self,
+        points: int | Iterable[int] | None = None,
+        *,
+        progress: ProgressCallback | None = None,
     ) -> list[PointAttribution]:
         """One attribution for each of ``points`` (columns of the margins), by default for all.
+
+        ``points`` may be a single column, too; the result is a list in any case.
 
         Raises:
             InputError: a point that does not exist, margins that are not finite or do not vary.
         """
-        chosen = range(self.n_tests) if points is None else points
-        chosen = [as_integer("points", point, 0, self.n_tests - 1) for point in chosen]
+        asked: Iterable[Any] = range(self.n_tests)
+        if points is not None:
+            asked = points if np.iterable(points) else [points]
+        chosen = [as_integer("points", point, 0, self.n_tests - 1) for point in asked]
         m, n = len(self.masks), self.n_features
         # Eight arrays of every fold's weights and six columns of all masks, in half of the memory.
         one = 8 * (8 * (_N_FOLDS + 1) * n + 6 * m)

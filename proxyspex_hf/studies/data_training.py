@@ -26,6 +26,7 @@ from proxyspex_hf.core.algorithm import as_integer
 from proxyspex_hf.core.progress import ProgressCallback, Reporter
 from proxyspex_hf.core.spectrum import FloatArray
 from proxyspex_hf.errors import InputError, ModelError
+from proxyspex_hf.explanation import write_whole
 from proxyspex_hf.studies.packed import PackedMasks
 
 __all__ = ["Trainer", "retrain"]
@@ -61,7 +62,7 @@ def retrain(
             it has must be the first of these.
         directory: where the study is kept; made if it is missing.
         key: names trainer, data and test points: all that decides a margin and cannot be seen from
-            here. A directory made under another key is refused.
+            here. A directory made under another key, or with other groups, is refused.
         n_tests: t.
         groups: (n_points,) the feature that each training point belongs to, from 0 to n - 1; None
             for one feature a point.
@@ -82,14 +83,25 @@ def retrain(
         raise InputError(f"key must be a string, got {key!r}.")
     n_tests = as_integer("n_tests", n_tests, 1, 10**9)
     seed = as_integer("seed", seed, 0, 2**63 - 1)
+    n_jobs = as_integer("n_jobs", n_jobs, -(10**4), 10**4)
+    if n_jobs == 0:
+        raise InputError("n_jobs must not be 0: give a number of processes, or -1 for one a core.")
     points = _points_of(groups, masks.n_features)
+    says = {
+        "version": _VERSION,
+        "key": key,
+        "n_features": masks.n_features,
+        "n_tests": n_tests,
+        "seed": seed,
+        "groups": None if points is None else _digest_of(points),
+    }
     folder = Path(directory)
     lock = FileLock(folder / "study.lock", timeout=0)
     try:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             lock.acquire()
-            margins = _open(folder, masks, key, n_tests, seed)
+            margins = _open(folder, masks, says)
         except Timeout as error:
             raise InputError(f"directory={str(directory)!r} is in use by another run.") from error
         except OSError as error:
@@ -204,17 +216,14 @@ def _points_of(groups: Any, n_features: int) -> NDArray[np.intp] | None:
     return points.astype(np.intp)
 
 
-def _open(folder: Path, masks: PackedMasks, key: str, n_tests: int, seed: int) -> FloatArray:
+def _digest_of(points: NDArray[np.intp]) -> str:
+    return blake2b(points.astype("<i8").tobytes(), digest_size=16).hexdigest()
+
+
+def _open(folder: Path, masks: PackedMasks, says: dict[str, Any]) -> FloatArray:
     """The margins to fill, as many rows as there are masks; checks that the study is this one."""
-    says = {
-        "version": _VERSION,
-        "key": key,
-        "n_features": masks.n_features,
-        "n_tests": n_tests,
-        "seed": seed,
-    }
     head, masks_at, margins_at = (folder / f for f in ("study.json", "masks.npy", "margins.npy"))
-    done = 0
+    done, n_tests = 0, says["n_tests"]
     if head.exists():
         _same_study(head, says)
         if masks_at.exists():
@@ -226,11 +235,12 @@ def _open(folder: Path, masks: PackedMasks, key: str, n_tests: int, seed: int) -
             f"directory={str(folder)!r} holds masks or margins without study.json, which says what "
             "they belong to; choose another directory."
         )
+    else:
+        write_whole(head, json.dumps(says, indent=2) + "\n")
     if done:
         margins = _mapped(margins_at, done, n_tests)
         if done >= len(masks):
             return margins[: len(masks)]
-    head.write_text(json.dumps(says, indent=2) + "\n", encoding="utf-8")
     # A larger study is written beside the old one and takes its place. The masks go last: a row of
     # margins counts only once its mask is there.
     written = folder / "margins.new.npy"
@@ -253,8 +263,9 @@ def _same_study(head: Path, says: dict[str, Any]) -> None:
         found = json.loads(head.read_text(encoding="utf-8"))
     except ValueError as error:
         raise InputError(f"{head} is damaged: {error}") from error
-    if found != says:
-        held = found if isinstance(found, dict) else {}
+    # Files of earlier versions do not mention groups; they count as made without.
+    held = {"groups": None, **found} if isinstance(found, dict) else {}
+    if held != says:
         differs = [name for name in says if held.get(name) != says[name]]
         parts = ", ".join(f"{name}={held.get(name)!r}" for name in differs)
         asked = ", ".join(f"{name}={says[name]!r}" for name in differs)

@@ -167,24 +167,8 @@ class HeadAttribution:
             ModelError: the model failed.
         """
         rows = as_masks(masks, self.n_features)
-        function = self.function
-        if examples is not None:
-            function = HeadMasks(
-                function.model,
-                function.sites,
-                prepared(self.pipe, examples),
-                batch_size=function.batch_size,
-            )
-        report = Reporter(progress_callback(progress), "scoring", len(rows))
-        out = np.empty((len(rows), 2))
-        items = function.items(rows)
-        try:
-            for batch in batches(function, items):
-                out[list(batch.rows)] = answer(function, batch.items).mean(axis=1)
-                report.advance(len(batch.rows))
-        finally:
-            function.release()
-        return HeadScores(out[:, 0].copy(), out[:, 1].copy())
+        function = self.function if examples is None else self._on(examples)
+        return _scores(function, rows, progress_callback(progress))
 
     def prune(
         self,
@@ -215,7 +199,8 @@ class HeadAttribution:
             The whole model first, then by number and method.
 
         Raises:
-            InputError: an explanation of another study, or numbers outside 0 to n.
+            InputError: an explanation of another study, numbers outside 0 to n, or examples that
+                cannot be used; raised before the model is asked.
             ModelError: the model failed.
         """
         self._check(explanation)
@@ -227,9 +212,10 @@ class HeadAttribution:
         if n_random is None:
             n_random = max(1, fitted // len(counts))
         n_random = as_integer("n_random", n_random, 0, 10**7)
-        lasso = explanation.refit(proxy="lasso", n_coefficients=n, refine="none")
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng(as_integer("seed", seed, 0, 2**63 - 1))
         callback = progress_callback(progress)
+        judge = self._on(held_out)
+        lasso = explanation.refit(proxy="lasso", n_coefficients=n, refine="none")
         sets: list[tuple[str, BoolArray, float | None, str]] = [
             ("all heads", np.ones(n, np.bool_), None, "")
         ]
@@ -244,7 +230,7 @@ class HeadAttribution:
                     sets.append((f"best of {n_random}", drawn[values.argmax()], None, ""))
             masks = np.stack([mask for _, mask, _, _ in sets])
             values = asker(masks, callback)
-        accuracy, log_probability = self.scores(masks, held_out, progress=progress)
+        accuracy, log_probability = _scores(judge, masks, callback)
         return tuple(
             PrunedHeads(
                 method=method,
@@ -269,6 +255,13 @@ class HeadAttribution:
         """
         self._check(explanation)
         return energy_of(explanation.spectrum, self.function.sites.layer_of)
+
+    def _on(self, examples: Sequence[Choice] | Sequence[Labelled]) -> HeadMasks:
+        """The same heads, judged on other examples."""
+        own = self.function
+        return HeadMasks(
+            own.model, own.sites, prepared(self.pipe, examples), batch_size=own.batch_size
+        )
 
     def _check(self, explanation: InteractionExplanation) -> None:
         record, own = explanation.record, self.function
@@ -301,3 +294,15 @@ class HeadAttribution:
             self.function.release()
         # Kept longer, these answers would outlive a change of the model's weights.
         self._interrupted = None
+
+
+def _scores(function: HeadMasks, masks: BoolArray, progress: ProgressCallback | None) -> HeadScores:
+    report = Reporter(progress, "scoring", len(masks))
+    out = np.empty((len(masks), 2))
+    try:
+        for batch in batches(function, function.items(masks)):
+            out[list(batch.rows)] = answer(function, batch.items).mean(axis=1)
+            report.advance(len(batch.rows))
+    finally:
+        function.release()
+    return HeadScores(out[:, 0].copy(), out[:, 1].copy())

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from proxyspex_hf.core.algorithm import as_integer
-from proxyspex_hf.core.masks import BoolArray, as_masks
+from proxyspex_hf.core.masks import BoolArray, as_fraction, as_masks
 from proxyspex_hf.core.spectrum import FloatArray
 from proxyspex_hf.errors import InputError
 
@@ -112,8 +112,7 @@ class PackedMasks:
         """
         n = as_integer("n_features", n_features, 1, 2**31 - 1)
         m = as_integer("n_masks", n_masks, 1, 2**40)
-        if not 0 < density < 1:
-            raise InputError(f"density must lie strictly between 0 and 1, got {density!r}.")
+        density = as_fraction("density", density)
         rng = np.random.default_rng(as_integer("seed", seed, 0, 2**63 - 1))
         shape = (m, _width(n))
         if path is None:

@@ -199,6 +199,33 @@ def test_digits_end_to_end(tmp_path: Path) -> None:
     assert synergistic is None or (synergistic.value > 0) == synergistic.target_class
 
 
+@pytest.mark.parametrize(
+    ("changed", "error", "says"),
+    [
+        ({"n_masks": 99}, InputError, "at least 100 trainings"),
+        ({"n_tests": 0}, InputError, "n_tests"),
+        ({"n_jobs": 0}, InputError, "n_jobs"),
+        ({"density": "half"}, InputError, "density"),
+        ({"proxy": "tea leaves"}, InputError, "unknown proxy"),
+        ({"n_candidates": 1}, InputError, "n_candidates"),
+        ({"train_labels": [1, 2]}, InputError, r"train_labels must be \(9,\)"),
+        ({"test_labels": [1, 2]}, InputError, r"test_labels must be \(1,\)"),
+        ({"fdr": "x"}, InputError, "fdr"),
+        ({"n_candidate": 5}, TypeError, "unexpected keyword argument 'n_candidate'"),
+    ],
+)
+def test_settings_are_checked_before_anything_is_trained(
+    tmp_path: Path, changed: dict[str, Any], error: type[Exception], says: str
+) -> None:
+    def train(kept: np.ndarray, seed: int) -> list[float]:
+        pytest.fail("a model was trained")
+
+    settings = {"n_features": 9, "n_masks": 100, "key": "k", "n_tests": 1} | changed
+    with pytest.raises(error, match=says):
+        DataAttribution.from_training(train, directory=tmp_path / "study", **settings)
+    assert not (tmp_path / "study").exists()
+
+
 def test_labels_are_needed_for_synergy(planted: tuple[PackedMasks, np.ndarray]) -> None:
     (found,) = study(planted).explain()
     with pytest.raises(InputError, match="give train_labels and test_labels"):
@@ -226,6 +253,7 @@ def test_labels_are_needed_for_synergy(planted: tuple[PackedMasks, np.ndarray]) 
         ({"proxy": "tea leaves"}, "unknown proxy"),
         ({"n_candidates": 1}, "n_candidates"),
         ({"fdr": 0.0}, "fdr"),
+        ({"fdr": "x"}, "fdr must lie strictly between 0 and 1, got 'x'"),
         ({"n_held_out": 1}, "n_held_out"),
         ({"max_memory": 1000}, "max_memory"),
     ],
@@ -249,4 +277,9 @@ def test_margins_that_cannot_be_explained(planted: tuple[PackedMasks, np.ndarray
         attribution.explain([2])
     with pytest.raises(InputError, match="points must lie between 0 and 2"):
         attribution.explain([3])
+    with pytest.raises(InputError, match=r"points must be an integer, got 1\.5"):
+        attribution.explain(1.5)  # type: ignore[arg-type]
     assert attribution.explain([]) == []
+    for alone in (0, np.int64(0)):
+        (found,) = attribution.explain(alone)
+        assert found.point == 0

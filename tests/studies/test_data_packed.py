@@ -74,6 +74,8 @@ def test_a_larger_sample_begins_with_the_smaller(tmp_path: Path, density: float)
         (lambda: PackedMasks(np.zeros((0, 2), np.uint8), 16), "at least one row"),
         (lambda: PackedMasks(np.zeros((3, 2), np.uint8), 0), "n_features"),
         (lambda: PackedMasks.sample(5, 5, density=1.0), "density"),
+        (lambda: PackedMasks.sample(5, 5, density="a"), "density must lie .* got 'a'"),
+        (lambda: PackedMasks.sample(5, 5, density=None), "density must lie .* got None"),
         (lambda: PackedMasks.sample(5, 0), "n_masks"),
         (lambda: PackedMasks.pack(np.full((2, 2), 2)), "1 = kept"),
     ],

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -191,10 +192,62 @@ def test_another_study_is_refused(tmp_path: Path) -> None:
         retrain(Sums(), masks, tmp_path, key="l", n_tests=2)
     with pytest.raises(InputError, match="n_tests=2; asked for n_tests=3"):
         retrain(Sums(), masks, tmp_path, key="k", n_tests=3)
+    with pytest.raises(InputError, match=r"groups=None; asked for groups='[0-9a-f]{32}'"):
+        retrain(Sums(), masks, tmp_path, key="k", n_tests=2, groups=range(10))
     with pytest.raises(InputError, match="other masks"):
         retrain(Sums(), PackedMasks.sample(10, 4, seed=3), tmp_path, key="k", n_tests=2)
     with FileLock(tmp_path / "study.lock"), pytest.raises(InputError, match="in use"):
         retrain(Sums(), masks, tmp_path, key="k", n_tests=2)
+
+
+def test_groups_belong_to_a_study(tmp_path: Path) -> None:
+    """Other groups are other trainings: their margins are not taken for these."""
+    masks = PackedMasks.sample(3, 4, seed=2)
+    first = retrain(Sums(), masks, tmp_path / "s", key="k", n_tests=2, groups=[0, 1, 2, 0, 1])
+    for other in ([0, 1, 2, 1, 0], [0, 1, 2, 0], None):
+        with pytest.raises(InputError, match=r"another study .groups='"):
+            retrain(Sums(), masks, tmp_path / "s", key="k", n_tests=2, groups=other)
+    log = tmp_path / "log"
+    same = np.array([0, 1, 2, 0, 1], dtype=np.uint8)
+    again = retrain(Sums(log), masks, tmp_path / "s", key="k", n_tests=2, groups=same)
+    np.testing.assert_array_equal(again, first)
+    assert not log.exists()
+
+
+def test_a_study_that_says_nothing_of_groups_had_none(tmp_path: Path) -> None:
+    masks = PackedMasks.sample(3, 4, seed=2)
+    retrain(Sums(), masks, tmp_path / "s", key="k", n_tests=2)
+    head = tmp_path / "s" / "study.json"
+    says = json.loads(head.read_text())
+    assert says.pop("groups") is None
+    head.write_text(json.dumps(says))
+    log = tmp_path / "log"
+    retrain(Sums(log), masks, tmp_path / "s", key="k", n_tests=2)
+    assert not log.exists()
+    with pytest.raises(InputError, match=r"another study .groups=None"):
+        retrain(Sums(), masks, tmp_path / "s", key="k", n_tests=2, groups=[0, 1, 2, 0])
+
+
+def test_what_a_study_says_is_written_once_and_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk while it is written leaves nothing; enlarged, a study keeps the file it has."""
+    few, many = (PackedMasks.sample(40, m, seed=2) for m in (10, 25))
+
+    def full(*names: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", full)
+        with pytest.raises(InputError, match="No space left"):
+            retrain(Sums(), few, tmp_path, key="k", n_tests=2)
+    assert [path.name for path in tmp_path.iterdir() if path.name != "study.lock"] == []
+    first = np.array(retrain(Sums(), few, tmp_path, key="k", n_tests=2))
+    before = (tmp_path / "study.json").stat()
+    grown = retrain(Sums(), many, tmp_path, key="k", n_tests=2)
+    after = (tmp_path / "study.json").stat()
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    np.testing.assert_array_equal(grown[:10], first)
 
 
 def test_damaged_studies(tmp_path: Path) -> None:
@@ -234,6 +287,8 @@ def test_a_crash_while_growing_loses_nothing(tmp_path: Path) -> None:
         ({"n_tests": 0}, "n_tests"),
         ({"seed": -1}, "seed"),
         ({"key": 7}, "key must be a string"),
+        ({"n_jobs": 0}, "n_jobs must not be 0"),
+        ({"n_jobs": "x"}, "n_jobs must be an integer"),
         ({"groups": [0.5]}, "groups must be"),
         ({"groups": [0, 10]}, "0 to 9"),
         ({"directory": "/dev/null/study"}, "cannot be used"),

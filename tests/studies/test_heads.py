@@ -345,6 +345,33 @@ def test_bad_inputs_say_what_to_change() -> None:
         study.scores(np.ones((1, 5)))
 
 
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"held_out": []}, "got none"),
+        ({"held_out": None}, "got None"),
+        ({"held_out": [Labelled("x", 0)]}, "list of Choice for text-generation"),
+        ({"seed": -1}, "seed must lie between 0"),
+        ({"seed": 0.5}, "seed must be an integer"),
+        ({"n_random": -1}, "n_random must lie between 0"),
+        ({"time_limit": -1.0}, "time_limit"),
+    ],
+)
+def test_pruning_checks_all_before_it_asks(
+    changed: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipe, asked = build("llama"), examples("llama")
+    study = HeadAttribution(pipe, asked, layers=(0,))
+    explanation = study.explain()
+
+    def asked_now(*args: Any, **kwargs: Any) -> None:
+        pytest.fail("the model was asked")
+
+    monkeypatch.setattr(pipe.model, "forward", asked_now)
+    with pytest.raises(InputError, match=message):
+        study.prune(explanation, (1, 2), **({"held_out": asked} | changed))
+
+
 def test_models_whose_heads_are_elsewhere_are_refused() -> None:
     tokenizer = byte_level_tokenizer(mask=True)
     torch.manual_seed(0)
