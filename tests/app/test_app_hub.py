@@ -237,10 +237,11 @@ def test_on_a_space_only_the_persons_own_token_is_used(
 def test_an_app_that_others_can_reach_uses_no_account(hub: HubServer, app: Any) -> None:
     demo = build(replace(app.settings, account="nobody"), folders := Folders())
     handlers = {getattr(fn.fn, "__name__", ""): fn.fn for fn in demo.fns.values() if fn.fn}
+    private = False
     push_explanations([InteractionExplanation(review_record())], "me/secret", private=True)
     # This machine is logged in as "me", and Gradio lends that login out where there is no Space.
     for token in (None, gr.OAuthToken(token="hf_me", scope="", expires_at=2**40)):
-        said = handlers["push"](Session(), "me/stolen", False, token)
+        said = handlers["push"](Session(), "me/stolen", private, token)
         assert "Pushing needs your own account: this app has no sign-in" in said
         with pytest.raises(KeyError):
             hub.repo("me/stolen")
