@@ -6,6 +6,7 @@ import io
 import json
 import re
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,13 +31,14 @@ from proxyspex_hf import (
     InteractionExplanation,
     ModelError,
 )
-from proxyspex_hf.app import Limits
+from proxyspex_hf.app import Limits, Settings
 from proxyspex_hf.app import models as module
 from proxyspex_hf.app.examples import load_example
 from proxyspex_hf.app.jobs import Found, Job, Step, checked, cost_of, explain
 from proxyspex_hf.app.models import PUBLIC, SHIPPED, Choice, Models
+from proxyspex_hf.app.shared import Runs
 from proxyspex_hf.app.wording import in_words
-from proxyspex_hf.serialize import record_from_json
+from proxyspex_hf.serialize import dumps, record_from_json
 
 STORY = "Jim is a baker. His dog is called Rex. Ann is a doctor. She has a cat."
 
@@ -223,3 +225,35 @@ def test_a_form_that_cannot_be_begun_says_what_to_change(
     job = replace(Job(SHIPPED[0], text="not a bad film"), **changes)
     with pytest.raises(InputError, match=said):
         checked(job, Limits())
+
+
+def test_spaces_around_a_label_are_not_a_part_of_it() -> None:
+    assert Job(SHIPPED[0], target=" POSITIVE ").options["target"] == "POSITIVE"
+    assert Job(PUBLIC[3], target=" cat").options["target"] == "cat"
+    assert Job(PUBLIC[1], target=" a doctor").options["target"] == " a doctor"
+    assert "target" not in Job(PUBLIC[1], target="  ").options
+
+
+def test_what_goes_wrong_on_zero_gpu_is_told_in_words() -> None:
+    def gpu(function: Callable[..., Any]) -> Callable[..., Any]:
+        """As ``spaces`` does: of an error in its process, only the class comes back."""
+
+        def called(*args: Any) -> Any:
+            try:
+                return function(*args)
+            except Exception as error:  # noqa: BLE001
+                raise RuntimeError("ZeroGPU worker error", type(error).__name__) from None
+
+        return called
+
+    runs = Runs.of(Settings(Models(SHIPPED), Limits(features=3), gpu=gpu))
+    with pytest.raises(InputError) as caught:
+        runs.cost(Job(SHIPPED[0], text="one two three four five"))
+    assert "5 words, this app takes 3: shorten it" in in_words(caught.value)
+    record = load_example("review").record
+    values = record.queries.values.copy() + 0.5
+    other = replace(record, queries=replace(record.queries, values=values))
+    with pytest.raises(InputError, match="this is another model"):
+        runs.ask(dumps(other), (0,))
+    assert runs.cost(Job(SHIPPED[0], text="not bad")).n_features == 2
+    assert np.isfinite(runs.ask(dumps(record), (0,)))
