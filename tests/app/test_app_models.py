@@ -156,9 +156,45 @@ def test_no_path_and_no_traceback_is_told() -> None:
     assert text == "Cannot read … of https://hf.co/a/b: no"
     kept = raised(HubError("cannot push to 'a/b': no."), HubError("It lies in /tmp/x/y."))
     assert in_words(kept) == "Cannot push to 'a/b': no."
+    kept = raised(InputError("repo_id is no name."), InputError("`proxyspex-hf push` sends it."))
+    assert in_words(kept) == "Repo_id is no name."
     unknown = in_words(ZeroDivisionError("secret /srv/x/y"))
     assert "secret" not in unknown
     assert "ZeroDivisionError" in unknown
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("cannot read:/root/secret/model", "Cannot read:…"),
+        ("cannot read file:///root/secret/a: no", "Cannot read …"),
+        ("cannot load '/models'", "Cannot load '…'"),
+        ("cannot load '/srv/my models/x y/config.json': no", "Cannot load '…': no"),
+        ("no space in /home/Jane Doe/.cache/huggingface now", "No space in … now"),
+        ("no file C:/Users/x/secret here", "No file … here"),
+        (r"no file C:\Users\Jane Doe\secret here", "No file … here"),
+        ("no file ~/secret/a here", "No file … here"),
+        ("see https://hf.co/a/b or http://[::1]:80/(c)/d/e", None),
+        ("write owner/name, not '../x', 1/2 and/or 3", None),
+        ("'https://huggingface.co/a/b' is gone", None),
+        ("cannot push to 'me/x': HTTP 500", None),
+    ],
+)
+def test_paths_are_told_to_nobody(said: str, told: str | None) -> None:
+    text = in_words(InputError(said))
+    if told is None:
+        assert text == said[:1].upper() + said[1:]
+    else:
+        assert text.startswith(told)
+        assert not re.search("secret|Jane|Doe|models|root", text)
+
+
+def test_known_places_are_told_to_nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    home = tmp_path / "my secret place"
+    home.mkdir()
+    monkeypatch.setattr("huggingface_hub.constants.HF_HOME", str(home))
+    assert in_words(InputError(f"no file {home}/hub/x here")) == "No file … here"
+    assert in_words(InputError(f"no file {Path.cwd()} here")) == "No file … here"
 
 
 def test_a_model_that_is_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
