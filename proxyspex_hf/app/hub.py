@@ -16,6 +16,7 @@ from proxyspex_hf.app.source import Source
 from proxyspex_hf.app.wording import in_words
 from proxyspex_hf.errors import InputError
 from proxyspex_hf.explanation import InteractionExplanation
+from proxyspex_hf.hub.push import push as push_records
 from proxyspex_hf.hub.rows import content_id
 
 __all__ = ["Shelf", "open_link", "shelf"]
@@ -105,8 +106,13 @@ def shelf(shared: Shared) -> Shelf:
             return error(f"Pushing needs your own account: {can}.")
         try:
             where = _place(repo, "explanations", "")
-            result = session.explanation.push_to_hub(
-                where.repo_id, private=True if private else None, token=_token(shared, token)
+            result = push_records(
+                [session.explanation.record],
+                where.repo_id,
+                private=True if private else None,
+                token=_token(shared, token),
+                # A visitor's explanation does not stay on the disk of whoever runs the app.
+                keep=shared.settings.account == "machine",
             )
         except Exception as problem:  # noqa: BLE001 - whatever it is, the page says it in words
             return error(in_words(problem))

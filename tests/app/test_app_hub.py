@@ -18,6 +18,7 @@ from proxyspex_hf import InteractionExplanation, push_explanations
 from proxyspex_hf.app.folders import Folders
 from proxyspex_hf.app.launch import build
 from proxyspex_hf.app.session import Session
+from proxyspex_hf.hub.outbox import outbox_home
 from proxyspex_hf.hub.rows import content_id
 
 Visit = Callable[..., Any]
@@ -228,7 +229,9 @@ def test_on_a_space_only_the_persons_own_token_is_used(
         hub.repo("me/x")
     yours = gr.OAuthToken(token="hf_you", scope="", expires_at=2**40)
     assert "Pushed." in push(session, "you/x", private, yours)
+    left = list(outbox_home().glob("*"))
     assert "You may not write there" in push(session, "me/x", private, yours)
+    assert list(outbox_home().glob("*")) == left  # nothing of a visitor stays on this disk
     _, news = handlers["look"]("me/mine", "explanations", "", None)
     assert "There is no such data set" in news
     folders.close()
