@@ -28,6 +28,7 @@ from proxyspex_hf import (
     DEMO_MODEL,
     HubError,
     InputError,
+    InteractionExplainer,
     InteractionExplanation,
     ModelError,
 )
@@ -117,6 +118,29 @@ def test_a_directory_is_offered_first() -> None:
     assert (choice.name, choice.task) == ("sentiment", "text-classification")
     assert models.is_loaded(choice)
     assert models.reason(load_example("review").record) is None
+
+
+def test_directories_of_one_name_are_all_offered(tmp_path: Path) -> None:
+    models = Models(SHIPPED)
+    places = [tmp_path / run / "checkpoint-500" for run in "abc"]
+    pipe = Models(SHIPPED).pipeline(SHIPPED[0])
+    explanations = []
+    for place in places:
+        with torch.no_grad():
+            pipe.model.classifier.bias += 0.5  # each another model
+        pipe.save_pretrained(place)
+        models.offer(str(place))
+        explanations.append(InteractionExplainer(models.pipeline(models.choices[0]))("not bad"))
+    assert [c.name.split("/")[0] for c in models.choices[:3]] == ["c", "b", "a"]
+    assert len({round(e.record.full_value, 2) for e in explanations}) == 3
+    models.offer(f"{places[1]}/")  # again: it comes first
+    names = ["b/checkpoint-500", "c/checkpoint-500", "a/checkpoint-500"]
+    assert [choice.name for choice in models.choices] == [*names, *(c.name for c in SHIPPED)]
+    assert all(models.is_loaded(choice) for choice in models.choices[:3])
+    for explanation in explanations:  # each is asked of its own
+        assert explanation.record.provenance.model == "checkpoint-500"
+        value = models.ask(explanation, [0, 1])
+        assert value == pytest.approx(explanation.record.queries.values[1], abs=1e-3)
 
 
 def answered(status: int, kind: type[HfHubHTTPError] = HfHubHTTPError) -> HfHubHTTPError:
