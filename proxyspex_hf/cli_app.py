@@ -18,6 +18,7 @@ _TASKS = (
     "zero-shot-image-classification",
     "image-classification",
 )
+_LAST_PORT = 2**16 - 1
 
 
 def add_app_command(commands: Any) -> None:
@@ -28,7 +29,8 @@ def add_app_command(commands: Any) -> None:
         "--host",
         default="127.0.0.1",
         help="address to listen on (default: this machine alone). Whoever can reach another one "
-        "can use the app; then only listed models may be chosen",
+        "can use the app; then only listed models may be chosen, and the Hub is asked without an "
+        "account: public data sets are read, nothing is pushed",
     )
     app.add_argument(
         "--model",
@@ -48,6 +50,8 @@ def _app(given: argparse.Namespace) -> int:
         raise InputError("--task says what --model does: give --model, too.")
     from proxyspex_hf.app import Limits, Models, Settings, running
 
+    if given.port is not None and not 0 <= given.port <= _LAST_PORT:
+        raise InputError(f"--port must be from 0 to {_LAST_PORT}, got {given.port}.")
     alone = _is_loopback(given.host)
     # On one's own machine, one's own patience is the limit.
     day = 24 * 3600.0
@@ -56,8 +60,10 @@ def _app(given: argparse.Namespace) -> int:
     models = Models(any_model=alone)
     for name in reversed(given.model):
         models.offer(name, given.task)
+    # Who else can reach the app must not act with this machine's login.
+    settings = Settings(models, limits, account="machine" if alone else "nobody")
     try:
-        with running(Settings(models, limits), host=given.host, port=given.port) as app:
+        with running(settings, host=given.host, port=given.port) as app:
             sys.stdout.write(f"{app.url}\nCtrl-C ends it.\n")
             sys.stdout.flush()
             app.wait()

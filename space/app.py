@@ -14,7 +14,7 @@ zero = "SPACES_ZERO_GPU" in os.environ
 # Seconds that one run may hold the GPU of a ZeroGPU Space; before that, it ends by itself.
 more: dict[str, Any] = {"gpu": spaces.GPU(duration=120)} if zero else {}
 limits = Limits(seconds=110.0) if zero else Limits()
-settings = Settings(Models(), limits=limits, sign_in=True, **more)
+settings = Settings(Models(), limits=limits, account="person", **more)
 
 if __name__ == "__main__":
     if zero:

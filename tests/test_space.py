@@ -70,7 +70,7 @@ def test_it_runs_from_its_wheel_alone(space: Path, tmp_path: Path) -> None:
         "import app, proxyspex_hf\n"
         "from proxyspex_hf.app import running\n"
         f"assert proxyspex_hf.__file__.startswith({str(site)!r})\n"
-        "assert app.settings.sign_in and not app.settings.models.any_model\n"
+        "assert app.settings.account == 'person' and not app.settings.models.any_model\n"
         "with running(app.settings) as at:\n"
         "    page = urllib.request.urlopen(at.url).read().decode()\n"
         "assert 'disappointed.' in page\n"

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 __all__ = ["Folders", "is_stopped"]
@@ -17,17 +23,37 @@ class Folders:
 
     Which one follows from the page's own secret name, so that nothing need be remembered, and a
     flag in it reaches a process that runs the model elsewhere.
+
+    Args:
+        kept: seconds that answers outlive the last run that used them. All go when the app ends.
     """
 
-    def __init__(self) -> None:
-        # Removed when the app ends; what a page left is removed with the page.
+    def __init__(self, kept: float = 6 * 3600.0) -> None:
+        self.kept = kept
         self._root = tempfile.TemporaryDirectory(prefix="proxyspex_hf-")
+        self._lock = threading.Lock()
+        self._busy: Counter[Path] = Counter()
 
     def of(self, page: str | None) -> Path:
         """The directory of one page; made where there is none."""
         folder = self.place(page)
-        folder.mkdir(exist_ok=True)
+        with self._lock:
+            folder.mkdir(exist_ok=True)
+            os.utime(folder)  # it is in use
         return folder
+
+    @contextmanager
+    def running(self, page: str | None) -> Iterator[Path]:
+        """The directory of one page, which is not removed while inside, however long that is."""
+        place = self.place(page)
+        with self._lock:
+            self._busy[place] += 1
+        try:
+            yield self.of(page)
+        finally:
+            self.of(page)
+            with self._lock:
+                self._busy[place] -= 1
 
     def place(self, page: str | None) -> Path:
         return Path(self._root.name) / hashlib.sha256(str(page).encode()).hexdigest()[:32]
@@ -40,12 +66,19 @@ class Folders:
 
     def go(self, page: str | None) -> Path:
         """Take that back before a new one begins; gives the directory."""
+        self.sweep()
         folder = self.of(page)
         (folder / _STOP).unlink(missing_ok=True)
         return folder
 
-    def remove(self, page: str | None) -> None:
-        shutil.rmtree(self.place(page), ignore_errors=True)
+    def sweep(self) -> None:
+        """Remove those that no run has used for long."""
+        with self._lock:
+            for folder in list(Path(self._root.name).iterdir()):
+                old = time.time() - folder.stat().st_mtime > self.kept
+                if old and not self._busy[folder]:
+                    shutil.rmtree(folder, ignore_errors=True)
+            self._busy = +self._busy
 
     def close(self) -> None:
         """Remove all of them."""

@@ -16,6 +16,7 @@ from proxyspex_hf.app.source import Source
 from proxyspex_hf.app.wording import in_words
 from proxyspex_hf.errors import InputError
 from proxyspex_hf.explanation import InteractionExplanation
+from proxyspex_hf.hub.push import push as push_records
 from proxyspex_hf.hub.rows import content_id
 
 __all__ = ["Shelf", "open_link", "shelf"]
@@ -66,7 +67,7 @@ class Shelf:
 
 def shelf(shared: Shared) -> Shelf:
     """Lay the tab out and wire it."""
-    signs_in = shared.settings.sign_in and _oauth_is_set_up()
+    signs_in = shared.settings.account == "person" and _oauth_is_set_up()
     tab = Shelf(signs_in)
 
     def look(repo: str, config: str, revision: str, token: gr.OAuthToken | None) -> tuple[str, str]:
@@ -100,13 +101,18 @@ def shelf(shared: Shared) -> Shelf:
             return {tab.news: error(in_words(problem))}
 
     def push(session: Session, repo: str, private: bool, token: gr.OAuthToken | None) -> str:
-        if shared.settings.sign_in and token is None:
+        if _token(shared, token) is False:
             can = "sign in above first" if signs_in else "this app has no sign-in"
             return error(f"Pushing needs your own account: {can}.")
         try:
             where = _place(repo, "explanations", "")
-            result = session.explanation.push_to_hub(
-                where.repo_id, private=True if private else None, token=_token(shared, token)
+            result = push_records(
+                [session.explanation.record],
+                where.repo_id,
+                private=True if private else None,
+                token=_token(shared, token),
+                # A visitor's explanation does not stay on the disk of whoever runs the app.
+                keep=shared.settings.account == "machine",
             )
         except Exception as problem:  # noqa: BLE001 - whatever it is, the page says it in words
             return error(in_words(problem))
@@ -184,10 +190,12 @@ def _place(repo: str, config: str, revision: str) -> Source:
 
 
 def _token(shared: Shared, token: gr.OAuthToken | None) -> str | bool | None:
-    """Whose token: of the person who signed in, or else nobody's; locally, this machine's."""
-    if shared.settings.sign_in:
-        return False if token is None else token.token
-    return None
+    """Whose token, as the Hub's client takes it: False is nobody's, None is this machine's."""
+    if shared.settings.account == "machine":
+        return None
+    if shared.settings.account == "nobody" or token is None:
+        return False
+    return token.token
 
 
 def _oauth_is_set_up() -> bool:

@@ -91,7 +91,9 @@ class Job:
         if task in PICTURES:
             options["patches"] = self.patches
         if task != "zero-shot-image-classification" and self.target.strip():
-            options["target"] = self.target
+            # In the model's words, a space in front is a part of the first token.
+            spaced = task == "text-generation"
+            options["target"] = self.target if spaced else self.target.strip()
         if task == "text-generation":
             options |= {"masking": "delete", "max_new_tokens": _NEW_TOKENS}
         return options

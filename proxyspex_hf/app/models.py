@@ -6,8 +6,9 @@ import copy
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -124,10 +125,18 @@ class Models:
         if found not in TASKS:
             raise InputError(f"{model!r} does {found}; the app has forms for {', '.join(TASKS)}.")
         name, _ = model_name(pipe)
-        choice = Choice(name, found, place=model)
-        self.choices = (choice, *(other for other in self.choices if other.name != name))
+        place = os.path.abspath(model) if os.path.isdir(model) else model
+        choice = Choice(name, found, place=place, recorded=name)
+        others = [o for o in self.choices if place not in (o.place, o.name)]
+        twins = [o for o in others if PurePath(o.name).name == name and os.path.isdir(o.place)]
+        named = _told_apart([choice, *twins], {o.name for o in others if o not in twins})
+        self.choices = (named[choice], *(named.get(other, other) for other in others))
         self._most += 1
-        self.keep(choice, pipe)
+        with self._lock:
+            for twin in twins:
+                if twin in self._shelf:
+                    self._shelf[named[twin]] = self._shelf.pop(twin)
+        self.keep(named[choice], pipe)
 
     def is_loaded(self, choice: Choice) -> bool:
         """Whether asking it needs no loading."""
@@ -172,12 +181,16 @@ class Models:
         Raises:
             InputError: it cannot be asked here; the message says why.
         """
+        return self._all_of(record)[0]
+
+    def _all_of(self, record: ExplanationRecord) -> list[Choice]:
+        """Those of that name: an explanation does not say in which directory its model lay."""
         model, task = record.provenance.model, record.task
         with self._lock:
-            known = [*self.choices, *self._loading]
-        for choice in known:
-            if model == (choice.recorded or choice.name) and task == choice.task:
-                return choice
+            known = dict.fromkeys([*self.choices, *self._loading])
+        found = [c for c in known if (c.recorded or c.name, c.task) == (model, task)]
+        if found:
+            return found
         # A file is no reason to load whatever it names: a person may choose that model first.
         raise InputError(f"this app cannot ask {model!r} for {task}: it is not on its list.")
 
@@ -198,17 +211,18 @@ class Models:
             ModelError: it failed.
         """
         record = explanation.record
-        explainer = InteractionExplainer(self.pipeline(self.of(record)))
         masks = np.ones((2, len(record.features)), dtype=np.bool_)
         masks[1, list(removed)] = False
-        whole, value = explainer.ask(explanation, masks).tolist()
-        if abs(whole - record.full_value) > _tolerance(record):
-            raise InputError(
-                f"asked for the whole input, the model says {whole:.4g}, and the explanation holds "
-                f"{record.full_value:.4g}: this is another model, another version of it, or "
-                "another input, so its answer would say nothing about the explanation."
-            )
-        return float(value)
+        for choice in self._all_of(record):  # the answer for the whole input tells which it was
+            explainer = InteractionExplainer(self.pipeline(choice))
+            whole, value = explainer.ask(explanation, masks).tolist()
+            if abs(whole - record.full_value) <= _tolerance(record):
+                return float(value)
+        raise InputError(
+            f"asked for the whole input, the model says {whole:.4g}, and the explanation holds "
+            f"{record.full_value:.4g}: this is another model, another version of it, or "
+            "another input, so its answer would say nothing about the explanation."
+        )
 
 
 def _tolerance(record: ExplanationRecord) -> float:
@@ -216,3 +230,18 @@ def _tolerance(record: ExplanationRecord) -> float:
     exact = record.provenance.dtype == "float32" and record.provenance.quantization is None
     share = 1e-3 if exact else 3e-2
     return share * max(1.0, abs(record.full_value)) + 2 * (record.provenance.noise_floor or 0.0)
+
+
+def _told_apart(choices: Sequence[Choice], taken: Collection[str]) -> dict[Choice, Choice]:
+    """Models in directories of one name, called by as much of the end of their paths as it takes.
+
+    Args:
+        taken: what other models are called.
+    """
+    parts = [Path(choice.place).parts for choice in choices]
+    names = [choice.recorded for choice in choices]
+    for depth in range(1, 1 + max(map(len, parts))):
+        if len({*names, *taken}) == len(names) + len(taken):
+            break
+        names = [PurePath(*part[-depth:]).as_posix() for part in parts]
+    return {choice: replace(choice, name=name) for choice, name in zip(choices, names, strict=True)}

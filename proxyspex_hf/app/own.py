@@ -43,8 +43,11 @@ def _change_with_the_model(shared: Shared, form: Form) -> None:
     def changed(name: str, task: str, text: str, question: str) -> dict[Any, Any]:
         task, known = listed(name, task)
         reads, looks = task in TEXTS, task in PICTURES
-        if not (text or "").strip() or (text, question) in FIRST.values():
-            text, question = FIRST.get(task, ("", ""))  # what a person wrote stays
+        first_text, first_question = FIRST.get(task, ("", ""))
+        if not (text or "").strip() or text in {first for first, _ in FIRST.values()}:
+            text = first_text  # what a person wrote stays
+        if not (question or "").strip() and text == first_text:
+            question = first_question
         return {
             form.task: gr.Dropdown(value=task, interactive=not known),
             form.text: gr.Textbox(text, visible=reads, label=TEXT_LABELS.get(task, "Text")),
@@ -168,27 +171,30 @@ def _explain(shared: Shared, form: Form) -> None:
         return resume(replace(session, job=job), request)
 
     def resume(session: Session, request: gr.Request) -> dict[Any, Any]:
+        if session.job is None:  # Gradio has forgotten the page: it was closed, or idle for long
+            text = "Press Explain for the same: answers that are still kept are not asked again."
+            return {shared.session: session, form.news: error(text)}
         shared.folders.go(request.session_hash)
         waiting = Step("waiting for a free place")
-        kept = replace(session, page=request.session_hash)
-        return {shared.session: kept, form.news: step(waiting), **running()}
+        return {shared.session: session, form.news: step(waiting), **running()}
 
     def explain(session: Session, request: gr.Request) -> Iterator[dict[Any, Any]]:
         if session.job is None:
             yield ended(more=False)  # without an answer, Gradio would empty the page
             return
-        folder = shared.folders.of(request.session_hash)
+        yield {shared.session: session}  # its time is counted from here, not from the wait
         try:
-            for now in shared.runs.explain(session.job, folder):
-                if isinstance(now, Step):
-                    yield {form.news: step(now)}
-                elif isinstance(now, Found):
-                    made = explanation_of(now.text)
-                    found = replace(session, source=OWN, made=made, job=None)
-                    yield {**shared.show(found), form.news: said("Done."), **ended(more=False)}
-                else:
-                    text = error(now.message) if now.failed else said(now.message)
-                    yield {form.news: text, **ended(more=now.again)}
+            with shared.folders.running(request.session_hash) as folder:
+                for now in shared.runs.explain(session.job, folder):
+                    if isinstance(now, Step):
+                        yield {form.news: step(now)}
+                    elif isinstance(now, Found):
+                        made = explanation_of(now.text)
+                        found = replace(session, source=OWN, made=made, job=None)
+                        yield {**shared.show(found), form.news: said("Done."), **ended(more=False)}
+                    else:
+                        text = error(now.message) if now.failed else said(now.message)
+                        yield {form.news: text, **ended(more=now.again)}
         except Exception as problem:  # noqa: BLE001 - whatever it is, the page says it in words
             yield {form.news: error(in_words(problem)), **ended(more=True)}
 

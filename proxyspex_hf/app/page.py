@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import gradio as gr
 
 from proxyspex_hf.app.explore import answer_the_picture, examples
@@ -23,8 +25,6 @@ _HEADING = f"""\
 Often it is words together, not one by one: *not* with *bad*, *red* with *circle*. ProxySPEX finds
 them. Take words out below, and see what the answer would be.
 """
-#: Seconds that a page's answers and explanation are kept after its last change.
-_KEPT = 6 * 3600
 
 
 def build(settings: Settings, folders: Folders) -> gr.Blocks:
@@ -35,9 +35,11 @@ def build(settings: Settings, folders: Folders) -> gr.Blocks:
         folders: where the open pages keep their answers.
     """
 
-    def gone(session: Session) -> None:
-        if session.page is not None:
-            folders.remove(session.page)
+    # Gradio counts from when the session was last set, which a run does at its start.
+    kept = math.ceil(settings.limits.seconds + folders.kept)
+
+    def gone(_session: Session) -> None:
+        folders.sweep()
 
     def closed(request: gr.Request) -> None:
         folders.stop(request.session_hash)
@@ -46,10 +48,10 @@ def build(settings: Settings, folders: Folders) -> gr.Blocks:
     with gr.Blocks(
         title=f"ProxySPEX: {TITLE}",
         analytics_enabled=False,
-        delete_cache=(3600, _KEPT),
+        delete_cache=(3600, kept),
         fill_width=True,
     ) as demo:
-        session = gr.State(Session(), time_to_live=_KEPT, delete_callback=gone)
+        session = gr.State(Session(), time_to_live=kept, delete_callback=gone)
         gr.Markdown(_HEADING, elem_id="heading")
         with gr.Tabs(selected=EXPLORE) as tabs:
             with gr.Tab("Explore", id=EXPLORE):

@@ -24,13 +24,11 @@ class Session:
         source: where the shown explanation comes from.
         made: the shown explanation; None where it is an example, which all pages share.
         job: the last explanation that was asked for, to go on with.
-        page: the page's secret name, once it has a directory.
     """
 
     source: Source = FIRST
     made: InteractionExplanation | None = None
     job: Job | None = None
-    page: str | None = None
 
     @property
     def explanation(self) -> InteractionExplanation:

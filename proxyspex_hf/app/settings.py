@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from proxyspex_hf.app.models import Models
 
@@ -38,8 +38,10 @@ class Settings:
     Attributes:
         models: what can be asked.
         limits: see there.
-        sign_in: push and pull as the person who signed in on the page, and as nobody else; else as
-            whoever is logged in on this machine.
+        account: whose account the Hub tab uses. ``"machine"``: whoever is logged in on this
+            machine, so only for apps that nobody else can reach; ``"person"``: who signed in on the
+            page, which only a Space can have; ``"nobody"``: none, public data sets are read and
+            nothing is pushed.
         gpu: wraps the functions that run a model, such as ``spaces.GPU(duration=120)`` on a ZeroGPU
             Space. They are generators and functions of plain data, so that they may run in a
             process of their own; then nothing is run but what a person asked for by a button.
@@ -47,5 +49,5 @@ class Settings:
 
     models: Models
     limits: Limits = field(default_factory=Limits)
-    sign_in: bool = False
+    account: Literal["machine", "person", "nobody"] = "machine"
     gpu: Callable[[Callable[..., Any]], Callable[..., Any]] | None = None

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import gradio as gr
 
@@ -15,6 +15,8 @@ from proxyspex_hf.app.jobs import Cost, Found, Halted, Job, Step, cost_of, expla
 from proxyspex_hf.app.session import Session
 from proxyspex_hf.app.settings import Settings
 from proxyspex_hf.app.viewer import shown
+from proxyspex_hf.app.wording import in_words
+from proxyspex_hf.errors import InputError
 from proxyspex_hf.explanation import InteractionExplanation
 from proxyspex_hf.record import ExplanationRecord
 from proxyspex_hf.serialize import dumps, record_from_json
@@ -22,6 +24,7 @@ from proxyspex_hf.serialize import dumps, record_from_json
 __all__ = ["EXPLORE", "HUB", "OWN_TAB", "Runs", "Shared", "explanation_of", "value_of"]
 
 EXPLORE, OWN_TAB, HUB = "explore", "own", "hub"
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,9 @@ class Runs:
         explain: a job and the page's directory -> steps, then its end.
         cost: a job -> what it will take.
         ask: the text of an explanation's file and removed features -> the model's value.
+
+    Raises:
+        InputError: from ``cost`` and ``ask``, whatever went wrong, in words for the page.
     """
 
     explain: Callable[[Job, Path], Iterator[Step | Found | Halted]]
@@ -46,15 +52,38 @@ class Runs:
         def explained(job: Job, folder: Path) -> Iterator[Step | Found | Halted]:
             yield from explain(job, models, folder, limits)
 
-        def cost(job: Job) -> Cost:
-            return cost_of(job, models, limits)
+        def cost(job: Job) -> Cost | Failed:
+            return _or_failed(lambda: cost_of(job, models, limits))
 
-        def ask(text: str, removed: tuple[int, ...]) -> float:
-            return models.ask(explanation_of(text), removed)
+        def ask(text: str, removed: tuple[int, ...]) -> float | Failed:
+            return _or_failed(lambda: models.ask(explanation_of(text), removed))
 
-        if settings.gpu is None:
-            return cls(explained, cost, ask)
-        return cls(settings.gpu(explained), settings.gpu(cost), settings.gpu(ask))
+        gpu = settings.gpu or (lambda function: function)
+        return cls(gpu(explained), _raising(gpu(cost)), _raising(gpu(ask)))
+
+
+@dataclass(frozen=True)
+class Failed:
+    """An error as plain data: what ZeroGPU's process raises arrives as another error, unsaid."""
+
+    message: str
+
+
+def _or_failed(run: Callable[[], _Result]) -> _Result | Failed:
+    try:
+        return run()
+    except Exception as error:  # noqa: BLE001 - whatever it is, it must reach the page in words
+        return Failed(in_words(error))
+
+
+def _raising(function: Callable[..., Any]) -> Callable[..., Any]:
+    def called(*args: Any) -> Any:
+        result = function(*args)
+        if isinstance(result, Failed):
+            raise InputError(result.message)
+        return result
+
+    return called
 
 
 @dataclass(frozen=True)

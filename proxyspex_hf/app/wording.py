@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import logging
 import re
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import torch
+from huggingface_hub import constants
 from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
@@ -21,20 +24,31 @@ from proxyspex_hf.errors import HubError, ProxySpexError
 __all__ = ["in_words", "seconds_text"]
 
 _log = logging.getLogger(__name__)
-#: An absolute path of two parts or more, not the end of an address.
-_PATH = re.compile(r"(?<![\w:/.])(?:/[\w.@+~-]+){2,}/?|(?<!\w)[A-Za-z]:\\[^\s'\"]+")
+#: What goes on behind the beginning of a path: to a space or the end of the quotes.
+_REST = r"""(?:[/\\][^\s'"`]*)?"""
+#: Whole addresses, which stay; then paths: in quotes with all their spaces, file addresses, homes
+#: of people with two names, from a drive or a home on, and any absolute one of two parts or more.
+_ADDRESS = r"""(?P<address>https?://[^\s'"`]+)"""
+_QUOTED = r"""(?P<quote>['"`])(?:file:/|~?/|\\\\|[A-Za-z]:[/\\])[^'"`\n]*(?P=quote)"""
+_PATHS = (
+    r"""file:/[^\s'"`]*""",
+    rf"""(?<!\w)(?:[A-Za-z]:)?[/\\](?:home|Users)[/\\][^/\\\n'"`:]{{1,60}}(?=[/\\]){_REST}""",
+    r"""(?<!\w)[A-Za-z]:[/\\][^\s'"`]+""",
+    r"""(?<![\w.])~/[^\s'"`]+""",
+    r"""(?<![\w/.])(?:/[\w.@+~-]+){2,}/?""",
+)
 _LONGEST = 600
 
 
 def in_words(error: BaseException) -> str:
     """What to tell the person on the page."""
-    if isinstance(error, HubError) and isinstance(error.__cause__, ProxySpexError):
-        error = error.__cause__  # without where on this machine a failed push lies
+    while isinstance(error, ProxySpexError) and isinstance(error.__cause__, ProxySpexError):
+        error = error.__cause__  # without what only code can do, as where a failed push lies
     known = _data_set_trouble(error) if isinstance(error, HubError) else _model_trouble(error)
     if known is not None:
         return known
     if isinstance(error, ProxySpexError):
-        text = _PATH.sub("…", str(error))
+        text = _without_paths(str(error))
         text = text[:1].upper() + text[1:]
         return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
     _log.error("unexpected", exc_info=error)
@@ -42,6 +56,22 @@ def in_words(error: BaseException) -> str:
         f"Something went wrong that the app did not expect ({type(error).__name__}). Try again; if "
         "it happens again, try another input or another model."
     )
+
+
+def _without_paths(text: str) -> str:
+    """``text`` with an ellipsis for each path of this machine."""
+    roots = {constants.HF_HOME, str(Path.home()), tempfile.gettempdir(), str(Path.cwd())}
+    known = [
+        rf"(?<![\w.]){re.escape(root)}(?![\w.-]){_REST}"
+        for root in sorted(roots, key=len, reverse=True)
+        if len(Path(root).parts) > 1
+    ]
+
+    def instead(found: re.Match[str]) -> str:
+        quote = found["quote"] or ""
+        return found["address"] or f"{quote}…{quote}"
+
+    return re.sub("|".join((_ADDRESS, _QUOTED, *known, *_PATHS)), instead, text)
 
 
 def _data_set_trouble(error: BaseException) -> str | None:

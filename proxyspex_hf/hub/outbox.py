@@ -122,6 +122,10 @@ class Outbox:
             shutil.rmtree(self.folder, ignore_errors=True)
         return self._kept if self._kept.is_dir() else self.folder
 
+    def discard(self) -> None:
+        """Delete the files of this push alone."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
     def remove(self) -> None:
         """Delete the files, those of an earlier try included; what cannot be deleted stays."""
         for folder in (self.folder, self._kept):

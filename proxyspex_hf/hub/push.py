@@ -77,10 +77,15 @@ def push(
     create_pr: bool = False,
     commit_message: str | None = None,
     token: str | bool | None = None,
+    keep: bool = True,
 ) -> PushResult:
     """Add explanations to a data set on the Hub, which is made if there is none.
 
     Arguments and errors as :meth:`proxyspex_hf.InteractionExplanation.push_to_hub`.
+
+    Args:
+        keep: leave what could not be pushed on the disk, to send it again; False where the disk is
+            not that of the person who pushes.
     """
     if not records:
         raise InputError("there is nothing to push: the list of explanations is empty.")
@@ -98,12 +103,17 @@ def push(
     try:
         result = patiently(lambda: _attempt(how, packed, outbox), how.repo_id, "push to")
     except ProxySpexError as error:
+        if not keep:
+            raise
         kept = outbox.keep()
         look = "Look whether the pull request was made; if not, " if how.create_pr else ""
         raise type(error)(
             f"{error} Nothing is lost: what was to be pushed lies in {kept}. {look}"
             f"`{_again(how, kept)}` sends it again."
         ) from error
+    finally:
+        if not keep:
+            outbox.discard()
     outbox.remove()
     return result
 

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
+import gradio as gr
 import pytest
 from transformers import pipeline
 
 from proxyspex_hf import DEMO_MODEL, InteractionExplainer, InteractionExplanation
 from proxyspex_hf.app.examples import EXAMPLES, load_example
-from proxyspex_hf.app.folders import is_stopped
+from proxyspex_hf.app.folders import Folders, is_stopped
+from proxyspex_hf.app.form import FIRST
+from proxyspex_hf.app.session import Session
 
 Visit = Callable[..., Any]
 TEXT = "It could have been great, but the plot is dull and never funny for me."
@@ -208,8 +212,59 @@ def test_what_a_page_left_goes_with_it(app: Any) -> None:
     app.running.folders.stop(person.page)
     assert is_stopped(folder)
     assert not is_stopped(app.running.folders.go(person.page))
+    long_ago = time.time() - app.running.folders.kept - 60
+    os.utime(folder, (long_ago, long_ago))
     app.running.demo.state_holder.delete_state(person.page)
     assert not folder.exists()
+
+
+def test_answers_outlive_a_forgotten_page_while_they_are_used(app: Any) -> None:
+    folders = Folders(kept=100)
+    try:
+        with folders.running("a") as folder:
+            (folder / "x.values").touch()
+            os.utime(folder, (1, 1))
+            folders.sweep()  # Gradio forgets a page by the clock, whatever it is doing
+            assert (folder / "x.values").exists()
+            with folders.running("a"):
+                pass
+            os.utime(folder, (1, 1))
+            folders.sweep()
+            assert (folder / "x.values").exists()
+        folders.sweep()
+        assert (folder / "x.values").exists()  # it was used until just now
+        os.utime(folder, (1, 1))
+        folders.go("b")
+        assert not folder.exists()
+    finally:
+        folders.close()
+    # A run may take all of its time, and can be gone on with long after.
+    states = [b for b in app.running.demo.blocks.values() if isinstance(b, gr.State)]
+    state = next(state for state in states if isinstance(state.value, Session))
+    assert state.time_to_live >= app.settings.limits.seconds + app.running.folders.kept
+
+
+def test_going_on_on_a_forgotten_page_says_what_to_do(app: Any) -> None:
+    answer = app.person().ask("resume", None)
+    assert answer["success"]
+    assert "Press Explain" in json.dumps(answer["output"])
+
+
+@pytest.mark.filterwarnings("ignore:The value passed into gr.Dropdown")
+def test_another_model_leaves_what_a_person_wrote(app: Any) -> None:
+    changed = app.person().function("changed").fn
+    (text, question) = FIRST["text-generation"]
+    name = "HuggingFaceTB/SmolLM2-135M-Instruct"
+
+    def after(*given: str) -> list[Any]:
+        updates = [u for u in changed(name, "text-generation", *given).values() if u]
+        return [u.value for u in updates if isinstance(u, gr.Textbox)]
+
+    assert after("", "") == [text, question]
+    assert after("", "Who is Ann?") == [text, "Who is Ann?"]
+    assert after("My own.", "") == ["My own.", ""]
+    assert after(*FIRST["text-classification"]) == [text, question]
+    assert after(FIRST["text-classification"][0], "Who?") == [text, "Who?"]
 
 
 def test_the_form_by_keyboard_alone(visit: Visit) -> None:

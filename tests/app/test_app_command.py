@@ -7,9 +7,14 @@ import socket
 import subprocess
 import sys
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from proxyspex_hf.app import Settings
 from proxyspex_hf.cli import main
 
 
@@ -36,6 +41,9 @@ def test_it_starts_answers_and_ends_cleanly() -> None:
 def test_arguments_that_cannot_be(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["app", "--task", "text-generation"]) == 2
     assert "--task says what --model does" in capsys.readouterr().err
+    for port in ("-1", "65536", "99999"):
+        assert main(["app", "--port", port, "--model", "/nothing/there"]) == 2
+        assert f"--port must be from 0 to 65535, got {port}." in capsys.readouterr().err
     assert main(["app", "--model", "/nothing/there"]) == 2
     assert "cannot load '/nothing/there'" in capsys.readouterr().err
     with socket.socket() as taken:
@@ -44,3 +52,31 @@ def test_arguments_that_cannot_be(capsys: pytest.CaptureFixture[str]) -> None:
         port = str(taken.getsockname()[1])
         assert main(["app", "--port", port]) == 2
     assert f"cannot listen on 127.0.0.1, port {port}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("host", "account"),
+    [
+        ("127.0.0.1", "machine"),
+        ("::1", "machine"),
+        ("localhost", "machine"),
+        ("0.0.0.0", "nobody"),
+        ("::", "nobody"),
+        ("192.168.0.2", "nobody"),
+        ("my-machine", "nobody"),
+    ],
+)
+def test_only_an_app_for_this_machine_alone_uses_its_login(
+    monkeypatch: pytest.MonkeyPatch, host: str, account: str
+) -> None:
+    given: list[Settings] = []
+
+    @contextmanager
+    def run(settings: Settings, **_where: Any) -> Iterator[Any]:
+        given.append(settings)
+        yield SimpleNamespace(url="", wait=lambda: None)
+
+    monkeypatch.setattr("proxyspex_hf.app.running", run, raising=False)
+    assert main(["app", "--host", host]) == 0
+    assert given[0].account == account
+    assert given[0].models.any_model == (account == "machine")

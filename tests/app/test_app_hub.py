@@ -18,6 +18,7 @@ from proxyspex_hf import InteractionExplanation, push_explanations
 from proxyspex_hf.app.folders import Folders
 from proxyspex_hf.app.launch import build
 from proxyspex_hf.app.session import Session
+from proxyspex_hf.hub.outbox import outbox_home
 from proxyspex_hf.hub.rows import content_id
 
 Visit = Callable[..., Any]
@@ -219,7 +220,7 @@ def test_what_the_form_and_links_say_is_text(visit: Visit) -> None:
 def test_on_a_space_only_the_persons_own_token_is_used(
     hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, app: Any
 ) -> None:
-    demo = build(replace(app.settings, sign_in=True), folders := Folders())
+    demo = build(replace(app.settings, account="person"), folders := Folders())
     handlers = {getattr(fn.fn, "__name__", ""): fn.fn for fn in demo.fns.values() if fn.fn}
     session, private, push = Session(), False, handlers["push"]
     # This machine is logged in as "me": that must not matter.
@@ -228,7 +229,29 @@ def test_on_a_space_only_the_persons_own_token_is_used(
         hub.repo("me/x")
     yours = gr.OAuthToken(token="hf_you", scope="", expires_at=2**40)
     assert "Pushed." in push(session, "you/x", private, yours)
+    left = list(outbox_home().glob("*"))
     assert "You may not write there" in push(session, "me/x", private, yours)
+    assert list(outbox_home().glob("*")) == left  # nothing of a visitor stays on this disk
     _, news = handlers["look"]("me/mine", "explanations", "", None)
     assert "There is no such data set" in news
+    folders.close()
+
+
+def test_an_app_that_others_can_reach_uses_no_account(hub: HubServer, app: Any) -> None:
+    demo = build(replace(app.settings, account="nobody"), folders := Folders())
+    handlers = {getattr(fn.fn, "__name__", ""): fn.fn for fn in demo.fns.values() if fn.fn}
+    private = False
+    push_explanations([InteractionExplanation(review_record())], "me/secret", private=True)
+    # This machine is logged in as "me", and Gradio lends that login out where there is no Space.
+    for token in (None, gr.OAuthToken(token="hf_me", scope="", expires_at=2**40)):
+        said = handlers["push"](Session(), "me/stolen", private, token)
+        assert "Pushing needs your own account: this app has no sign-in" in said
+        with pytest.raises(KeyError):
+            hub.repo("me/stolen")
+        listed, news = handlers["look"]("me/secret", "explanations", "", token)
+        assert listed == "[]"
+        assert "There is no such data set" in news
+        listed, news = handlers["look"](REPO, "explanations", "", token)
+        assert "acme/distil-sentiment" in listed
+        assert news == ""
     folders.close()

@@ -6,6 +6,7 @@ import io
 import json
 import re
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,16 +28,18 @@ from proxyspex_hf import (
     DEMO_MODEL,
     HubError,
     InputError,
+    InteractionExplainer,
     InteractionExplanation,
     ModelError,
 )
-from proxyspex_hf.app import Limits
+from proxyspex_hf.app import Limits, Settings
 from proxyspex_hf.app import models as module
 from proxyspex_hf.app.examples import load_example
 from proxyspex_hf.app.jobs import Found, Job, Step, checked, cost_of, explain
 from proxyspex_hf.app.models import PUBLIC, SHIPPED, Choice, Models
+from proxyspex_hf.app.shared import Runs
 from proxyspex_hf.app.wording import in_words
-from proxyspex_hf.serialize import record_from_json
+from proxyspex_hf.serialize import dumps, record_from_json
 
 STORY = "Jim is a baker. His dog is called Rex. Ann is a doctor. She has a cat."
 
@@ -117,6 +120,29 @@ def test_a_directory_is_offered_first() -> None:
     assert models.reason(load_example("review").record) is None
 
 
+def test_directories_of_one_name_are_all_offered(tmp_path: Path) -> None:
+    models = Models(SHIPPED)
+    places = [tmp_path / run / "checkpoint-500" for run in "abc"]
+    pipe = Models(SHIPPED).pipeline(SHIPPED[0])
+    explanations = []
+    for place in places:
+        with torch.no_grad():
+            pipe.model.classifier.bias += 0.5  # each another model
+        pipe.save_pretrained(place)
+        models.offer(str(place))
+        explanations.append(InteractionExplainer(models.pipeline(models.choices[0]))("not bad"))
+    assert [c.name.split("/")[0] for c in models.choices[:3]] == ["c", "b", "a"]
+    assert len({round(e.record.full_value, 2) for e in explanations}) == 3
+    models.offer(f"{places[1]}/")  # again: it comes first
+    names = ["b/checkpoint-500", "c/checkpoint-500", "a/checkpoint-500"]
+    assert [choice.name for choice in models.choices] == [*names, *(c.name for c in SHIPPED)]
+    assert all(models.is_loaded(choice) for choice in models.choices[:3])
+    for explanation in explanations:  # each is asked of its own
+        assert explanation.record.provenance.model == "checkpoint-500"
+        value = models.ask(explanation, [0, 1])
+        assert value == pytest.approx(explanation.record.queries.values[1], abs=1e-3)
+
+
 def answered(status: int, kind: type[HfHubHTTPError] = HfHubHTTPError) -> HfHubHTTPError:
     request = httpx2.Request("GET", "https://huggingface.co/x")
     return kind("no", response=httpx2.Response(status, request=request))
@@ -154,9 +180,45 @@ def test_no_path_and_no_traceback_is_told() -> None:
     assert text == "Cannot read … of https://hf.co/a/b: no"
     kept = raised(HubError("cannot push to 'a/b': no."), HubError("It lies in /tmp/x/y."))
     assert in_words(kept) == "Cannot push to 'a/b': no."
+    kept = raised(InputError("repo_id is no name."), InputError("`proxyspex-hf push` sends it."))
+    assert in_words(kept) == "Repo_id is no name."
     unknown = in_words(ZeroDivisionError("secret /srv/x/y"))
     assert "secret" not in unknown
     assert "ZeroDivisionError" in unknown
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("cannot read:/root/secret/model", "Cannot read:…"),
+        ("cannot read file:///root/secret/a: no", "Cannot read …"),
+        ("cannot load '/models'", "Cannot load '…'"),
+        ("cannot load '/srv/my models/x y/config.json': no", "Cannot load '…': no"),
+        ("no space in /home/Jane Doe/.cache/huggingface now", "No space in … now"),
+        ("no file C:/Users/x/secret here", "No file … here"),
+        (r"no file C:\Users\Jane Doe\secret here", "No file … here"),
+        ("no file ~/secret/a here", "No file … here"),
+        ("see https://hf.co/a/b or http://[::1]:80/(c)/d/e", None),
+        ("write owner/name, not '../x', 1/2 and/or 3", None),
+        ("'https://huggingface.co/a/b' is gone", None),
+        ("cannot push to 'me/x': HTTP 500", None),
+    ],
+)
+def test_paths_are_told_to_nobody(said: str, told: str | None) -> None:
+    text = in_words(InputError(said))
+    if told is None:
+        assert text == said[:1].upper() + said[1:]
+    else:
+        assert text.startswith(told)
+        assert not re.search("secret|Jane|Doe|models|root", text)
+
+
+def test_known_places_are_told_to_nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    home = tmp_path / "my secret place"
+    home.mkdir()
+    monkeypatch.setattr("huggingface_hub.constants.HF_HOME", str(home))
+    assert in_words(InputError(f"no file {home}/hub/x here")) == "No file … here"
+    assert in_words(InputError(f"no file {Path.cwd()} here")) == "No file … here"
 
 
 def test_a_model_that_is_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -223,3 +285,35 @@ def test_a_form_that_cannot_be_begun_says_what_to_change(
     job = replace(Job(SHIPPED[0], text="not a bad film"), **changes)
     with pytest.raises(InputError, match=said):
         checked(job, Limits())
+
+
+def test_spaces_around_a_label_are_not_a_part_of_it() -> None:
+    assert Job(SHIPPED[0], target=" POSITIVE ").options["target"] == "POSITIVE"
+    assert Job(PUBLIC[3], target=" cat").options["target"] == "cat"
+    assert Job(PUBLIC[1], target=" a doctor").options["target"] == " a doctor"
+    assert "target" not in Job(PUBLIC[1], target="  ").options
+
+
+def test_what_goes_wrong_on_zero_gpu_is_told_in_words() -> None:
+    def gpu(function: Callable[..., Any]) -> Callable[..., Any]:
+        """As ``spaces`` does: of an error in its process, only the class comes back."""
+
+        def called(*args: Any) -> Any:
+            try:
+                return function(*args)
+            except Exception as error:  # noqa: BLE001
+                raise RuntimeError("ZeroGPU worker error", type(error).__name__) from None
+
+        return called
+
+    runs = Runs.of(Settings(Models(SHIPPED), Limits(features=3), gpu=gpu))
+    with pytest.raises(InputError) as caught:
+        runs.cost(Job(SHIPPED[0], text="one two three four five"))
+    assert "5 words, this app takes 3: shorten it" in in_words(caught.value)
+    record = load_example("review").record
+    values = record.queries.values.copy() + 0.5
+    other = replace(record, queries=replace(record.queries, values=values))
+    with pytest.raises(InputError, match="this is another model"):
+        runs.ask(dumps(other), (0,))
+    assert runs.cost(Job(SHIPPED[0], text="not bad")).n_features == 2
+    assert np.isfinite(runs.ask(dumps(record), (0,)))
