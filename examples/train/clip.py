@@ -240,7 +240,7 @@ classify(image, candidate_labels=["red circle", "blue circle"], hypothesis_templ
 
 ## Data and training
 
-{images_train:,} training images of [easy-vqa](https://pypi.org/project/easy-vqa/) (MIT): those
+{images_train:,} training images of the package easy-vqa (MIT): those
 whose questions tell both colour and shape; 64 by 64 pixels, one shape each: {shapes}; {colors}.
 Captions are made of six templates. Some patches
 are blackened and some words masked. {epochs} epochs of {batch} pairs, seed {seed}, {minutes:.0f}

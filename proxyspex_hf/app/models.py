@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from proxyspex_hf.app.wording import in_words
 from proxyspex_hf.demo import DEMO_CLIP, DEMO_MODEL
 from proxyspex_hf.errors import InputError
 from proxyspex_hf.explainer import InteractionExplainer
@@ -199,7 +200,7 @@ class Models:
         try:
             self.of(record)
         except InputError as error:
-            return str(error)
+            return in_words(error)
         return None
 
     def ask(self, explanation: InteractionExplanation, removed: Sequence[int]) -> float:
