@@ -24,7 +24,7 @@ class Source:
 
     Attributes:
         kind: ``"example"``: shipped under ``name``; ``"hub"``: ``id`` in the data set ``repo_id``;
-            ``"own"``: made in this session, so there is no link to it.
+            ``"own"``: made on the open page, so there is no link to it.
         name: of an example.
         repo_id, id, revision, config_name: as :meth:`InteractionExplanation.from_hub` takes them.
     """
@@ -69,7 +69,7 @@ class Source:
         )
 
 
-#: An explanation made in this session.
+#: An explanation made on the open page.
 OWN = Source("own")
 
 

@@ -73,7 +73,6 @@ def view(record: ExplanationRecord) -> dict[str, Any]:
     return {
         "model": record.provenance.model,
         "task": record.task,
-        "target": record.target.label,
         "score": score_name(record.target),
         "hint": _LOWER_IS_SURER.get(record.target.kind),
         "nouns": nouns(record),
@@ -90,7 +89,6 @@ def view(record: ExplanationRecord) -> dict[str, Any]:
         "coefficients": spectrum.coefficients.tolist() if fits else None,
         "terms": [[term.members, term.effect] for term in terms[:_MOST_ROWS]],
         "n_terms": len(terms),
-        "full": record.full_value,
         "empty": record.empty_value,
         "exact": record.is_exact,
         "noise": record.provenance.noise_floor,
