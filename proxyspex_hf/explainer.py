@@ -15,15 +15,14 @@ from proxyspex_hf.core.removal import RemovalSolution
 from proxyspex_hf.core.spectrum import FloatArray
 from proxyspex_hf.errors import InputError, ProxySpexWarning
 from proxyspex_hf.explanation import InteractionExplanation
-from proxyspex_hf.hf.again import held_input, options_again
-from proxyspex_hf.hf.asking import Asker, ask_together
-from proxyspex_hf.hf.bound import BoundInput
+from proxyspex_hf.hf.answers import Asker, ask_together, noise_floor
 from proxyspex_hf.hf.loading import load_pipeline
-from proxyspex_hf.hf.noise import noise_floor
 from proxyspex_hf.hf.processes import Processes
+from proxyspex_hf.hf.rebuild import held_input, options_again
 from proxyspex_hf.hf.store import ValueStore, key_of
 from proxyspex_hf.hf.targets import own_name
-from proxyspex_hf.hf.tasks import bind, is_one_input, task_of
+from proxyspex_hf.hf.tasks.table import bind, is_one_input, task_of
+from proxyspex_hf.hf.value_function import BoundInput
 from proxyspex_hf.options import ExplainerOptions
 from proxyspex_hf.progress_bar import progress_callback
 from proxyspex_hf.record import ExplanationRecord

@@ -13,9 +13,9 @@ from proxyspex_hf.core.progress import ProgressCallback
 from proxyspex_hf.core.proxies.base import Proxy
 from proxyspex_hf.core.refine import RefineMethod
 from proxyspex_hf.errors import InputError
-from proxyspex_hf.hf.masking import Masking
 from proxyspex_hf.hf.options import FeatureOptions
 from proxyspex_hf.hf.targets import ValueOf
+from proxyspex_hf.hf.text.masking import Masking
 from proxyspex_hf.inputs import ImageMasking, TextKind
 
 __all__ = ["ExplainerOptions"]

@@ -23,9 +23,9 @@ from proxyspex_hf.core.proxies.network import NeuralNetwork
 from proxyspex_hf.core.spectrum import FloatArray
 from proxyspex_hf.core.spex import spex, spex_budget
 from proxyspex_hf.core.values import Cached, FunctionOfMasks
-from proxyspex_hf.hf.asking import Asker
+from proxyspex_hf.hf.answers import Asker
 from proxyspex_hf.hf.store import ValueStore, key_of
-from proxyspex_hf.hf.tasks import task_of
+from proxyspex_hf.hf.tasks.table import task_of
 from proxyspex_hf.recording import model_name
 
 DENSITIES = (0.5, 0.7, 0.9)

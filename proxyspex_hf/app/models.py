@@ -19,7 +19,7 @@ from proxyspex_hf.errors import InputError
 from proxyspex_hf.explainer import InteractionExplainer
 from proxyspex_hf.explanation import InteractionExplanation
 from proxyspex_hf.hf.loading import load_pipeline
-from proxyspex_hf.hf.tasks import task_of
+from proxyspex_hf.hf.tasks.table import task_of
 from proxyspex_hf.record import ExplanationRecord
 from proxyspex_hf.recording import model_name
 

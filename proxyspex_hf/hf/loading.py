@@ -169,7 +169,7 @@ def _task(model: str, revision: str | None) -> str:
             return task
     raise InputError(
         f"the task of {model!r} cannot be told from its class {names[0]!r}: pass task=..., one of "
-        "those in proxyspex_hf.hf.tasks."
+        "those in proxyspex_hf.hf.tasks.table."
     )
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from proxyspex_hf.hf.masking import Masking
 from proxyspex_hf.hf.targets import ValueOf
+from proxyspex_hf.hf.text.masking import Masking
 from proxyspex_hf.inputs import ImageMasking, TextKind
 
 __all__ = ["FeatureOptions"]

@@ -26,7 +26,7 @@ import torch
 from filelock import FileLock
 
 from proxyspex_hf.errors import InputError
-from proxyspex_hf.hf.bound import BoundInput
+from proxyspex_hf.hf.value_function import BoundInput
 
 __all__ = ["ValueStore", "key_of", "weights_fingerprint"]
 

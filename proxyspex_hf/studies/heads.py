@@ -18,10 +18,10 @@ from proxyspex_hf.core.refine import RefineMethod
 from proxyspex_hf.core.spectrum import FloatArray
 from proxyspex_hf.errors import InputError
 from proxyspex_hf.explanation import InteractionExplanation
-from proxyspex_hf.hf.asking import Asker
-from proxyspex_hf.hf.engine import answer, batches
+from proxyspex_hf.hf.answers import Asker
 from proxyspex_hf.hf.store import ValueStore, key_of
-from proxyspex_hf.hf.tasks import task_of
+from proxyspex_hf.hf.tasks.table import task_of
+from proxyspex_hf.hf.value_function import answer, batches
 from proxyspex_hf.options import ExplainerOptions
 from proxyspex_hf.progress_bar import progress_callback
 from proxyspex_hf.recording import make_record, model_name

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from proxyspex_hf.core.spectrum import FloatArray
 from proxyspex_hf.errors import InputError
 from proxyspex_hf.hf.targets import label_index
-from proxyspex_hf.hf.tasks import task_of
-from proxyspex_hf.hf.words import longest_input
+from proxyspex_hf.hf.tasks.table import task_of
+from proxyspex_hf.hf.text.prepared import longest_input
 
 __all__ = ["Choice", "Examples", "Labelled", "prepared"]
 

@@ -34,7 +34,7 @@ from harness.task_cases import CASES, Case
 
 from proxyspex_hf import InteractionExplainer
 from proxyspex_hf.core.progress import Progress
-from proxyspex_hf.hf.asking import Asker
+from proxyspex_hf.hf.answers import Asker
 from proxyspex_hf.record import ExplanationRecord
 
 

@@ -35,7 +35,7 @@ from transformers import pipeline
 
 from proxyspex_hf import DEMO_CLIP, DEMO_MODEL, InteractionExplainer
 from proxyspex_hf.demo import demo_review
-from proxyspex_hf.hf.asking import Asker
+from proxyspex_hf.hf.answers import Asker
 from proxyspex_hf.prompts import Prompt, PromptPart
 
 ROOT = Path(__file__).parents[2]

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxyspex_hf.errors import InputError
-from proxyspex_hf.hf.features import text_features
+from proxyspex_hf.hf.text.features import text_features
 
 
 @pytest.mark.parametrize(

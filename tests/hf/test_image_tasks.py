@@ -11,7 +11,7 @@ from PIL import Image
 from tiny_pipelines import audio_classifier, clip, image_classifier, picture, vision_language
 
 from proxyspex_hf import InputError, InteractionExplainer
-from proxyspex_hf.hf.images import regions_of
+from proxyspex_hf.hf.masked_image import regions_of
 
 
 def masks_of(n: int, count: int = 6) -> np.ndarray:

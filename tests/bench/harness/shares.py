@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from proxyspex_hf.hf.asking import Asker
+from proxyspex_hf.hf.answers import Asker
 
 
 class _Watch:

@@ -10,11 +10,11 @@ import torch
 
 from proxyspex_hf.core.spectrum import FloatArray
 from proxyspex_hf.errors import InputError
-from proxyspex_hf.hf.engine import answer
 from proxyspex_hf.hf.options import FeatureOptions
 from proxyspex_hf.hf.targets import own_score, value_name
-from proxyspex_hf.hf.text_input import TokenInput
-from proxyspex_hf.hf.words import read_words
+from proxyspex_hf.hf.text.prepared import read_words
+from proxyspex_hf.hf.text.token_input import TokenInput
+from proxyspex_hf.hf.value_function import answer
 from proxyspex_hf.record import Target
 
 __all__ = ["EmbeddingSimilarity"]

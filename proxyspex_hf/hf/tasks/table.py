@@ -10,18 +10,18 @@ import torch
 from transformers import Pipeline
 
 from proxyspex_hf.errors import InputError
-from proxyspex_hf.hf.audio import AudioClassification
-from proxyspex_hf.hf.bound import BoundInput
-from proxyspex_hf.hf.classification import TextClassification
-from proxyspex_hf.hf.embedding import EmbeddingSimilarity
-from proxyspex_hf.hf.function import FunctionOfFeatures
-from proxyspex_hf.hf.generation import TextGeneration
-from proxyspex_hf.hf.image_classification import ImageClassification
-from proxyspex_hf.hf.image_prompt import ImagePrompt
-from proxyspex_hf.hf.image_text import ImageText
 from proxyspex_hf.hf.options import FeatureOptions
-from proxyspex_hf.hf.token_site import FillMask, TokenClassification
-from proxyspex_hf.hf.zero_shot import ZeroShotClassification
+from proxyspex_hf.hf.tasks.audio import AudioClassification
+from proxyspex_hf.hf.tasks.classification import TextClassification
+from proxyspex_hf.hf.tasks.embedding import EmbeddingSimilarity
+from proxyspex_hf.hf.tasks.function import FunctionOfFeatures
+from proxyspex_hf.hf.tasks.generation import TextGeneration
+from proxyspex_hf.hf.tasks.image_classification import ImageClassification
+from proxyspex_hf.hf.tasks.image_prompt import ImagePrompt
+from proxyspex_hf.hf.tasks.image_text import ImageText
+from proxyspex_hf.hf.tasks.token_site import FillMask, TokenClassification
+from proxyspex_hf.hf.tasks.zero_shot import ZeroShotClassification
+from proxyspex_hf.hf.value_function import BoundInput
 
 __all__ = ["TASKS", "bind", "is_one_input", "task_of"]
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from proxyspex_hf.errors import InputError
-from proxyspex_hf.hf.features import text_features
+from proxyspex_hf.hf.text.features import text_features
 from proxyspex_hf.inputs import Features, Part, TextKind
 from proxyspex_hf.prompts import Prompt, PromptPart, context_prompt
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from proxyspex_hf.errors import InputError
-from proxyspex_hf.hf.features import text_features
-from proxyspex_hf.hf.masking import MaskedText, resolve_mask_token
 from proxyspex_hf.hf.options import FeatureOptions
+from proxyspex_hf.hf.text.features import text_features
+from proxyspex_hf.hf.text.masking import MaskedText, resolve_mask_token
 from proxyspex_hf.inputs import Features, Part
 
 __all__ = ["Words", "longest_input", "read_words", "token_spans"]

@@ -13,19 +13,16 @@ from numpy.typing import NDArray
 from proxyspex_hf.core.masks import BoolArray, as_masks
 from proxyspex_hf.core.spectrum import FloatArray
 from proxyspex_hf.errors import InputError, ModelError
-from proxyspex_hf.hf.bound import BoundInput
-from proxyspex_hf.hf.engine import answer, evaluating, model_device
-from proxyspex_hf.hf.masking import MaskedText, resolve_mask_token
 from proxyspex_hf.hf.options import FeatureOptions
-from proxyspex_hf.hf.prefix import Continuations
-from proxyspex_hf.hf.prompt_text import as_prompt, prompt_features, rendered
-from proxyspex_hf.hf.targets import ValueOf, own_score, value_name
-from proxyspex_hf.hf.words import longest_input, token_spans
+from proxyspex_hf.hf.sequence import SEQUENCE_VALUES, Continuations, own_output, sequence_score
+from proxyspex_hf.hf.targets import value_name
+from proxyspex_hf.hf.text.masking import MaskedText, resolve_mask_token
+from proxyspex_hf.hf.text.prepared import longest_input, token_spans
+from proxyspex_hf.hf.text.prompt import as_prompt, prompt_features, rendered
+from proxyspex_hf.hf.value_function import BoundInput, answer, evaluating
 from proxyspex_hf.record import Target
 
-__all__ = ["SEQUENCE_VALUES", "TextGeneration", "own_output", "sequence_score"]
-
-SEQUENCE_VALUES = ("log-perplexity", "log-probability", "log-odds", "probability")
+__all__ = ["TextGeneration"]
 
 #: A shorter beginning is not worth keeping.
 _SHORTEST_PREFIX = 8
@@ -143,60 +140,3 @@ class TextGeneration(BoundInput):
             return shared
         del self._continuations
         return 0
-
-
-def own_output(
-    model: Any, tokenizer: Any, prompt: NDArray[np.int64], options: FeatureOptions, **inputs: Any
-) -> tuple[NDArray[np.int64], str]:
-    """The tokens and the text that are explained: ``target``, or what the model says greedily.
-
-    Args:
-        model: it generates.
-        tokenizer: its tokenizer.
-        prompt: token ids of the whole prompt.
-        options: for ``target`` and ``max_new_tokens``.
-        inputs: what else the model needs, such as pixels.
-
-    Raises:
-        InputError: a target that is no text, or an output without any token.
-    """
-    if options.target is not None:
-        if not isinstance(options.target, str) or not options.target.strip():
-            raise InputError(
-                f"target must be the text whose generation is explained, got {options.target!r}."
-            )
-        found = tokenizer(options.target, add_special_tokens=False)["input_ids"]
-        return np.array(found, dtype=np.int64), options.target
-    ids = torch.from_numpy(prompt.copy())[None].to(model_device(model))
-    made = model.generate(
-        input_ids=ids,
-        attention_mask=torch.ones_like(ids),
-        do_sample=False,
-        max_new_tokens=options.max_new_tokens,
-        pad_token_id=tokenizer.pad_token_id or 0,
-        **inputs,
-    )
-    output = made[0, ids.shape[1] :].cpu().numpy()
-    ends = set(tokenizer.all_special_ids)
-    while len(output) and int(output[-1]) in ends:
-        output = output[:-1]
-    if not len(output):
-        raise InputError(
-            "the model ends its output at once, so there is nothing to explain: pass "
-            "target='...' (a text) or another prompt."
-        )
-    return output.astype(np.int64), str(tokenizer.decode(output))
-
-
-def sequence_score(log_probabilities: FloatArray, value: ValueOf | None) -> FloatArray:
-    """The explained number of each row of token log-probabilities, (b, t) -> (b,)."""
-    if callable(value):
-        return own_score(value, log_probabilities)
-    if value in (None, "log-perplexity"):
-        perplexity: FloatArray = -log_probabilities.mean(axis=1)
-        return perplexity
-    total: FloatArray = log_probabilities.sum(axis=1)
-    if value == "log-odds":
-        odds: FloatArray = total - np.log(-np.expm1(np.minimum(total, -1e-300)))
-        return odds
-    return np.exp(total) if value == "probability" else total

@@ -12,12 +12,11 @@ from numpy.typing import NDArray
 from proxyspex_hf.core.masks import BoolArray, as_masks
 from proxyspex_hf.core.spectrum import FloatArray
 from proxyspex_hf.errors import InputError
-from proxyspex_hf.hf.bound import BoundInput, packed, unpacked
-from proxyspex_hf.hf.engine import answer
 from proxyspex_hf.hf.options import FeatureOptions
 from proxyspex_hf.hf.targets import CLASS_VALUES, class_score, label_index, value_name
-from proxyspex_hf.hf.text_input import TokenInput
-from proxyspex_hf.hf.words import read_words
+from proxyspex_hf.hf.text.prepared import read_words
+from proxyspex_hf.hf.text.token_input import TokenInput
+from proxyspex_hf.hf.value_function import BoundInput, answer, packed, unpacked
 from proxyspex_hf.record import Target
 
 __all__ = ["ZeroShotClassification"]

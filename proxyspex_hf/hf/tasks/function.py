@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from proxyspex_hf.core.masks import BoolArray, as_masks
 from proxyspex_hf.core.spectrum import FloatArray
 from proxyspex_hf.errors import InputError
-from proxyspex_hf.hf.bound import BoundInput, packed, unpacked
 from proxyspex_hf.hf.options import FeatureOptions
 from proxyspex_hf.hf.targets import own_score
+from proxyspex_hf.hf.value_function import BoundInput, packed, unpacked
 from proxyspex_hf.inputs import Features
 from proxyspex_hf.record import Target
 

@@ -12,7 +12,7 @@ from typing import Any
 from PIL import Image
 
 from proxyspex_hf.errors import InputError
-from proxyspex_hf.hf.generation import SEQUENCE_VALUES
+from proxyspex_hf.hf.sequence import SEQUENCE_VALUES
 from proxyspex_hf.inputs import Picture
 from proxyspex_hf.prompts import Prompt, PromptPart
 from proxyspex_hf.record import ExplanationRecord, Target

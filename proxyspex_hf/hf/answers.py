@@ -10,18 +10,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from proxyspex_hf.core.masks import BoolArray, as_masks
 from proxyspex_hf.core.progress import ProgressCallback, Reporter
 from proxyspex_hf.core.spectrum import FloatArray
 from proxyspex_hf.core.values import Cached, checked_values
 from proxyspex_hf.errors import ModelError, ProxySpexError
-from proxyspex_hf.hf.bound import BoundInput, packed
-from proxyspex_hf.hf.engine import Batch, answer, batches
+from proxyspex_hf.hf.loading import quantization_of
 from proxyspex_hf.hf.processes import Processes
 from proxyspex_hf.hf.store import ValueStore
+from proxyspex_hf.hf.value_function import Batch, BoundInput, answer, batches, packed
 
-__all__ = ["Asker", "ask_together"]
+__all__ = ["Asker", "ask_together", "noise_floor"]
 
 
 class Asker(Cached):
@@ -175,3 +176,28 @@ def _taken(items: list[_Item], rows: list[int], outputs: FloatArray) -> dict[Ask
         asker.learn([key for _, key, _ in entries], values, np.stack([m for _, _, m in entries]))
         asker.inputs += len(set(places))
     return {asker: [key for _, key, _ in entries] for asker, entries in wanted.items()}
+
+
+#: Masks that are asked again, alone.
+_AGAIN = 8
+
+
+def noise_floor(asker: Asker, masks: BoolArray, wanted: bool | None) -> float | None:
+    """Largest difference between the values of a few masks in their batches and alone.
+
+    ``wanted`` None measures it where it is to be expected: quantized weights, half precision.
+    """
+    bound = asker.bound
+    if wanted is None:
+        wanted = _expected(bound)
+    if not wanted or bound.model is None:
+        return None
+    some = masks[np.linspace(0, len(masks) - 1, min(_AGAIN, len(masks)), dtype=int)]
+    items = bound.items(some)
+    alone = np.concatenate([bound.score(answer(bound, [item])) for item in items])
+    return float(np.abs(alone - asker.known(packed(some))).max())
+
+
+def _expected(bound: BoundInput) -> bool:
+    dtype = getattr(bound.model, "dtype", torch.float32)
+    return quantization_of(bound.model) is not None or dtype in (torch.float16, torch.bfloat16)

@@ -16,13 +16,13 @@ import torch
 from numpy.typing import NDArray
 
 from proxyspex_hf.core.masks import BoolArray, as_masks
-from proxyspex_hf.hf.bound import BoundInput
-from proxyspex_hf.hf.engine import answer, model_device
-from proxyspex_hf.hf.masking import TYPE_BIT, token_arrays
 from proxyspex_hf.hf.options import FeatureOptions
-from proxyspex_hf.hf.words import Words
+from proxyspex_hf.hf.sequence import padded
+from proxyspex_hf.hf.text.masking import token_arrays
+from proxyspex_hf.hf.text.prepared import Words
+from proxyspex_hf.hf.value_function import BoundInput, answer, model_device
 
-__all__ = ["TokenInput", "padded"]
+__all__ = ["TokenInput"]
 
 
 class TokenInput(BoundInput):
@@ -113,34 +113,3 @@ class TokenInput(BoundInput):
             model_device(self.model),
             types=typed,
         )
-
-
-def padded(
-    rows: Sequence[NDArray[np.int64]],
-    pad: int,
-    side: str,
-    device: torch.device,
-    *,
-    types: bool = False,
-) -> dict[str, torch.Tensor]:
-    """Token rows as one tensor with its attention mask, (b, t) each, on ``device``."""
-    lengths = {len(row) for row in rows}
-    longest = max(lengths)
-    if len(lengths) == 1:
-        ids = np.stack(rows)
-        attention = np.ones_like(ids)
-    else:
-        ids = np.full((len(rows), longest), pad, dtype=np.int64)
-        attention = np.zeros_like(ids)
-        for place, row in enumerate(rows):
-            columns = slice(longest - len(row), None) if side == "left" else slice(len(row))
-            ids[place, columns] = row
-            attention[place, columns] = 1
-    out = {"attention_mask": torch.from_numpy(attention)}
-    if types:
-        out["token_type_ids"] = torch.from_numpy(ids >> TYPE_BIT)
-        ids = ids & ((1 << TYPE_BIT) - 1)
-    return {
-        name: value.to(device)
-        for name, value in {"input_ids": torch.from_numpy(ids), **out}.items()
-    }

@@ -1,0 +1,1 @@
+"""One task a file: a pipeline and an input -> a set function; ``table`` lists them."""
