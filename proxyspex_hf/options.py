@@ -15,7 +15,7 @@ from proxyspex_hf.core.refine import RefineMethod
 from proxyspex_hf.errors import InputError
 from proxyspex_hf.hf.options import FeatureOptions
 from proxyspex_hf.hf.targets import ValueOf
-from proxyspex_hf.hf.text.masking import Masking
+from proxyspex_hf.hf.text.mask_token import Masking
 from proxyspex_hf.inputs import ImageMasking, TextKind
 
 __all__ = ["ExplainerOptions"]
@@ -29,7 +29,8 @@ class ExplainerOptions:
         features: ``"words"``, ``"sentences"``, ``"tokens"``, ``"documents"`` (the parts of a
             prompt), or (start, stop) character ranges.
         masking: ``"mask"`` replaces a feature, ``"delete"`` takes it away.
-        mask_token: what replaces a feature; default the tokenizer's mask (or unknown) token.
+        mask_token: what replaces a feature; default the tokenizer's mask token, else its unknown
+            token where the model knows it as such, else ``"..."``.
         patches: how an image is divided: ``None`` for about 48 patches, (rows, columns), a number
             of patches, or ``"superpixels"`` (needs scikit-image).
         image_masking: what a region becomes: ``"zero"`` (black), ``"mean"`` (the image's mean
@@ -37,7 +38,10 @@ class ExplainerOptions:
         target: the label to explain, by name or index, or for generation the text; default what
             the model predicts or generates.
         value: which number of it: see the task; a name, or a function of the model's outputs.
-        max_new_tokens: length of the model's own output, where that is generated.
+        max_new_tokens: length of the model's own output, where that is generated; default what the
+            pipeline or its model is set to, and 32 where neither is.
+        function_to_apply, multi_label, hypothesis_template, aggregation_strategy: as the pipelines
+            take them in a call; default what the pipeline is set to.
         batch_size: masked inputs in one forward pass; default as the device takes.
 
     About the answers:
@@ -70,7 +74,11 @@ class ExplainerOptions:
     image_masking: ImageMasking = "zero"
     target: str | int | None = None
     value: ValueOf | None = None
-    max_new_tokens: int = 32
+    max_new_tokens: int | None = None
+    function_to_apply: str | None = None
+    multi_label: bool | None = None
+    hypothesis_template: str | None = None
+    aggregation_strategy: str | None = None
     batch_size: int | None = None
     cache_dir: str | Path | None = None
     noise: bool | None = None
@@ -106,7 +114,8 @@ class ExplainerOptions:
         own = {field.name: getattr(self, field.name) for field in fields(FeatureOptions)}
         if self.batch_size is not None:
             own["batch_size"] = as_integer("batch_size", self.batch_size, 1, 10**6)
-        own["max_new_tokens"] = as_integer("max_new_tokens", self.max_new_tokens, 1, 10**6)
+        if self.max_new_tokens is not None:
+            own["max_new_tokens"] = as_integer("max_new_tokens", self.max_new_tokens, 1, 10**6)
         return FeatureOptions(**own)
 
     def plan(self, n_features: int) -> Plan:

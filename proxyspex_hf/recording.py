@@ -11,9 +11,10 @@ from typing import Any
 from proxyspex_hf.core.algorithm import ProxySPEX
 from proxyspex_hf.core.attribution import Attribution
 from proxyspex_hf.hf.answers import Asker
+from proxyspex_hf.hf.evaluating import model_device
 from proxyspex_hf.hf.loading import device_map_of, model_bytes, quantization_of
 from proxyspex_hf.hf.tasks.table import task_of
-from proxyspex_hf.hf.value_function import BoundInput, model_device
+from proxyspex_hf.hf.value_function import BoundInput
 from proxyspex_hf.options import ExplainerOptions
 from proxyspex_hf.record import ExplanationRecord, Provenance, Queries, Settings
 from proxyspex_hf.refit import fit_report

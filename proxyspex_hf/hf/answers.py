@@ -6,7 +6,7 @@ whole: what an interrupted run computed is the same, bit for bit, as what it wou
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +20,7 @@ from proxyspex_hf.errors import ModelError, ProxySpexError
 from proxyspex_hf.hf.loading import quantization_of
 from proxyspex_hf.hf.processes import Processes
 from proxyspex_hf.hf.store import ValueStore
-from proxyspex_hf.hf.value_function import Batch, BoundInput, answer, batches, packed
+from proxyspex_hf.hf.value_function import Batch, BoundInput, answer, batches, items_of, packed
 
 __all__ = ["Asker", "ask_together", "noise_floor"]
 
@@ -104,7 +104,7 @@ def ask_together(
         asker.refresh(processes)
     groups: dict[object, list[_Item]] = {}
     for asker, own, own_keys in zip(askers, rows, keys, strict=True):
-        _collect(groups.setdefault(asker.bound.sharing, []), asker, own, own_keys)
+        _collect(groups.setdefault(_sharing(asker.bound), []), asker, own, own_keys)
     missing = sum(len(item.open) for items in groups.values() for item in items)
     report = Reporter(progress, "model calls", missing)
     for items in groups.values():
@@ -116,13 +116,18 @@ def ask_together(
     return [asker.known(own_keys) for asker, own_keys in zip(askers, keys, strict=True)]
 
 
+def _sharing(bound: BoundInput) -> Hashable:
+    """Inputs of one kind share batches where they are asked in one way."""
+    return id(bound) if bound.way == "pipeline" else (bound.sharing, bound.way)
+
+
 def _collect(group: list[_Item], asker: Asker, masks: BoolArray, keys: Sequence[bytes]) -> None:
     places = {item.item: item for item in group}
     first: dict[bytes, int] = {}
     for row, key in enumerate(keys):
         first.setdefault(key, row)
     distinct = list(first.values())
-    for row, item in zip(distinct, asker.bound.items(masks[distinct]), strict=True):
+    for row, item in zip(distinct, items_of(asker.bound, masks[distinct]), strict=True):
         if item not in places:
             places[item] = _Item(item, [])
             group.append(places[item])
@@ -183,7 +188,7 @@ _AGAIN = 8
 
 
 def noise_floor(asker: Asker, masks: BoolArray, wanted: bool | None) -> float | None:
-    """Largest difference between the values of a few masks in their batches and alone.
+    """Largest difference between the values of a few masks as they were asked and by the pipeline.
 
     ``wanted`` None measures it where it is to be expected: quantized weights, half precision.
     """
@@ -193,8 +198,7 @@ def noise_floor(asker: Asker, masks: BoolArray, wanted: bool | None) -> float | 
     if not wanted or bound.model is None:
         return None
     some = masks[np.linspace(0, len(masks) - 1, min(_AGAIN, len(masks)), dtype=int)]
-    items = bound.items(some)
-    alone = np.concatenate([bound.score(answer(bound, [item])) for item in items])
+    alone = bound.score(np.concatenate([bound.by_pipeline(mask) for mask in some]))
     return float(np.abs(alone - asker.known(packed(some))).max())
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from proxyspex_hf.hf.targets import ValueOf
-from proxyspex_hf.hf.text.masking import Masking
+from proxyspex_hf.hf.text.mask_token import Masking
 from proxyspex_hf.inputs import ImageMasking, TextKind
 
 __all__ = ["FeatureOptions"]
@@ -23,5 +23,9 @@ class FeatureOptions:
     value: ValueOf | None = None
     patches: int | tuple[int, int] | str | None = None
     image_masking: ImageMasking = "zero"
-    max_new_tokens: int = 32
+    max_new_tokens: int | None = None
     batch_size: int | None = None
+    function_to_apply: str | None = None
+    multi_label: bool | None = None
+    hypothesis_template: str | None = None
+    aggregation_strategy: str | None = None

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from proxyspex_hf.core.spectrum import FloatArray
 from proxyspex_hf.errors import InputError
+from proxyspex_hf.hf.evaluating import evaluating, model_device
 from proxyspex_hf.hf.options import FeatureOptions
 from proxyspex_hf.hf.targets import ValueOf, own_score
-from proxyspex_hf.hf.text.masking import TYPE_BIT
-from proxyspex_hf.hf.value_function import evaluating, model_device
+from proxyspex_hf.hf.text.tokens import TYPE_BIT
 
 __all__ = ["SEQUENCE_VALUES", "Continuations", "own_output", "padded", "sequence_score"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -12,10 +12,21 @@ from proxyspex_hf.core.masks import BoolArray
 from proxyspex_hf.core.spectrum import FloatArray
 from proxyspex_hf.errors import InputError, ModelError
 
-__all__ = ["CLASS_VALUES", "ValueOf", "class_score", "label_index", "own_name", "value_name"]
+__all__ = [
+    "CLASS_VALUES",
+    "Applied",
+    "ValueOf",
+    "class_score",
+    "label_index",
+    "own_name",
+    "value_name",
+]
 
 #: A name, or a function from the model's outputs (b, …), float64, to one number a row, (b,).
 ValueOf = str | Callable[[FloatArray], Any]
+
+#: What a pipeline makes of class logits.
+Applied = Literal["softmax", "sigmoid", "none"]
 
 CLASS_VALUES = ("logit", "log-odds", "margin", "probability", "log-probability")
 #: Every name of a value, of any task.
@@ -47,7 +58,7 @@ def own_name(function: Callable[..., Any]) -> str:
 
 
 def class_score(
-    logits: FloatArray, index: int, value: ValueOf | None, *, independent: bool = False
+    logits: FloatArray, index: int, value: ValueOf | None, *, applied: Applied = "softmax"
 ) -> FloatArray:
     """The explained number of each row of class logits: (b, labels) -> (b,).
 
@@ -55,22 +66,27 @@ def class_score(
         logits: the raw scores.
         index: the explained class.
         value: one of ``CLASS_VALUES``, or a function of the logits.
-        independent: whether each class is a yes or no of its own (sigmoid, not softmax).
+        applied: what makes probabilities of them: ``"softmax"`` over the classes, or ``"sigmoid"``,
+            each class a yes or no of its own; with ``"none"`` there are only logits.
     """
     if callable(value):
         return own_score(value, logits)
     own: FloatArray = logits[:, index]
-    if value in (None, "logit"):
+    if value in (None, "logit") or applied == "none":
         return own
-    if independent or logits.shape[1] == 1:
-        log_odds = own
-    else:
-        others = np.delete(logits, index, axis=1)
-        if value == "margin":
-            margin: FloatArray = own - others.max(axis=1)
-            return margin
-        top = others.max(axis=1)
-        log_odds = own - top - np.log(np.exp(others - top[:, None]).sum(axis=1))
+    if applied == "sigmoid":
+        return _of_log_odds(own, value)
+    if logits.shape[1] == 1:
+        return _of_log_odds(np.full(len(own), np.inf), value)
+    others = np.delete(logits, index, axis=1)
+    top = others.max(axis=1)
+    if value == "margin":
+        margin: FloatArray = own - top
+        return margin
+    return _of_log_odds(own - top - np.log(np.exp(others - top[:, None]).sum(axis=1)), value)
+
+
+def _of_log_odds(log_odds: FloatArray, value: str | None) -> FloatArray:
     if value in ("log-odds", "margin"):
         return log_odds
     log_probability: FloatArray = -np.logaddexp(0.0, -log_odds)

@@ -1,20 +1,22 @@
 """One input under one model as a set function: what every task implements, and how it is asked.
 
-A task turns masks into *items* (bytes; equal items are equal model inputs), a batch of items into
-the model's outputs, and outputs into one number an item. The rest is the same for all: each
-distinct item is asked once, in batches by size, halved where memory ends. Batches are formed from
-the items alone, never from a clock: the same items make the same batches, so that values repeat bit
-for bit, in one process or in several.
+The pipeline is the definition: a mask's value is the score of what the pipeline's own stages give
+for the masked input, one mask at a time. A task may say how to get the same faster, in batches
+of *items* (bytes; equal items are equal model inputs). That fast path is taken for an input only
+where a trial on this very input gave the same outputs; a trial that fails costs speed, never truth.
+
+Batches are formed from the items alone, never from a clock: the same items make the same batches,
+so that values repeat bit for bit, in one process or in several.
 """
 
 from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -22,25 +24,37 @@ from numpy.typing import NDArray
 
 from proxyspex_hf.core.masks import BoolArray, as_masks
 from proxyspex_hf.core.spectrum import FloatArray
-from proxyspex_hf.errors import InputError, ModelError
+from proxyspex_hf.errors import InputError, ModelError, ProxySpexError
+from proxyspex_hf.hf.evaluating import evaluating, model_device
+from proxyspex_hf.hf.loading import quantization_of
+from proxyspex_hf.hf.stages import Stages, first_line
 from proxyspex_hf.inputs import Features, ImageMasking, Part, Picture
 from proxyspex_hf.record import Target
 
 __all__ = [
     "Batch",
     "BoundInput",
+    "Way",
     "answer",
     "ask",
     "batches",
-    "evaluating",
-    "model_device",
+    "close",
+    "confirm",
+    "items_of",
     "packed",
     "unpacked",
 ]
 
+#: How an input is asked: items of any size in one batch, only of equal size, each alone, or by the
+#: pipeline's own stages.
+Way = Literal["together", "equal sizes", "alone", "pipeline"]
+
 
 class BoundInput(ABC):
     """The set function of one input: masks (b, n), 1 = kept, in; (b,) float64 out.
+
+    A task says ``masked_input``, ``read`` and ``score``; with ``items`` and ``outputs`` it also has
+    a fast path, and with ``claims`` its full value is compared with the pipeline's own answer.
 
     Attributes:
         text: the text explained, cut where the model takes less (then ``notes`` say so).
@@ -49,6 +63,7 @@ class BoundInput(ABC):
         mask_token: the text that replaces a feature; None where features are deleted.
         picture, parts, image_masking, arguments: see :class:`proxyspex_hf.record`.
         notes: what a reader must know of this input.
+        stages: the pipeline's own stages; None where no pipeline is asked.
         model: the module that answers; None where it is no torch model.
         batch_size: items in one forward pass; None lets the engine choose.
     """
@@ -62,6 +77,7 @@ class BoundInput(ABC):
     notes: tuple[str, ...] = ()
     image_masking: ImageMasking | None = None
     arguments: Mapping[str, Any] = {}
+    stages: Stages | None = None
     model: Any = None
     batch_size: int | None = None
 
@@ -70,28 +86,62 @@ class BoundInput(ABC):
         return len(self.features)
 
     @abstractmethod
-    def items(self, masks: BoolArray) -> list[bytes]:
-        """The model input of each mask: (b, n) -> b items."""
+    def masked_input(self, mask: NDArray[np.bool_]) -> Any:
+        """What one would give the pipeline to get the value of one mask, shape (n,)."""
 
-    @abstractmethod
-    def outputs(self, items: Sequence[bytes]) -> torch.Tensor | FloatArray:
-        """The model's outputs for one batch, (b, …); only the rows count, not their place."""
+    def read(self, outputs: Any, inputs: Any) -> torch.Tensor:  # noqa: ARG002
+        """One row of raw numbers, (1, …), of what the pipeline's ``forward`` gave for inputs."""
+        raise ModelError(f"{type(self).__name__} has no pipeline to ask.")
 
     @abstractmethod
     def score(self, outputs: FloatArray) -> FloatArray:
         """The explained number of each row of outputs: (b, …) float64 -> (b,) float64."""
 
-    @abstractmethod
-    def masked_input(self, mask: NDArray[np.bool_]) -> Any:
-        """What one would give the pipeline to get the value of one mask, shape (n,)."""
+    def claims(self) -> tuple[Sequence[Any], Sequence[Any]] | None:
+        """What the pipeline answers for the whole input, and the same made of :attr:`whole`: two
+        sequences of (name, number) to be compared in order; None where it gives no number."""
+        return None
+
+    def items(self, masks: BoolArray) -> list[bytes]:
+        """The model input of each mask, for the fast path: (b, n) -> b items."""
+        return packed(as_masks(masks, self.n_features))
+
+    def outputs(self, items: Sequence[bytes]) -> torch.Tensor | FloatArray:
+        """The rows that :meth:`read` would give, for one batch, (b, …); by the fast path."""
+        rows = [self.by_pipeline(mask) for mask in unpacked(items, self.n_features)]
+        return np.concatenate(rows)
+
+    def variants(self) -> Sequence[Callable[[], None]]:
+        """Settings of the fast path, the fastest first: each call switches to one of them."""
+        return (lambda: None,)
 
     def size(self, _item: bytes) -> int:
         """How large an item is for the model, in tokens or the like."""
         return 1
 
-    def may_mix(self) -> bool:
-        """Whether items of different size may share a batch without changing their values."""
-        return True
+    def by_pipeline(self, mask: NDArray[np.bool_]) -> FloatArray:
+        """The outputs of one mask, (1, …) float64, by the pipeline's own stages.
+
+        Raises:
+            ModelError: the pipeline cannot answer the masked input.
+        """
+        if self.stages is None:
+            return _as_floats(self.outputs(self.items(mask[None])))
+        with evaluating(self.model):
+            inputs = self.stages.inputs(self.masked_input(mask))
+            return _as_floats(self.read(self.stages.run(inputs), inputs))
+
+    @cached_property
+    def whole(self) -> FloatArray:
+        """The pipeline's outputs for the whole input, (1, …)."""
+        return self.by_pipeline(np.ones(self.n_features, dtype=np.bool_))
+
+    @cached_property
+    def way(self) -> Way:
+        """How this input is asked, found by a trial when it is first asked."""
+        if self.stages is None:
+            return "together"
+        return _proven_way(self)
 
     @property
     def sharing(self) -> Hashable:
@@ -148,44 +198,20 @@ class Batch:
     items: tuple[bytes, ...]
 
 
-@contextmanager
-def evaluating(model: Any) -> Iterator[None]:
-    """Dropout off and no gradients while inside; every module's mode is put back afterwards."""
-    modules = model.modules() if isinstance(model, torch.nn.Module) else ()
-    training = [module for module in modules if module.training]
-    try:
-        for module in training:
-            module.training = False
-        with torch.inference_mode():
-            yield
-    finally:
-        for module in training:
-            module.training = True
-
-
 def batches(bound: BoundInput, items: Sequence[bytes]) -> list[Batch]:
-    """Divide distinct items into batches, the smallest items first.
-
-    Raises:
-        ModelError: an item is empty.
-    """
-    sizes = [bound.size(item) for item in items]
-    if any(size < 1 for size in sizes):
-        raise ModelError(
-            "a masked input has no tokens at all, which the model cannot take: this tokenizer adds "
-            "none of its own. Use masking='mask' instead of 'delete'."
-        )
+    """Divide distinct items into batches, the smallest items first."""
+    sizes = [1 if bound.way == "pipeline" else bound.size(item) for item in items]
     order = sorted(range(len(items)), key=sizes.__getitem__)
-    mixing: bool | None = None
     out: list[Batch] = []
     start = 0
     while start < len(order):
         stop = _stop(bound, sizes, order, start)
-        if sizes[order[stop - 1]] != sizes[order[start]]:
-            mixing = bound.may_mix() if mixing is None else mixing
-            if not mixing:
-                smallest = sizes[order[start]]
-                stop = next(i for i in range(start, stop) if sizes[order[i]] != smallest)
+        if bound.way in ("alone", "pipeline"):
+            stop = start + 1
+        elif bound.way == "equal sizes":
+            smallest = sizes[order[start]]
+            larger = (i for i in range(start, stop) if sizes[order[i]] != smallest)
+            stop = next(larger, stop)
         rows = tuple(order[start:stop])
         out.append(Batch(rows, tuple(items[row] for row in rows)))
         start = stop
@@ -208,44 +234,71 @@ def _stop(bound: BoundInput, sizes: Sequence[int], order: Sequence[int], start: 
     return stop
 
 
+def items_of(bound: BoundInput, masks: BoolArray) -> list[bytes]:
+    """What :func:`answer` takes for each mask, (b, n) -> b items."""
+    return packed(masks) if bound.way == "pipeline" else bound.items(masks)
+
+
 def answer(bound: BoundInput, items: Sequence[bytes]) -> FloatArray:
-    """The model's outputs for one batch, (b, …) float64; out of memory halves it.
+    """The model's outputs for one batch of :func:`items_of`, (b, …) float64.
 
     Raises:
         ModelError: the model failed, or one item alone does not fit into memory.
     """
+    if bound.way == "pipeline":
+        masks = unpacked(items, bound.n_features)
+        return np.concatenate([_within_memory(bound.by_pipeline, mask) for mask in masks])
+    return _by_fast_path(bound, items)
+
+
+def _by_fast_path(bound: BoundInput, items: Sequence[bytes]) -> FloatArray:
+    """The rows of one batch; out of memory halves it."""
     try:
         with evaluating(bound.model):
-            outputs = bound.outputs(items)
-        if isinstance(outputs, torch.Tensor):
-            outputs = outputs.to(torch.float64).cpu().numpy()
-        return np.asarray(outputs, dtype=np.float64)
+            return _as_floats(bound.outputs(items))
     except (torch.cuda.OutOfMemoryError, MemoryError) as error:
         if len(items) == 1:
-            raise ModelError(
-                f"one input of {bound.size(items[0])} tokens does not fit into the memory of "
-                f"{model_device(bound.model)}: explain a shorter input, or load the model in 8 "
-                "bits."
-            ) from error
-    except (ValueError, RuntimeError, IndexError, TypeError, KeyError, AttributeError) as error:
-        if isinstance(error, (InputError, ModelError)):
-            raise
-        first = (str(error).strip() or repr(error)).splitlines()[0]
+            raise _too_large(error) from error
+    except ProxySpexError:
+        raise
+    except Exception as error:
         raise ModelError(
             f"the model failed on {len(items)} inputs of up to "
-            f"{max(map(bound.size, items))} tokens: {type(error).__name__}: {first}"
+            f"{max(map(bound.size, items))} tokens: {type(error).__name__}: {first_line(error)}"
         ) from error
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     half = len(items) // 2
-    return np.concatenate([answer(bound, items[:half]), answer(bound, items[half:])])
+    return np.concatenate([_by_fast_path(bound, items[:half]), _by_fast_path(bound, items[half:])])
+
+
+def _within_memory(
+    function: Callable[[NDArray[np.bool_]], FloatArray], mask: NDArray[np.bool_]
+) -> FloatArray:
+    try:
+        return function(mask)
+    except (torch.cuda.OutOfMemoryError, MemoryError) as error:
+        raise _too_large(error) from error
+
+
+def _too_large(error: BaseException) -> ModelError:
+    return ModelError(
+        f"one masked input does not fit into memory ({first_line(error)}): explain a shorter "
+        "input, or load the model in 8 bits."
+    )
+
+
+def _as_floats(outputs: torch.Tensor | FloatArray) -> FloatArray:
+    if isinstance(outputs, torch.Tensor):
+        outputs = outputs.to(torch.float64).cpu().numpy()
+    return np.asarray(outputs, dtype=np.float64)
 
 
 def ask(bound: BoundInput, masks: BoolArray) -> FloatArray:
     """The value of each mask, (b, n) -> (b,): one process, nothing remembered."""
     if bound.batch_size is not None and bound.batch_size < 1:
         raise InputError(f"batch_size must be at least 1, got {bound.batch_size}.")
-    items = bound.items(masks)
+    items = items_of(bound, masks)
     distinct: dict[bytes, int] = {}
     place = [distinct.setdefault(item, len(distinct)) for item in items]
     values = np.empty(len(distinct))
@@ -254,8 +307,99 @@ def ask(bound: BoundInput, masks: BoolArray) -> FloatArray:
     return values[place]
 
 
-def model_device(model: Any) -> torch.device:
-    """Where inputs go: the first parameter's device (right for models spread by a device map)."""
-    parameters = getattr(model, "parameters", None)
-    first = None if parameters is None else next(iter(parameters()), None)
-    return torch.device("cpu") if first is None else first.device
+#: Masks from which the trial takes the shortest and the longest form, and a few at random.
+_CANDIDATES, _RANDOM = 48, 4
+#: What counts as rounding, relative to the spread of the outputs over the trial and to their size.
+#: float32: what other kernels for other shapes change; half precision and quantized weights: what a
+#: batch changes in bfloat16 (measured: tests/bench/architectures.py).
+_EXACT, _ROUNDED = (1e-4, 1e-5), (5e-2, 4e-3)
+
+
+def close(bound: BoundInput, found: FloatArray, expected: FloatArray) -> bool:
+    """Whether outputs (b, …) are the expected ones but for rounding."""
+    if found.shape != expected.shape or not np.isfinite(found).all():
+        return False
+    dtype = getattr(bound.model, "dtype", torch.float32)
+    rounded = quantization_of(bound.model) is not None or dtype in (torch.float16, torch.bfloat16)
+    of_spread, of_size = _ROUNDED if rounded else _EXACT
+    spread = float(np.ptp(expected, axis=0).max(initial=0.0))
+    size = float(np.abs(expected).max(initial=0.0))
+    return bool(np.abs(found - expected).max(initial=0.0) <= of_spread * spread + of_size * size)
+
+
+def _proven_way(bound: BoundInput) -> Way:
+    """The fastest way that gives what the pipeline gives, on the full and the empty mask, the
+    shortest form beside the longest, and a few random ones."""
+    if type(bound).outputs is BoundInput.outputs:
+        return "pipeline"
+    try:
+        masks = _trial_masks(bound)
+        items = bound.items(masks)
+        expected = np.concatenate([_within_memory(bound.by_pipeline, mask) for mask in masks])
+    except ProxySpexError:
+        return "pipeline"  # what fails, fails in its own words when it is asked
+    ways: tuple[Way, ...] = ("together", "equal sizes", "alone")
+    for way in ways:
+        for switch in bound.variants():
+            switch()
+            try:
+                found = _by_fast_path_in(bound, items, way)
+            except ProxySpexError:
+                continue
+            if close(bound, found, expected):
+                return way
+    return "pipeline"
+
+
+def _trial_masks(bound: BoundInput) -> BoolArray:
+    n = bound.n_features
+    rng = np.random.default_rng(0)
+    some = rng.random((_CANDIDATES, n)) < rng.uniform(0.1, 0.9, (_CANDIDATES, 1))
+    sizes = [bound.size(item) for item in bound.items(some)]
+    ends = np.stack([np.ones(n, np.bool_), np.zeros(n, np.bool_)])
+    chosen = some[[int(np.argmin(sizes)), int(np.argmax(sizes)), *range(_RANDOM)]]
+    masks: BoolArray = np.unique(np.concatenate([ends, chosen]), axis=0)
+    return masks
+
+
+def _by_fast_path_in(bound: BoundInput, items: Sequence[bytes], way: Way) -> FloatArray:
+    """The rows of the trial's items, in batches as ``way`` forms them."""
+    if way == "together":
+        return _by_fast_path(bound, items)
+    groups: dict[int, list[int]] = {}
+    for row, item in enumerate(items):
+        groups.setdefault(bound.size(item) if way == "equal sizes" else row, []).append(row)
+    found: dict[int, FloatArray] = {}
+    for rows in groups.values():
+        outputs = _by_fast_path(bound, [items[row] for row in rows])
+        found.update(zip(rows, outputs, strict=True))
+    return np.stack([found[row] for row in range(len(items))])
+
+
+def confirm(bound: BoundInput) -> None:
+    """Compare the full input's value with the pipeline's own answer.
+
+    Raises:
+        InputError: they differ beyond rounding.
+    """
+    with evaluating(bound.model):
+        claims = bound.claims()
+    if claims is None:
+        return
+    said, made = claims
+    names = [[str(name) for name, _ in side] for side in (said, made)]
+    numbers = [np.array([[number for _, number in side]]) for side in (said, made)]
+    if names[0] == names[1] and close(bound, numbers[1], numbers[0]):
+        return
+    pipe = type(bound.stages.pipe).__name__ if bound.stages is not None else "the pipeline"
+    raise InputError(
+        f"{pipe} itself answers {_listed(said)} for this input, but its model's outputs make it "
+        f"{_listed(made)}: what the pipeline changes outside of its preprocess and _forward (an "
+        "own postprocess or __call__) cannot be explained. Move the change into preprocess or "
+        "_forward, or explain another number with value=…, a function of the outputs."
+    )
+
+
+def _listed(pairs: Sequence[Any]) -> str:
+    shown = ", ".join(f"{name} {number:.4g}" for name, number in pairs[:3])
+    return f"{shown}, …" if len(pairs) > 3 else shown

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from proxyspex_hf.core.masks import BoolArray, as_masks
 from proxyspex_hf.core.spectrum import FloatArray
-from proxyspex_hf.hf.value_function import BoundInput, model_device, packed, unpacked
+from proxyspex_hf.hf.evaluating import model_device
+from proxyspex_hf.hf.value_function import BoundInput, packed, unpacked
 from proxyspex_hf.inputs import Features
 from proxyspex_hf.record import Target
 from proxyspex_hf.studies.heads_examples import Examples

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 
 from proxyspex_hf.core.spectrum import FloatArray
+from proxyspex_hf.errors import InputError, ModelError
 from proxyspex_hf.hf.options import FeatureOptions
-from proxyspex_hf.hf.targets import CLASS_VALUES, class_score, label_index, value_name
+from proxyspex_hf.hf.stages import Stages
+from proxyspex_hf.hf.targets import CLASS_VALUES, Applied, class_score, label_index, value_name
 from proxyspex_hf.hf.text.prepared import read_words
-from proxyspex_hf.hf.text.token_input import TokenInput
-from proxyspex_hf.hf.value_function import BoundInput, answer
+from proxyspex_hf.hf.text.token_input import TokenInput, as_given
+from proxyspex_hf.hf.value_function import BoundInput
 from proxyspex_hf.record import Target
 
-__all__ = ["TextClassification", "class_target", "independent_labels"]
+__all__ = ["TextClassification", "class_claims", "class_target", "function_applied", "logits_of"]
 
 
 class TextClassification(TokenInput):
@@ -23,42 +25,115 @@ class TextClassification(TokenInput):
 
     A mask's value is made of what
     ``pipe(f.masked_input(mask), top_k=None, function_to_apply="none")`` gives: by default the
-    logit of the label that the unmasked text gets.
+    logit of the label that the unmasked text gets. ``"probability"`` is the pipeline's own score:
+    softmax or sigmoid, as its model's config, the pipeline or ``function_to_apply`` says.
 
     Raises:
         InputError: the input is no text or pair, is empty, or an option does not fit it.
     """
 
     def __init__(self, pipe: Any, value: Any, options: FeatureOptions) -> None:
-        super().__init__(pipe, read_words(pipe, value, options), options)
+        stages = Stages(pipe, function_to_apply=options.function_to_apply)
+        words = read_words(
+            pipe,
+            value,
+            options,
+            read=lambda texts: stages.inputs(as_given(texts)),
+            truncates=truncates(stages.preprocess),
+        )
+        super().__init__(stages, words, options)
         self._value = options.value
-        self.target = class_target(self, options)
+        self._applied = function_applied(stages)
+        self.target = class_target(self, options, self._applied)
 
-    def read(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
-        logits: torch.Tensor = self.model(**inputs).logits
-        return logits
+    def read(self, outputs: Any, inputs: Any) -> torch.Tensor:  # noqa: ARG002
+        return logits_of(outputs)
 
     def score(self, outputs: FloatArray) -> FloatArray:
-        independent = independent_labels(self.model.config)
-        index = self.target.index or 0
-        return class_score(outputs, index, self._value, independent=independent)
+        return class_score(outputs, self.target.index or 0, self._value, applied=self._applied)
+
+    def claims(self) -> tuple[Sequence[Any], Sequence[Any]] | None:
+        return class_claims(self, self._applied, top_k=None)
 
 
-def class_target(bound: BoundInput, options: FeatureOptions) -> Target:
+def truncates(preprocess: Mapping[str, Any]) -> bool:
+    """Whether a pipeline's parameters make its tokenizer cut what is too long."""
+    wanted = preprocess.get("truncation", preprocess.get("tokenizer_kwargs", {}).get("truncation"))
+    return wanted not in (None, False, "do_not_truncate")
+
+
+def logits_of(outputs: Any) -> torch.Tensor:
+    """The class logits, (b, labels), of what a model gave.
+
+    Raises:
+        ModelError: it gave none of that shape.
+    """
+    logits = outputs["logits"] if isinstance(outputs, Mapping) else outputs[0]
+    if not isinstance(logits, torch.Tensor) or logits.ndim != 2:
+        raise ModelError(
+            f"the model gave logits of shape {tuple(getattr(logits, 'shape', ()))}; class logits "
+            "have the shape (inputs, labels)."
+        )
+    return logits.detach()
+
+
+def function_applied(stages: Stages) -> Applied:
+    """What the pipeline makes of its logits, as its ``postprocess`` decides it."""
+    given = stages.postprocess.get("function_to_apply")
+    if given is not None:
+        name = str(getattr(given, "value", given)).lower()
+        return "softmax" if name == "softmax" else "sigmoid" if name == "sigmoid" else "none"
+    config = stages.pipe.model.config
+    problem = getattr(config, "problem_type", None)
+    if problem == "regression":
+        return "none"
+    single = config.num_labels == 1 and stages.pipe.feature_extractor is None
+    return "sigmoid" if problem == "multi_label_classification" or single else "softmax"
+
+
+def class_target(bound: BoundInput, options: FeatureOptions, applied: Applied) -> Target:
     """The wanted class of a model whose outputs are class logits; default the predicted one.
 
     Raises:
-        InputError: the model has no such class, or the value is unknown.
+        InputError: the model has no such class, or the value is unknown or has no meaning for it.
     """
     kind = value_name(options.value, CLASS_VALUES)
-    labels = {int(i): str(label) for i, label in bound.model.config.id2label.items()}
-    whole = bound.items(np.ones((1, bound.n_features), dtype=np.bool_))
-    predicted = int(answer(bound, whole)[0].argmax())
+    names = {int(i): str(label) for i, label in bound.model.config.id2label.items()}
+    labels = {i: names.get(i, f"LABEL_{i}") for i in range(bound.whole.shape[1])}
+    if not callable(options.value) and kind != "logit":
+        if applied == "none":
+            raise InputError(
+                f"value={kind!r} has no meaning here: the pipeline applies no function to the "
+                "logits (regression, or function_to_apply='none'), so its score is no probability. "
+                "Leave value out, or pass function_to_apply='sigmoid' or 'softmax'."
+            )
+        if applied == "softmax" and len(labels) == 1:
+            raise InputError(
+                f"value={kind!r} has no meaning here: a softmax over one label is always 1. Leave "
+                "value out."
+            )
+    predicted = int(bound.whole[0].argmax())
     index = predicted if options.target is None else label_index(labels, options.target)
     return Target(labels[index], index, kind, labels[predicted])
 
 
-def independent_labels(config: Any) -> bool:
-    """Whether each class is a yes or no of its own (sigmoid), as the pipeline decides it."""
-    problem = getattr(config, "problem_type", None)
-    return problem == "multi_label_classification" or config.num_labels == 1
+def class_claims(
+    bound: BoundInput, applied: Applied, **call: Any
+) -> tuple[Sequence[Any], Sequence[Any]] | None:
+    """The pipeline's scores by label, and those made of the model's logits; None where the
+    pipeline answers in a form of its own."""
+    if bound.stages is None:
+        return None
+    whole = torch.ones(bound.n_features, dtype=torch.bool).numpy()
+    said = bound.stages.answer(bound.masked_input(whole), **call)
+    try:
+        pairs = [(str(entry["label"]), float(entry["score"])) for entry in said]
+    except (KeyError, TypeError, ValueError, IndexError):
+        return None
+    value = "logit" if applied == "none" else "probability"
+    labels = bound.model.config.id2label
+    made = [
+        (str(labels[i]), float(class_score(bound.whole, i, value, applied=applied)[0]))
+        for i in range(bound.whole.shape[1])
+    ]
+    return sorted(pairs), sorted(made)

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
 from proxyspex_hf.core.spectrum import FloatArray
-from proxyspex_hf.errors import InputError
+from proxyspex_hf.errors import InputError, ModelError
+from proxyspex_hf.hf.evaluating import evaluating
 from proxyspex_hf.hf.options import FeatureOptions
+from proxyspex_hf.hf.stages import Stages
 from proxyspex_hf.hf.targets import own_score, value_name
+from proxyspex_hf.hf.tasks.classification import truncates
 from proxyspex_hf.hf.text.prepared import read_words
 from proxyspex_hf.hf.text.token_input import TokenInput
-from proxyspex_hf.hf.value_function import answer
 from proxyspex_hf.record import Target
 
 __all__ = ["EmbeddingSimilarity"]
@@ -33,25 +35,56 @@ class EmbeddingSimilarity(TokenInput):
 
     def __init__(self, pipe: Any, value: Any, options: FeatureOptions) -> None:
         text, reference = _read(value)
-        super().__init__(pipe, read_words(pipe, text, options), options)
+        stages = Stages(pipe)
+        words = read_words(
+            pipe,
+            text,
+            options,
+            read=lambda texts: stages.inputs(texts[0]),
+            truncates=truncates(stages.preprocess),
+        )
+        super().__init__(stages, words, options)
         self._value = options.value
         kind = value_name(options.value, ("similarity",))
         if options.target is not None:
             raise InputError("target has no meaning for feature-extraction: give a 'reference'.")
-        if reference is None:
-            item = self.items(np.ones((1, self.n_features), dtype=np.bool_))[0]
-        else:
-            ids = self.tokenizer(reference, truncation=True)["input_ids"]
-            item = np.array(ids, dtype=np.int64).tobytes()
+        self._reference = self.whole[0]
+        if reference is not None:
+            self._reference = self._embedded(stages, reference)
             self.arguments = {"reference": reference}
-        self._reference = answer(self, [item])[0]
         self.target = Target(reference or "the whole text", None, kind, None)
 
-    def read(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
-        states = self.model(**inputs).last_hidden_state
-        weights = inputs["attention_mask"][..., None].to(states)
-        mean: torch.Tensor = (states * weights).sum(1) / weights.sum(1)
-        return mean
+    def _embedded(self, stages: Stages, text: str) -> FloatArray:
+        with evaluating(self.model):
+            inputs = stages.inputs(text)
+            found = self.read(stages.run(inputs), inputs)[0]
+        embedding: FloatArray = found.double().cpu().numpy()
+        return embedding
+
+    def read(self, outputs: Any, inputs: Any) -> torch.Tensor:
+        states = next(iter(outputs.values())) if isinstance(outputs, Mapping) else outputs[0]
+        if not isinstance(states, torch.Tensor) or states.ndim != 3:
+            raise ModelError(
+                f"{type(self.model).__name__} gives no hidden state for each token, of which an "
+                "embedding could be made."
+            )
+        weights = inputs.get("attention_mask")
+        if weights is None or weights.shape[1] != states.shape[1]:  # pooled, or of other steps
+            mean: torch.Tensor = states.mean(1)
+            return mean
+        weights = weights[..., None].to(states)
+        weighted: torch.Tensor = (states * weights).sum(1) / weights.sum(1)
+        return weighted
+
+    def claims(self) -> tuple[Sequence[Any], Sequence[Any]] | None:
+        if self.stages is None:
+            return None
+        said = self.stages.answer(self.text, return_tensors=True)
+        if not isinstance(said, torch.Tensor) or said.ndim != 3:
+            return None
+        inputs = self.stages.inputs(self.text)
+        numbers = self.read((said,), inputs)[0].double().cpu().numpy()
+        return [list(enumerate(each.tolist())) for each in (numbers, self.whole[0])]  # type: ignore[return-value]
 
     def score(self, outputs: FloatArray) -> FloatArray:
         if callable(self._value):

@@ -13,13 +13,15 @@ from numpy.typing import NDArray
 from proxyspex_hf.core.masks import BoolArray, as_masks
 from proxyspex_hf.core.spectrum import FloatArray
 from proxyspex_hf.errors import InputError, ModelError
+from proxyspex_hf.hf.evaluating import evaluating
 from proxyspex_hf.hf.options import FeatureOptions
 from proxyspex_hf.hf.sequence import SEQUENCE_VALUES, Continuations, own_output, sequence_score
 from proxyspex_hf.hf.targets import value_name
-from proxyspex_hf.hf.text.masking import MaskedText, resolve_mask_token
+from proxyspex_hf.hf.text.mask_token import resolve_mask_token
+from proxyspex_hf.hf.text.masking import MaskedText
 from proxyspex_hf.hf.text.prepared import longest_input, token_spans
 from proxyspex_hf.hf.text.prompt import as_prompt, prompt_features, rendered
-from proxyspex_hf.hf.value_function import BoundInput, answer, evaluating
+from proxyspex_hf.hf.value_function import BoundInput, answer
 from proxyspex_hf.record import Target
 
 __all__ = ["TextGeneration"]

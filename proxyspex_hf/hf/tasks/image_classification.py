@@ -12,11 +12,12 @@ from PIL import Image
 
 from proxyspex_hf.core.masks import BoolArray, as_masks
 from proxyspex_hf.core.spectrum import FloatArray
+from proxyspex_hf.hf.evaluating import model_device
 from proxyspex_hf.hf.masked_image import MaskedImage, open_image
 from proxyspex_hf.hf.options import FeatureOptions
 from proxyspex_hf.hf.targets import class_score
 from proxyspex_hf.hf.tasks.classification import class_target, independent_labels
-from proxyspex_hf.hf.value_function import BoundInput, model_device, packed, unpacked
+from proxyspex_hf.hf.value_function import BoundInput, packed, unpacked
 
 __all__ = ["ImageClassification", "image_tokens"]
 

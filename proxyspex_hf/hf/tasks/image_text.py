@@ -17,14 +17,15 @@ from PIL import Image
 from proxyspex_hf.core.masks import BoolArray, as_masks
 from proxyspex_hf.core.spectrum import FloatArray
 from proxyspex_hf.errors import InputError
+from proxyspex_hf.hf.evaluating import evaluating, model_device
 from proxyspex_hf.hf.masked_image import MaskedImage, open_image
 from proxyspex_hf.hf.options import FeatureOptions
 from proxyspex_hf.hf.sequence import padded
 from proxyspex_hf.hf.targets import CLASS_VALUES, class_score, label_index, value_name
 from proxyspex_hf.hf.tasks.image_classification import image_tokens
-from proxyspex_hf.hf.text.masking import token_arrays
 from proxyspex_hf.hf.text.prepared import Words, read_words
-from proxyspex_hf.hf.value_function import BoundInput, evaluating, model_device, packed, unpacked
+from proxyspex_hf.hf.text.tokens import token_arrays
+from proxyspex_hf.hf.value_function import BoundInput, packed, unpacked
 from proxyspex_hf.inputs import Features
 from proxyspex_hf.record import Target
 

@@ -21,7 +21,7 @@ from proxyspex_hf.hf.tasks.image_prompt import ImagePrompt
 from proxyspex_hf.hf.tasks.image_text import ImageText
 from proxyspex_hf.hf.tasks.token_site import FillMask, TokenClassification
 from proxyspex_hf.hf.tasks.zero_shot import ZeroShotClassification
-from proxyspex_hf.hf.value_function import BoundInput
+from proxyspex_hf.hf.value_function import BoundInput, confirm
 
 __all__ = ["TASKS", "bind", "is_one_input", "task_of"]
 
@@ -88,4 +88,6 @@ def bind(pipe: Any, value: Any, options: FeatureOptions) -> BoundInput:
             f"task {task!r} is not supported; supported: {', '.join(TASKS)}. CONTRIBUTING.md tells "
             "how to add one; a function from masks to numbers can be given instead of a pipeline."
         )
-    return TASKS[task](pipe, value, options)
+    bound = TASKS[task](pipe, value, options)
+    confirm(bound)
+    return bound

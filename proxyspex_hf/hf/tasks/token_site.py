@@ -14,9 +14,9 @@ from proxyspex_hf.core.spectrum import FloatArray
 from proxyspex_hf.errors import InputError
 from proxyspex_hf.hf.options import FeatureOptions
 from proxyspex_hf.hf.targets import CLASS_VALUES, class_score, label_index, value_name
-from proxyspex_hf.hf.text.masking import token_arrays
 from proxyspex_hf.hf.text.prepared import Words, read_words, token_spans
 from proxyspex_hf.hf.text.token_input import TokenInput
+from proxyspex_hf.hf.text.tokens import token_arrays
 from proxyspex_hf.hf.value_function import answer
 from proxyspex_hf.record import Target
 

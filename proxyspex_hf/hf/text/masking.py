@@ -1,61 +1,39 @@
 """Masking a text without tokenizing it again for every mask.
 
-The masked text is the definition: ``masked_text(mask)`` is a string, and a mask's value is what
-the model gives for that string. Where the tokenizer composes (the tokens of the masked text are
-the pieces' tokens side by side), the token ids are put together from pieces that were tokenized
+The masked text is the definition: ``masked_text(mask)`` is a string, and its tokens are those that
+the pipeline's ``preprocess`` makes of it. Where the tokenizer composes (the tokens of the masked
+text are the pieces' tokens side by side), they are put together from pieces that were tokenized
 once. Whether it does is checked on masks in which every piece meets its neighbours in all four
-combinations of kept and masked; where it does not, each masked text is tokenized on its own.
+combinations of kept and masked; where it does not, the masked texts are tokenized in batches if
+that gives the same, and else each is read by the pipeline.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from proxyspex_hf.core.masks import BoolArray
-from proxyspex_hf.errors import InputError
+from proxyspex_hf.errors import InputError, ModelError
+from proxyspex_hf.hf.text.mask_token import Masking, replacements_of, tokens_of
+from proxyspex_hf.hf.text.tokens import TYPE_BIT, with_types
 from proxyspex_hf.record import Features
 
-__all__ = ["TYPE_BIT", "MaskedText", "Masking", "resolve_mask_token", "token_arrays"]
+__all__ = ["MaskedText", "Official"]
 
-Masking = Literal["mask", "delete"]
 Ids = list[int]
 
-#: A token's type (0 or 1, of the first or the second text) rides in the bits above its id.
-TYPE_BIT = 40
-
-
-def resolve_mask_token(tokenizer: Any, masking: Masking, mask_token: str | None) -> str | None:
-    """The text that stands for a masked feature; None where features are deleted.
-
-    Raises:
-        InputError: the tokenizer has no mask token and none was given, or the options contradict.
-    """
-    if masking == "delete":
-        if mask_token is not None:
-            raise InputError("mask_token has no meaning with masking='delete': give one of them.")
-        return None
-    if masking != "mask":
-        raise InputError(f"masking must be 'mask' or 'delete', got {masking!r}.")
-    if mask_token is not None:
-        printable = isinstance(mask_token, str) and mask_token.isprintable()
-        if not printable or not mask_token.strip():
-            raise InputError(
-                f"mask_token must be a printable text that is not blank, got {mask_token!r}."
-            )
-        return mask_token
-    for token in (tokenizer.mask_token, tokenizer.unk_token):
-        # Some tokenizers reuse the end-of-text token as unknown: that would end the text.
-        if token is not None and token != tokenizer.eos_token:
-            return str(token)
-    raise InputError(
-        f"{type(tokenizer).__name__} has no mask or unknown token: pass mask_token='...' (the text "
-        "that replaces a masked feature) or masking='delete'."
-    )
+#: Masks on which ways of tokenizing are compared, beside the four that show every neighbourhood.
+_TRIALS = 44
+#: From a mask, (n,), to the tokens of the masked text as the pipeline reads it, with their types;
+#: None where the model reads more than tokens and their types.
+Official = Callable[[NDArray[np.bool_]], "NDArray[np.int64] | None"]
 
 
 @dataclass(frozen=True)
@@ -91,9 +69,11 @@ class MaskedText:
         mask_token: see :func:`resolve_mask_token`.
         halves: the two ranges of ``text`` that are tokenized as a pair; None for one text.
         settings: further arguments of each call of the tokenizer.
+        official: how the pipeline reads the text under a mask; default the tokenizer's own way.
 
     Attributes:
-        composes: whether masks are applied to token ids directly.
+        reading: how masked texts become tokens: ``"composed"`` of pieces, ``"tokenized"`` in
+            batches, or ``"official"``, each by ``official``.
     """
 
     def __init__(
@@ -106,20 +86,71 @@ class MaskedText:
         *,
         halves: tuple[tuple[int, int], tuple[int, int]] | None = None,
         settings: Mapping[str, Any] | None = None,
+        official: Official | None = None,
     ) -> None:
         self._tokenizer = tokenizer
         self._settings = dict(settings or {})
+        self._official = official
         self.text = text
         self.features = features
         self.halves = halves or ((0, len(text)),)
         self._n = len(features.spans)
         # A document's label is its name: what stands in the text is the span.
         self._kept = tuple(text[start:stop] for start, stop in features.spans)
-        self._replacements = _replacements(tokenizer, self._kept, masking, mask_token)
+        self._deletes = masking == "delete"
+        counts = tokens_of(tokenizer, text, self.halves, features.spans)
+        self.replacements = replacements_of(tokenizer, counts, masking, mask_token)
+
+    @cached_property
+    def reading(self) -> Literal["composed", "tokenized", "official"]:
+        if self._pieces is not None:
+            return "composed"
+        if self._official is None or _same(self._retokenized(self._trials), self._expected):
+            return "tokenized"
+        return "official"
+
+    @property
+    def composes(self) -> bool:
+        """Whether masks are applied to token ids directly."""
+        return self.reading == "composed"
+
+    @cached_property
+    def _trials(self) -> BoolArray:
+        n = self._n
+        rng = np.random.default_rng(0)
+        even = np.arange(n) % 2 == 0
+        fixed = np.stack([np.ones(n, bool), np.zeros(n, bool), even, ~even])
+        some = rng.random((_TRIALS, n)) < rng.random((_TRIALS, 1))
+        return np.concatenate([fixed, some])
+
+    @cached_property
+    def _expected(self) -> list[NDArray[np.int64]]:
+        """The tokens of the trials."""
+        if self._official is None:
+            return self._retokenized(self._trials)
+        return [self._read(mask) for mask in self._trials]
+
+    @cached_property
+    def _pieces(self) -> _Pieces | None:
+        """The text's tokens by feature, where they compose."""
+        if self._deletes and not self._apart():
+            return None
         # Tokenizers differ in whether a masked word leaves the space before it as a token.
         ways = (self._tokenized(with_space) for with_space in (True, False))
-        self._pieces = next((way for way in ways if way is not None and self._agrees(way)), None)
-        self.composes = self._pieces is not None
+        return next((way for way in ways if way is not None and self._agrees(way)), None)
+
+    def _apart(self) -> bool:
+        """Whether space stands between all features: where one is deleted, what stood around it
+        may else become one word, for any of more runs of masks than can be tried."""
+        spans = self.features.spans
+        gaps = [self.text[a[1] : b[0]] for a, b in pairwise(spans)]
+        return all(gap[:1].isspace() or gap[-1:].isspace() for gap in gaps)
+
+    def _read(self, mask: NDArray[np.bool_]) -> NDArray[np.int64]:
+        tokens = None if self._official is None else self._official(mask)
+        if tokens is None:
+            raise ModelError("the pipeline gives its model more than tokens and their types.")
+        return tokens
 
     def masked_texts(self, mask: NDArray[np.bool_]) -> tuple[str, ...]:
         """What the model reads under one mask, shape (n,): one text, or the two of a pair."""
@@ -138,8 +169,8 @@ class MaskedText:
         for i, gap in zip(inside, gaps[1:], strict=True):
             if mask[i]:
                 parts += [self._kept[i], gap]
-            elif self._replacements[i] is not None:
-                parts += [self._replacements[i] or "", gap]
+            elif self.replacements[i] is not None:
+                parts += [self.replacements[i] or "", gap]
             else:  # deleted: one of the two gaps around it goes as well, if it is only space
                 if parts[-1].isspace():
                     parts.pop()
@@ -149,9 +180,15 @@ class MaskedText:
         return "".join(parts)
 
     def items(self, masks: BoolArray) -> list[bytes]:
-        """Token ids (and types) of each masked text as bytes: (b, n) -> b items."""
-        if not self.composes or self._pieces is None:
-            return self._retokenized(masks)
+        """Token ids (and types) of each masked text as bytes: (b, n) -> b items.
+
+        Raises:
+            ModelError: the pipeline's model reads more than that, or cannot read a masked text.
+        """
+        if self._pieces is None:
+            if self.reading == "tokenized":
+                return [row.tobytes() for row in self._retokenized(masks)]
+            return [self._read(mask).tobytes() for mask in masks]
         present = self._pieces.present(masks)
         stops = 8 * np.cumsum(present.sum(axis=1))
         tokens = np.broadcast_to(self._pieces.ids, present.shape)[present].tobytes()
@@ -164,7 +201,7 @@ class MaskedText:
         Raises:
             InputError: the tokenizer does not compose on this text, so tokens cannot be followed.
         """
-        if not self.composes or self._pieces is None:
+        if self._pieces is None:
             raise InputError(
                 "this tokenizer reads the words of this text differently beside masked ones, so "
                 "one of its tokens cannot be followed: choose features='words' with a fast "
@@ -205,7 +242,7 @@ class MaskedText:
 
     def fixed_start(self) -> int:
         """Tokens at the start that stand in every masked text; at least one other follows them."""
-        if not self.composes or self._pieces is None:
+        if self._pieces is None:
             return self._seen_start()
         changing = np.flatnonzero(self._pieces.owner != self._n)
         fixed = len(self._pieces.ids) - len(changing)
@@ -223,14 +260,13 @@ class MaskedText:
         return min(int(np.argmin(same)) if not same.all() else shortest, shortest - 1)
 
     def longest(self) -> int:
-        """Tokens of the longest masked text (exact where the tokenizer composes)."""
-        if self.composes and self._pieces is not None:
+        """Tokens of the longest masked text: exact where it composes, else of those tried."""
+        if self._pieces is not None:
             pieces = self._pieces
             kept = np.bincount(pieces.owner[pieces.state], minlength=self._n + 1)
             masked = np.bincount(pieces.owner[~pieces.state], minlength=self._n + 1)
             return int(np.maximum(kept, masked).sum())
-        ends = np.stack([np.ones(self._n, bool), np.zeros(self._n, bool)])
-        return max(len(item) // 8 for item in self.items(ends))
+        return max(map(len, self._expected))
 
     def _whole(self) -> tuple[str, ...]:
         return tuple(self.text[start:stop] for start, stop in self.halves)
@@ -240,9 +276,8 @@ class MaskedText:
         columns = [list(column) for column in zip(*texts, strict=True)]
         return self._tokenizer(*columns, **self._settings, **more)
 
-    def _retokenized(self, masks: BoolArray) -> list[bytes]:
-        encoded = self._encode([self.masked_texts(mask) for mask in masks])
-        return [ids.tobytes() for ids in _with_types(encoded)]
+    def _retokenized(self, masks: BoolArray) -> list[NDArray[np.int64]]:
+        return with_types(self._encode([self.masked_texts(mask) for mask in masks]))
 
     def _tokenized(self, with_space: bool) -> _Pieces | None:
         """Split the tokens of the whole text at the features; None without character offsets."""
@@ -262,7 +297,7 @@ class MaskedText:
         after[-1] = n
         gap = 0
         for token, (start, stop), special, half in zip(
-            _with_types(whole)[0].tolist(),
+            with_types(whole)[0].tolist(),
             whole["offset_mapping"][0],
             whole["special_tokens_mask"][0],
             whole.sequence_ids(0),
@@ -293,7 +328,7 @@ class MaskedText:
                     lead + replacement if with_space else replacement, add_special_tokens=False
                 )["input_ids"]
             ]
-            for replacement, kind, lead in zip(self._replacements, types, leads, strict=True)
+            for replacement, kind, lead in zip(self.replacements, types, leads, strict=True)
         ]
         blocks: list[tuple[Ids, int, bool]] = [(gaps[0], n, True)]
         for i in range(n):
@@ -306,45 +341,9 @@ class MaskedText:
         )
 
     def _agrees(self, pieces: _Pieces) -> bool:
-        n = self._n
-        rng = np.random.default_rng(0)
-        even = np.arange(n) % 2 == 0
-        fixed = np.stack([np.ones(n, bool), np.zeros(n, bool), even, ~even])
-        trials = np.concatenate([fixed, rng.random((28, n)) < rng.random((28, 1))])
-        actual = _with_types(self._encode([self.masked_texts(mask) for mask in trials]))
-        return all(
-            np.array_equal(pieces.ids[present], ids)
-            for present, ids in zip(pieces.present(trials), actual, strict=True)
-        )
+        present = pieces.present(self._trials)
+        return _same([pieces.ids[row] for row in present], self._expected)
 
 
-def token_arrays(items: Sequence[bytes]) -> tuple[list[NDArray[np.int64]], bool]:
-    """The token ids of items, and whether any carries a type above 0 (then in the high bits)."""
-    rows = [np.frombuffer(item, dtype=np.int64) for item in items]
-    return rows, any(int(row.max(initial=0)) >> TYPE_BIT for row in rows)
-
-
-def _with_types(encoded: Any) -> list[NDArray[np.int64]]:
-    ids = [np.array(row, dtype=np.int64) for row in encoded["input_ids"]]
-    types = encoded.get("token_type_ids")
-    if types is None:
-        return ids
-    return [
-        row | (np.array(kind, np.int64) << TYPE_BIT) for row, kind in zip(ids, types, strict=True)
-    ]
-
-
-def _replacements(
-    tokenizer: Any, labels: Sequence[str], masking: Masking, mask_token: str | None
-) -> Sequence[str | None]:
-    """What stands in each masked feature's place; None where it is deleted."""
-    if masking == "delete" or mask_token is None:
-        return [None] * len(labels)
-    if mask_token not in tokenizer.get_added_vocab() and mask_token not in (
-        tokenizer.all_special_tokens
-    ):
-        return [mask_token] * len(labels)
-    if not labels:
-        return []
-    encoded = tokenizer(list(labels), add_special_tokens=False)["input_ids"]
-    return [mask_token * max(1, len(ids)) for ids in encoded]
+def _same(some: Sequence[NDArray[np.int64]], others: Sequence[NDArray[np.int64]]) -> bool:
+    return all(np.array_equal(a, b) for a, b in zip(some, others, strict=True))

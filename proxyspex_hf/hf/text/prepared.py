@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
+
+import numpy as np
+import torch
 
 from proxyspex_hf.errors import InputError
 from proxyspex_hf.hf.options import FeatureOptions
 from proxyspex_hf.hf.text.features import text_features
-from proxyspex_hf.hf.text.masking import MaskedText, resolve_mask_token
+from proxyspex_hf.hf.text.mask_token import resolve_mask_token
+from proxyspex_hf.hf.text.masking import MaskedText
+from proxyspex_hf.hf.text.tokens import tokens_read, with_types
 from proxyspex_hf.inputs import Features, Part
 
-__all__ = ["Words", "longest_input", "read_words", "token_spans"]
+__all__ = ["Reading", "Words", "longest_input", "read_words", "token_spans"]
+
+
+#: What stands between the two texts of a pair in the explained text.
+_BETWEEN = "\n\n"
+#: Tokenizers state limits of this size or more where there is none.
+_UNLIMITED = 10**7
+Halves = tuple[tuple[int, int], tuple[int, int]]
 
 
 @dataclass(frozen=True)
@@ -34,11 +46,17 @@ class Words:
         return self.masked.features
 
 
+#: From one text, or the two of a pair, to the model inputs that the pipeline makes of them.
+Reading = Callable[[tuple[str, ...]], Any]
+
+
 def read_words(
     pipe: Any,
     value: Any,
     options: FeatureOptions,
     *,
+    read: Reading | None = None,
+    truncates: bool = False,
     fixed_pair: str | None = None,
     fixed: tuple[int, int] | None = None,
     most: int | None = None,
@@ -50,6 +68,8 @@ def read_words(
         pipe: the pipeline.
         value: the user's input.
         options: the user's choices.
+        read: how the pipeline reads texts; default the tokenizer's own way.
+        truncates: whether ``read`` cuts what is too long, masked forms too.
         fixed_pair: a second text that is never masked.
         fixed: a range of the text that is never masked; features that touch it are left out.
         most: tokens that may be used; default what the model takes.
@@ -64,35 +84,99 @@ def read_words(
     mask_token = resolve_mask_token(tokenizer, options.masking, options.mask_token)
     first, second = _texts(value)
     longest = longest_input(pipe) if most is None else most
-    if second is not None:
-        return _pair(tokenizer, first, second, options, mask_token, longest, settings)
+    if truncates and longest == _truncation_limit(pipe):
+        longest = None  # nothing that the pipeline reads is longer
 
-    def masked(text: str, features: Features) -> MaskedText:
-        features = features if fixed is None else _without(features, fixed)
-        if fixed_pair is None:
-            return MaskedText(
-                tokenizer, text, features, options.masking, mask_token, settings=settings
-            )
-        whole, halves = _joined(text, fixed_pair)
-        return MaskedText(
+    def masked(text: str, features: Features, halves: Halves | None = None) -> MaskedText:
+        if fixed is not None:
+            features = _without(features, fixed)
+        if fixed_pair is not None:
+            text, halves = _joined(text, fixed_pair)
+        made = MaskedText(
             tokenizer,
-            whole,
+            text,
             features,
             options.masking,
             mask_token,
             halves=halves,
             settings=settings,
+            official=None
+            if read is None
+            else lambda mask: tokens_read(read(made.masked_texts(mask))),
         )
+        return made
 
-    kept, found = _fit(tokenizer, first, options, masked, longest)
+    if second is not None:
+        return _pair(tokenizer, first, second, options, mask_token, longest, masked)
     notes: tuple[str, ...] = ()
-    if len(kept) < len(first.rstrip()):
-        notes = (
-            f"The text was cut: the model takes {longest} tokens, so the last "
-            f"{len(first) - len(kept):,} of {len(first):,} characters were not read and are not "
-            "explained.",
-        )
+    kept = first
+    if read is not None and truncates and fixed is None and isinstance(options.features, str):
+        kept = _part_read(tokenizer, first, read, fixed_pair)
+        if kept != first:
+            notes = (_cut_note(first, kept, "the pipeline truncates it there"),)
+    kept, found = _fit(tokenizer, kept, options, masked, longest)
+    if not notes and len(kept) < len(first.rstrip()):
+        notes = (_cut_note(first, kept, _reason(tokenizer, first, longest, mask_token)),)
     return Words(found, mask_token, notes)
+
+
+def _cut_note(whole: str, kept: str, reason: str) -> str:
+    side = "first" if whole.endswith(kept) and not whole.startswith(kept) else "last"
+    return (
+        f"The text was cut: {reason}, so the {side} {len(whole) - len(kept):,} of {len(whole):,} "
+        "characters were not read and are not explained."
+    )
+
+
+def _reason(tokenizer: Any, text: str, longest: int | None, mask_token: str | None) -> str:
+    """Why a text was cut: it is too long itself, or only its masked forms are."""
+    length = len(tokenizer(text, verbose=False)["input_ids"])
+    if longest is not None and length <= longest:
+        return (
+            f"it has only {length} tokens, but with its features replaced by {mask_token!r} it has "
+            f"more than the {longest} that the model takes (another mask_token may be shorter)"
+        )
+    return f"the model takes {longest} tokens"
+
+
+def _truncation_limit(pipe: Any) -> int | None:
+    """Tokens that a truncating pipeline keeps."""
+    own = pipe._preprocess_params
+    limit = own.get("max_length", own.get("tokenizer_kwargs", {}).get("max_length"))
+    limit = pipe.tokenizer.model_max_length if limit is None else limit
+    return limit if isinstance(limit, int) and 0 < limit < _UNLIMITED else None
+
+
+def _part_read(tokenizer: Any, text: str, read: Reading, pair: str | None) -> str:
+    """The part of a text that the pipeline reads; the whole text where that cannot be told."""
+    texts = (text,) if pair is None else (text, pair)
+    tokens = tokens_read(read(texts)) if text.strip() else None
+    if tokens is None or not getattr(tokenizer, "is_fast", False):
+        return text
+    if len(tokens) >= len(tokenizer(*texts, verbose=False)["input_ids"]):
+        return text
+    encoded = tokenizer(
+        *texts,
+        truncation="only_first" if pair is not None else True,
+        max_length=len(tokens),
+        return_offsets_mapping=True,
+    )
+    offsets = [
+        (start, stop)
+        for (start, stop), half in zip(
+            encoded["offset_mapping"], encoded.sequence_ids(0), strict=True
+        )
+        if half == 0 and start < stop
+    ]
+    if not offsets or not np.array_equal(with_types({**_as_rows(encoded)})[0], tokens):
+        return text
+    part = text[offsets[0][0] : offsets[-1][1]]
+    again = tokens_read(read((part,) if pair is None else (part, pair)))
+    return part if again is not None and np.array_equal(again, tokens) else text
+
+
+def _as_rows(encoded: Any) -> dict[str, Any]:
+    return {name: [encoded[name]] for name in ("input_ids", "token_type_ids") if name in encoded}
 
 
 def _texts(value: Any) -> tuple[str, str | None]:
@@ -119,10 +203,7 @@ def _without(features: Features, fixed: tuple[int, int]) -> Features:
     return Features(tuple(r[0] for r in rows), tuple(r[1] for r in rows), features.kind)
 
 
-_BETWEEN = "\n\n"
-
-
-def _joined(first: str, second: str) -> tuple[str, tuple[tuple[int, int], tuple[int, int]]]:
+def _joined(first: str, second: str) -> tuple[str, Halves]:
     start = len(first) + len(_BETWEEN)
     return first + _BETWEEN + second, ((0, len(first)), (start, start + len(second)))
 
@@ -134,7 +215,7 @@ def _pair(
     options: FeatureOptions,
     mask_token: str | None,
     longest: int | None,
-    settings: Mapping[str, Any] | None,
+    make: Callable[[str, Features, Halves], MaskedText],
 ) -> Words:
     text, halves = _joined(first, second)
     if isinstance(options.features, str):
@@ -153,9 +234,7 @@ def _pair(
                 "a span reaches from the first text into the second: spans of a pair count "
                 "characters of first + '\\n\\n' + second."
             )
-    masked = MaskedText(
-        tokenizer, text, features, options.masking, mask_token, halves=halves, settings=settings
-    )
+    masked = make(text, features, halves)
     length = masked.longest()
     if longest is not None and length > longest:
         raise InputError(
@@ -172,12 +251,17 @@ def longest_input(pipe: Any) -> int | None:
     config = getattr(pipe.model.config, "text_config", pipe.model.config)
     positions = getattr(config, "max_position_embeddings", None)
     if isinstance(positions, int) and positions > 0:
-        # RoBERTa's family counts positions from the padding index on.
-        offset = getattr(config, "pad_token_id", None)
-        family = config.model_type in ("roberta", "xlm-roberta", "camembert", "longformer", "mpnet")
-        limits.append(positions - (offset or 0) - 1 if family else positions)
-    stated = [limit for limit in limits if isinstance(limit, int) and 0 < limit < 10**7]
+        limits.append(positions - _first_position(pipe.model))
+    stated = [limit for limit in limits if isinstance(limit, int) and 0 < limit < _UNLIMITED]
     return min(stated, default=None)
+
+
+def _first_position(model: Any) -> int:
+    """Positions that hold no token: RoBERTa's kind counts from behind its padding index."""
+    for name, module in model.named_modules():
+        if name.endswith("position_embeddings") and isinstance(module, torch.nn.Embedding):
+            return 0 if module.padding_idx is None else module.padding_idx + 1
+    return 0
 
 
 def _fit(
@@ -187,7 +271,9 @@ def _fit(
     masked: Any,
     longest: int | None,
 ) -> tuple[str, MaskedText]:
-    """The longest beginning of the text, cut after a feature, that fits in every masked form."""
+    """The longest beginning of the text (its end, where the tokenizer truncates on the left), cut
+    at a feature, that fits in every masked form."""
+    left = isinstance(options.features, str) and tokenizer.truncation_side == "left"
     if not isinstance(options.features, str):
         # What stands behind the last span of one's own is fixed text: it goes first.
         own = text_features(text, options.features)
@@ -207,7 +293,7 @@ def _fit(
                 f"the text up to the end of its first feature has {length} tokens, the model "
                 f"takes {longest}: use smaller features (words), or a shorter text."
             )
-        text = text[: features.spans[keep - 1][1]]
+        text = text[features.spans[n - keep][0] :] if left else text[: features.spans[keep - 1][1]]
         if not isinstance(options.features, str):
             options = replace(options, features=features.spans[:keep])
 

@@ -1,14 +1,13 @@
 """Tasks that read tokens: one masked text (or pair), padded into batches for an encoder's forward.
 
-A task derives from :class:`TokenInput`, says what the model's outputs are (``read``) and which
-number is explained (``score``).
+A task derives from :class:`TokenInput` and says what it takes of the model's outputs (``read``) and
+which number is explained (``score``).
 """
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Hashable, Sequence
-from functools import cached_property
+import inspect
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,27 +15,31 @@ import torch
 from numpy.typing import NDArray
 
 from proxyspex_hf.core.masks import BoolArray, as_masks
+from proxyspex_hf.errors import ModelError
+from proxyspex_hf.hf.evaluating import model_device
 from proxyspex_hf.hf.options import FeatureOptions
 from proxyspex_hf.hf.sequence import padded
-from proxyspex_hf.hf.text.masking import token_arrays
+from proxyspex_hf.hf.stages import Stages
 from proxyspex_hf.hf.text.prepared import Words
-from proxyspex_hf.hf.value_function import BoundInput, answer, model_device
+from proxyspex_hf.hf.text.tokens import token_arrays
+from proxyspex_hf.hf.value_function import BoundInput
 
-__all__ = ["TokenInput"]
+__all__ = ["TokenInput", "as_given"]
 
 
 class TokenInput(BoundInput):
     """A masked text under a model that takes token ids.
 
     Args:
-        pipe: the pipeline, for its model and tokenizer.
+        stages: the pipeline's own.
         words: the text, see :func:`read_words`.
         options: the user's choices.
     """
 
-    def __init__(self, pipe: Any, words: Words, options: FeatureOptions) -> None:
-        self.model = pipe.model
-        self.tokenizer = pipe.tokenizer
+    def __init__(self, stages: Stages, words: Words, options: FeatureOptions) -> None:
+        self.stages = stages
+        self.model = stages.pipe.model
+        self.tokenizer = stages.pipe.tokenizer
         self.text = words.text
         self.features = words.features
         self.mask_token = words.mask_token
@@ -44,10 +47,7 @@ class TokenInput(BoundInput):
         self.parts = words.parts
         self.batch_size = options.batch_size
         self._masked = words.masked
-
-    @abstractmethod
-    def read(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
-        """The model's outputs for padded inputs (b, t): input_ids, attention_mask, …"""
+        self._side = str(self.tokenizer.padding_side)
 
     def items(self, masks: BoolArray) -> list[bytes]:
         return self._masked.items(as_masks(masks, self.n_features))
@@ -58,14 +58,28 @@ class TokenInput(BoundInput):
     def outputs(self, items: Sequence[bytes]) -> torch.Tensor:
         rows, typed = token_arrays(items)
         if self._pad_token is not None:
-            return self.read(self._inputs(rows, typed))
+            return self.forward(self._inputs(rows, typed))
         # Models without a padding token refuse batches.
-        return torch.cat([self.read(self._inputs([row], typed)) for row in rows])
+        return torch.cat([self.forward(self._inputs([row], typed)) for row in rows])
+
+    def forward(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+        """The rows of padded inputs (b, t): input_ids, attention_mask, …"""
+        if not inputs["input_ids"].shape[1]:
+            raise ModelError("a masked text has no tokens.")
+        # As the pipelines do: nothing is generated, so no keys and values are kept.
+        parameters = inspect.signature(self.model.forward).parameters
+        more = {"use_cache": False} if "use_cache" in parameters else {}
+        return self.read(self.model(**inputs, **more), inputs)
+
+    def variants(self) -> Sequence[Callable[[], None]]:
+        """Padding on the tokenizer's side, or on the other."""
+        own = str(self.tokenizer.padding_side)
+        other = "left" if own == "right" else "right"
+        return [lambda side=side: setattr(self, "_side", side) for side in (own, other)]  # type: ignore[misc]
 
     def masked_input(self, mask: NDArray[np.bool_]) -> Any:
         row = as_masks(mask, self.n_features, "mask")[0]
-        texts = self._masked.masked_texts(row)
-        return texts[0] if len(texts) == 1 else {"text": texts[0], "text_pair": texts[1]}
+        return as_given(self._masked.masked_texts(row))
 
     def masked_text(self, mask: NDArray[np.bool_]) -> str:
         """The text that the model reads under one mask, shape (n,)."""
@@ -73,10 +87,8 @@ class TokenInput(BoundInput):
 
     @property
     def sharing(self) -> Hashable:
-        return (type(self), id(self.model), id(self.tokenizer), self.batch_size)
-
-    def may_mix(self) -> bool:
-        return self._padding_is_neutral
+        whose = (id(self.stages and self.stages.pipe), id(self.model), id(self.tokenizer))
+        return (type(self), *whose, self.batch_size, self._side)
 
     @property
     def _pad_token(self) -> int | None:
@@ -86,30 +98,11 @@ class TokenInput(BoundInput):
         token: int | None = self.tokenizer.pad_token_id
         return token
 
-    @cached_property
-    def _padding_is_neutral(self) -> bool:
-        """Whether padding leaves this model's output alone, found by trying.
-
-        It does not where positions are counted from a padded left end, or where the last position
-        stands for the whole text.
-        """
-        if self._pad_token is None:
-            return False
-        item = self.items(np.ones((1, self.n_features), dtype=np.bool_))[0]
-        short = self.shortened(item)
-        alone, beside = answer(self, [short])[0], answer(self, [short, item])[0]
-        tolerance = 1e-4 if self.model.dtype == torch.float32 else 2e-2
-        return bool(np.abs(alone - beside).max() <= tolerance * max(1.0, np.abs(alone).max()))
-
-    def shortened(self, item: bytes) -> bytes:
-        """An item with the first half of its tokens."""
-        return item[: 8 * max(1, len(item) // 16)]
-
     def _inputs(self, rows: list[NDArray[np.int64]], typed: bool) -> dict[str, torch.Tensor]:
-        return padded(
-            rows,
-            self._pad_token or 0,
-            self.tokenizer.padding_side,
-            model_device(self.model),
-            types=typed,
-        )
+        device = model_device(self.model)
+        return padded(rows, self._pad_token or 0, self._side, device, types=typed)
+
+
+def as_given(texts: tuple[str, ...]) -> Any:
+    """One text, or the two of a pair, as a pipeline takes them."""
+    return texts[0] if len(texts) == 1 else {"text": texts[0], "text_pair": texts[1]}

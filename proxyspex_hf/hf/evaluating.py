@@ -1,0 +1,59 @@
+"""A model as it is asked: on its own device, without dropout or gradients, by many threads."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+__all__ = ["evaluating", "model_device"]
+
+
+class _Modes:
+    """Which modules of a model were training, and how many are evaluating it now."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.training: list[torch.nn.Module] = []
+
+
+_modes: weakref.WeakKeyDictionary[torch.nn.Module, _Modes] = weakref.WeakKeyDictionary()
+_modes_lock = threading.Lock()
+
+
+@contextmanager
+def evaluating(model: Any) -> Iterator[None]:
+    """Dropout off and no gradients while inside; every module's mode is put back when the last
+    thread that evaluates the model has left."""
+    if not isinstance(model, torch.nn.Module):
+        with torch.inference_mode():
+            yield
+        return
+    with _modes_lock:
+        modes = _modes.setdefault(model, _Modes())
+        modes.count += 1
+        training = [module for module in model.modules() if module.training]
+        modes.training += training
+        for module in training:
+            module.training = False
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        with _modes_lock:
+            modes.count -= 1
+            if not modes.count:
+                for module in modes.training:
+                    module.training = True
+                modes.training.clear()
+
+
+def model_device(model: Any) -> torch.device:
+    """Where inputs go: the first parameter's device (right for models spread by a device map)."""
+    parameters = getattr(model, "parameters", None)
+    first = None if parameters is None else next(iter(parameters()), None)
+    return torch.device("cpu") if first is None else first.device
