@@ -1,28 +1,57 @@
-"""Sequences of tokens in batches: padding, a beginning that is run once, and what is made of the
-log-probabilities of an output.
+"""Sequences of tokens: padding, a beginning that is run once, an output that the model is made to
+say, and what is made of its log-probabilities.
 """
 
 from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from transformers import LogitsProcessor, LogitsProcessorList
 
 from proxyspex_hf.core.spectrum import FloatArray
 from proxyspex_hf.errors import InputError
 from proxyspex_hf.hf.evaluating import evaluating, model_device
 from proxyspex_hf.hf.options import FeatureOptions
+from proxyspex_hf.hf.stages import Stages
 from proxyspex_hf.hf.targets import ValueOf, own_score
 from proxyspex_hf.hf.text.tokens import TYPE_BIT
 
-__all__ = ["SEQUENCE_VALUES", "Continuations", "own_output", "padded", "sequence_score"]
+__all__ = [
+    "SEQUENCE_VALUES",
+    "Continuations",
+    "forced",
+    "forced_log_probabilities",
+    "generation_notes",
+    "log_probabilities",
+    "own_output",
+    "padded",
+    "sequence_score",
+]
 
 SEQUENCE_VALUES = ("log-perplexity", "log-probability", "log-odds", "probability")
+
+#: Length of the model's own output where neither the pipeline nor the model is set to one.
+DEFAULT_NEW_TOKENS = 32
+
+#: Settings of generation that choose what is said; they do not enter the number that is explained.
+_CHOOSING = (
+    "repetition_penalty",
+    "no_repeat_ngram_size",
+    "encoder_repetition_penalty",
+    "bad_words_ids",
+    "sequence_bias",
+    "guidance_scale",
+    "suppress_tokens",
+    "begin_suppress_tokens",
+    "forced_bos_token_id",
+    "forced_eos_token_id",
+)
 
 
 def padded(
@@ -59,11 +88,14 @@ def padded(
 class Continuations:
     """Log-probabilities of one continuation after many prompts that begin alike.
 
+    Shorter prompts are padded behind the continuation: a causal model does not look there, whatever
+    it does with its attention mask, positions, windows or recurrent states.
+
     Args:
         model: a causal language model.
         prefix: token ids that all prompts begin with; may be empty.
         target: token ids of the continuation.
-        pad: token id for padding; any will do, it is never attended to.
+        pad: token id for padding; any will do.
     """
 
     def __init__(
@@ -72,11 +104,9 @@ class Continuations:
         self._model = model
         self._prefix = prefix
         self._target = target
-        self.pad = pad
+        self._pad = pad
         self._cache: Any = None
-        parameters = inspect.signature(model.forward).parameters
-        self._keeps = "logits_to_keep" in parameters
-        self._counts = "position_ids" in parameters
+        self._keeps = "logits_to_keep" in inspect.signature(model.forward).parameters
 
     def begins(self, prompt: NDArray[np.int64]) -> bool:
         """Whether a whole prompt begins with the prefix, and more follows."""
@@ -84,37 +114,32 @@ class Continuations:
         return len(prompt) > shared and bool(np.array_equal(prompt[:shared], self._prefix))
 
     def __call__(self, prompts: Sequence[NDArray[np.int64]]) -> torch.Tensor:
-        """Prompts without the prefix -> (b, t) log-probability of each token of the target.
-
-        Padding stands between the prefix and the shorter prompts, so that all end together and
-        the logits wanted are the last ones.
-        """
-        device, shared = model_device(self._model), len(self._prefix)
+        """Prompts without the prefix -> (b, t) log-probability of each token of the target."""
+        device, shared, wanted = model_device(self._model), len(self._prefix), len(self._target)
         rows = [np.concatenate([prompt, self._target[:-1]]) for prompt in prompts]
-        longest = max(map(len, rows))
-        ids = np.full((len(rows), longest), self.pad, dtype=np.int64)
-        attention = np.ones((len(rows), shared + longest), dtype=np.int64)
+        ids = np.full((len(rows), max(map(len, rows))), self._pad, dtype=np.int64)
         for place, row in enumerate(rows):
-            ids[place, longest - len(row) :] = row
-            attention[place, shared : shared + longest - len(row)] = 0
+            ids[place, : len(row)] = row
         inputs: dict[str, Any] = {
             "input_ids": torch.from_numpy(ids).to(device),
-            "attention_mask": torch.from_numpy(attention).to(device),
+            "attention_mask": torch.ones(
+                (len(rows), shared + ids.shape[1]), dtype=torch.long, device=device
+            ),
             "use_cache": shared > 0,
         }
-        if self._counts:
-            positions = np.maximum(np.cumsum(attention, axis=1) - 1, 0)[:, shared:]
-            inputs["position_ids"] = torch.from_numpy(positions).to(device)
         if shared:
             inputs["past_key_values"] = _for_rows(self._prefix_cache(), len(rows))
-        wanted = len(self._target)
+        # The target's first token is said by the last of the prompt.
+        first = np.array([len(prompt) - 1 for prompt in prompts])
+        start = 0
         if self._keeps:
-            inputs["logits_to_keep"] = wanted
-        logits = self._model(**inputs).logits[:, -wanted:].float()
-        target = torch.from_numpy(self._target).to(logits.device).expand(len(rows), -1)
-        chosen = logits.gather(-1, target[..., None])[..., 0]
-        found: torch.Tensor = chosen - logits.logsumexp(dim=-1)
-        return found
+            start = int(first.min())
+            kept = torch.arange(start, int(first.max()) + wanted, device=device)
+            inputs["logits_to_keep"] = kept
+        logits = self._model(**inputs).logits
+        places = torch.from_numpy(first[:, None] + np.arange(wanted) - start).to(logits.device)
+        own = logits[torch.arange(len(rows), device=logits.device)[:, None], places]
+        return log_probabilities(own, self._target)
 
     def _prefix_cache(self) -> Any:
         if self._cache is None:
@@ -123,6 +148,14 @@ class Continuations:
                 more = {"logits_to_keep": 1} if self._keeps else {}
                 self._cache = self._model(input_ids=ids, use_cache=True, **more).past_key_values
         return self._cache
+
+
+def log_probabilities(logits: torch.Tensor, target: NDArray[np.int64]) -> torch.Tensor:
+    """Of each token of the target: (b, t, vocabulary) -> (b, t)."""
+    logits = logits.float()
+    tokens = torch.from_numpy(target).to(logits.device).expand(len(logits), -1)
+    found: torch.Tensor = logits.gather(-1, tokens[..., None])[..., 0] - logits.logsumexp(dim=-1)
+    return found
 
 
 def _for_rows(cache: Any, rows: int) -> Any:
@@ -138,20 +171,99 @@ def _for_rows(cache: Any, rows: int) -> Any:
     return own
 
 
-def own_output(
-    model: Any, tokenizer: Any, prompt: NDArray[np.int64], options: FeatureOptions, **inputs: Any
-) -> tuple[NDArray[np.int64], str]:
-    """The tokens and the text that are explained: ``target``, or what the model says greedily.
+class _Forced(LogitsProcessor):
+    """Makes a model say given tokens, one a step."""
+
+    def __init__(self, target: NDArray[np.int64]) -> None:
+        self._left = [int(token) for token in target]
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:  # noqa: ARG002
+        only = torch.full_like(scores, -torch.inf)
+        only[:, self._left.pop(0)] = 0.0
+        return only
+
+
+def forced(target: NDArray[np.int64]) -> dict[str, Any]:
+    """Settings of ``generate`` that make a model say ``target`` and tell its logits."""
+    return {
+        "max_new_tokens": len(target),
+        "do_sample": False,
+        "num_beams": 1,
+        "num_return_sequences": 1,
+        "eos_token_id": None,
+        "stop_strings": None,
+        "logits_processor": LogitsProcessorList([_Forced(target)]),
+        "output_logits": True,
+        "return_dict_in_generate": True,
+    }
+
+
+def forced_log_probabilities(
+    model: Any, inputs: Mapping[str, Any], target: NDArray[np.int64]
+) -> torch.Tensor:
+    """(1, t) log-probability of each token of ``target`` as the model's own ``generate`` says it.
+
+    Slower than one forward pass, and right for every architecture that generates.
 
     Args:
         model: it generates.
+        inputs: what ``generate`` is given, one input.
+        target: token ids, (t,).
+    """
+    made = model.generate(**inputs, **forced(target))
+    return log_probabilities(torch.stack(list(made.logits), dim=1), target)
+
+
+def _generation_set(stages: Stages) -> dict[str, Any]:
+    """The settings of generation that the model, the pipeline or the call were given."""
+    pipe = stages.pipe
+    found: dict[str, Any] = {}
+    for config in (
+        getattr(pipe.model, "generation_config", None),
+        stages.forward.get("generation_config"),
+    ):
+        if config is not None:
+            found.update(config.to_diff_dict())
+    own = {**(getattr(pipe, "_generate_kwargs", None) or {}), **stages.forward}
+    nested = own.pop("generate_kwargs", None) or {}
+    return {k: v for k, v in {**found, **own, **nested}.items() if v is not None}
+
+
+def generation_notes(stages: Stages) -> tuple[str, ...]:
+    """What is set on a pipeline that chooses its output, but has no meaning for its likelihood."""
+    chosen = _generation_set(stages)
+    notes = []
+    if chosen.get("do_sample"):
+        notes.append("The pipeline samples; explained is the output that it finds most likely.")
+    if (chosen.get("num_beams") or 1) > 1:
+        notes.append(
+            f"The explained output was found with {chosen['num_beams']} beams; its likelihood does "
+            "not depend on how it was found."
+        )
+    others = [name for name in _CHOOSING if chosen.get(name) not in (None, 1.0, 0)]
+    if others:
+        notes.append(
+            f"{', '.join(others)} chose the explained output; the likelihoods are the model's own, "
+            "without it."
+        )
+    return tuple(notes)
+
+
+def own_output(
+    stages: Stages, tokenizer: Any, inputs: Any, options: FeatureOptions
+) -> tuple[NDArray[np.int64], str]:
+    """The tokens and the text that are explained: ``target``, or what the pipeline says without
+    sampling.
+
+    Args:
+        stages: the pipeline's own.
         tokenizer: its tokenizer.
-        prompt: token ids of the whole prompt.
+        inputs: its model inputs for the whole prompt.
         options: for ``target`` and ``max_new_tokens``.
-        inputs: what else the model needs, such as pixels.
 
     Raises:
         InputError: a target that is no text, or an output without any token.
+        ModelError: the model failed.
     """
     if options.target is not None:
         if not isinstance(options.target, str) or not options.target.strip():
@@ -160,17 +272,27 @@ def own_output(
             )
         found = tokenizer(options.target, add_special_tokens=False)["input_ids"]
         return np.array(found, dtype=np.int64), options.target
-    ids = torch.from_numpy(prompt.copy())[None].to(model_device(model))
-    made = model.generate(
-        input_ids=ids,
-        attention_mask=torch.ones_like(ids),
-        do_sample=False,
-        max_new_tokens=options.max_new_tokens,
-        pad_token_id=tokenizer.pad_token_id or 0,
-        **inputs,
+    chosen = _generation_set(stages)
+    more: dict[str, Any] = {"do_sample": False} if chosen.get("do_sample") else {}
+    if (chosen.get("num_return_sequences") or 1) > 1:
+        more["num_return_sequences"] = 1
+    if options.max_new_tokens is not None:
+        more["max_new_tokens"] = options.max_new_tokens
+    elif not {"max_new_tokens", "max_length"} & set(chosen):
+        more["max_new_tokens"] = DEFAULT_NEW_TOKENS
+    if "generate_kwargs" in stages.forward:
+        more = {"generate_kwargs": {**stages.forward["generate_kwargs"], **more}}
+    elif "generate_kwargs" in inspect.signature(stages.pipe._forward).parameters:
+        more = {"generate_kwargs": more}
+    with evaluating(stages.pipe.model):
+        made = stages.run(inputs, **more)
+    sequence = np.asarray(made["generated_sequence"]).reshape(
+        -1, made["generated_sequence"].shape[-1]
     )
-    output = made[0, ids.shape[1] :].cpu().numpy()
-    ends = set(tokenizer.all_special_ids)
+    read = made["input_ids"]
+    begin = 1 if read is None else read.shape[-1]  # an empty prompt begins with one token
+    output = sequence[0][0 if stages.pipe.model.config.is_encoder_decoder else begin :]
+    ends = {*tokenizer.all_special_ids, *_end_tokens(stages.pipe.model, chosen)}
     while len(output) and int(output[-1]) in ends:
         output = output[:-1]
     if not len(output):
@@ -179,6 +301,12 @@ def own_output(
             "target='...' (a text) or another prompt."
         )
     return output.astype(np.int64), str(tokenizer.decode(output))
+
+
+def _end_tokens(model: Any, chosen: Mapping[str, Any]) -> set[int]:
+    """Tokens at which generation stops."""
+    ends = chosen.get("eos_token_id", getattr(model.config, "eos_token_id", None))
+    return set() if ends is None else {int(end) for end in np.atleast_1d(np.asarray(ends))}
 
 
 def sequence_score(log_probabilities: FloatArray, value: ValueOf | None) -> FloatArray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -15,26 +15,40 @@ from proxyspex_hf.core.spectrum import FloatArray
 from proxyspex_hf.errors import InputError, ModelError
 from proxyspex_hf.hf.evaluating import evaluating
 from proxyspex_hf.hf.options import FeatureOptions
-from proxyspex_hf.hf.sequence import SEQUENCE_VALUES, Continuations, own_output, sequence_score
+from proxyspex_hf.hf.sequence import (
+    SEQUENCE_VALUES,
+    Continuations,
+    forced,
+    generation_notes,
+    log_probabilities,
+    own_output,
+    sequence_score,
+)
+from proxyspex_hf.hf.stages import Stages
 from proxyspex_hf.hf.targets import value_name
 from proxyspex_hf.hf.text.mask_token import resolve_mask_token
 from proxyspex_hf.hf.text.masking import MaskedText
 from proxyspex_hf.hf.text.prepared import longest_input, token_spans
 from proxyspex_hf.hf.text.prompt import as_prompt, prompt_features, rendered
-from proxyspex_hf.hf.value_function import BoundInput, answer
+from proxyspex_hf.hf.text.tokens import TYPE_BIT, tokens_read
+from proxyspex_hf.hf.value_function import BoundInput
 from proxyspex_hf.record import Target
 
 __all__ = ["TextGeneration"]
 
 #: A shorter beginning is not worth keeping.
 _SHORTEST_PREFIX = 8
+#: What a cache changes in the log-probabilities, relative to their size: beyond it the model does
+#: not generate as it reads (measured on 40 architectures: tests/bench/architectures.py).
+_SAME_READING = 2e-2
 
 
 class TextGeneration(BoundInput):
     """The set function of one prompt under a text-generation pipeline.
 
-    The value is the log-perplexity of the model's own (greedy) output for the whole prompt, or of
-    ``target``: minus the mean log-probability of its tokens after the masked prompt.
+    The value is the log-perplexity of the pipeline's own output for the whole prompt, or of
+    ``target``: minus the mean log-probability of its tokens after the masked prompt, as the
+    pipeline reads it. Outputs are the log-probabilities of the tokens, (b, t).
 
     Attributes:
         target_ids: the tokens of the explained output.
@@ -57,6 +71,8 @@ class TextGeneration(BoundInput):
             options.features,
             lambda text: token_spans(self.tokenizer, text),
         )
+        plain = {"add_special_tokens": False} if chat or not prompt.special_tokens else {}
+        self.stages = Stages(pipe, **plain)
         self.mask_token = resolve_mask_token(self.tokenizer, options.masking, options.mask_token)
         self._masked = MaskedText(
             self.tokenizer,
@@ -64,14 +80,14 @@ class TextGeneration(BoundInput):
             self.features,
             options.masking,
             self.mask_token,
-            # A chat template writes the special tokens itself.
-            settings={"add_special_tokens": False} if chat or not prompt.special_tokens else {},
+            settings=plain,
+            official=lambda mask: tokens_read(self._inputs(mask)),
         )
-        whole = np.ones((1, self.n_features), dtype=np.bool_)
-        ids = np.frombuffer(self._masked.items(whole)[0], dtype=np.int64)
-        with evaluating(self.model):
-            self.target_ids, label = own_output(self.model, self.tokenizer, ids, options)
-        self.target = Target(label, None, kind, None if options.target is not None else label)
+        whole = self._inputs(np.ones(self.n_features, dtype=np.bool_))
+        self.target_ids, label = own_output(self.stages, self.tokenizer, whole, options)
+        own = options.target is None
+        self.target = Target(label, None, kind, label if own else None)
+        self.notes = generation_notes(self.stages) if own else ()
         self.arguments = {"target_tokens": self.target_ids.tolist()}
         longest, length = longest_input(pipe), self._masked.longest() + len(self.target_ids)
         if longest is not None and length > longest:
@@ -79,66 +95,121 @@ class TextGeneration(BoundInput):
                 f"prompt and output have up to {length} tokens, the model takes {longest}: give a "
                 "shorter prompt or a smaller max_new_tokens."
             )
-        self._prefix = self._working_prefix()
+        self._prefix = 0
+        self._reads_as_it_generates = self._same_reading(whole)
+
+    def masked_input(self, mask: NDArray[np.bool_]) -> str:
+        return self._masked.masked_text(as_masks(mask, self.n_features, "mask")[0])
+
+    def _inputs(self, mask: NDArray[np.bool_]) -> Any:
+        if self.stages is None:
+            raise ModelError("there is no pipeline to ask.")
+        return self.stages.inputs(self.masked_input(mask))
+
+    def by_pipeline(self, mask: NDArray[np.bool_]) -> FloatArray:
+        """Log-probabilities of the output after one masked prompt, (1, t): by one forward pass
+        where the model reads as it generates, else by its own generation, made to say it."""
+        inputs = self._inputs(mask)
+        prompt = tokens_read(inputs)
+        if self._reads_as_it_generates and prompt is not None and not _padded(inputs):
+            return self._by_reading(prompt)
+        return self._by_generating(inputs)
+
+    def _by_reading(self, prompt: NDArray[np.int64]) -> FloatArray:
+        nothing = np.zeros(0, dtype=np.int64)
+        try:
+            with evaluating(self.model):
+                rows = Continuations(self.model, nothing, self.target_ids, 0)([self._begun(prompt)])
+        except (torch.cuda.OutOfMemoryError, MemoryError):
+            raise
+        except Exception as error:
+            raise ModelError(f"the model failed on one prompt: {error!r:.300}") from error
+        found: FloatArray = rows.double().cpu().numpy()
+        return found
+
+    def _by_generating(self, inputs: Any) -> FloatArray:
+        if self.stages is None:
+            raise ModelError("there is no pipeline to ask.")
+        with evaluating(self.model):
+            made = self.stages.run(inputs, **forced(self.target_ids))
+        logits = made.get("logits") if isinstance(made, Mapping) else None
+        if not isinstance(logits, torch.Tensor):
+            raise ModelError(
+                f"{type(self.stages.pipe).__name__} does not give the logits with which it "
+                "generates (its _forward must return them as 'logits', as transformers' own does)."
+            )
+        rows = log_probabilities(logits.reshape(1, *logits.shape[-2:]), self.target_ids)
+        found: FloatArray = rows.double().cpu().numpy()
+        return found
+
+    def _same_reading(self, whole: Any) -> bool:
+        """Whether one forward pass gives the log-probabilities with which the model generates."""
+        prompt = tokens_read(whole)
+        if prompt is None or (prompt >> TYPE_BIT).any() or _padded(whole):
+            return False
+        generated = self._by_generating(whole)
+        try:
+            read = self._by_reading(prompt)
+        except ModelError:
+            return False
+        limit = _SAME_READING * max(1.0, float(np.abs(generated).max()))
+        return bool(np.abs(read - generated).max() <= limit)
+
+    def _begun(self, prompt: NDArray[np.int64]) -> NDArray[np.int64]:
+        """A prompt with at least one token: generation begins an empty one with the first token."""
+        if len(prompt):
+            return prompt
+        config = getattr(self.model, "generation_config", self.model.config)
+        begin = getattr(config, "bos_token_id", None)
+        if begin is None:
+            raise ModelError(
+                "a masked prompt has no tokens at all, and the model has none to begin with: use "
+                "mask_token='...' (a text) instead of masking='delete'."
+            )
+        return np.array([begin], dtype=np.int64)
 
     def items(self, masks: BoolArray) -> list[bytes]:
         return self._masked.items(as_masks(masks, self.n_features))
 
     def size(self, item: bytes) -> int:
-        return len(item) // 8 and len(item) // 8 - self._prefix + len(self.target_ids)
+        return max(1, len(item) // 8 - self._prefix) + len(self.target_ids)
+
+    def variants(self) -> Sequence[Callable[[], None]]:
+        """With the fixed beginning of all prompts run once, or without."""
+        if not self._reads_as_it_generates:
+            return ()
+        shared = self._masked.fixed_start()
+        kept = [shared] if shared >= _SHORTEST_PREFIX else []
+        return [lambda count=count: self._keep(count) for count in (*kept, 0)]  # type: ignore[misc]
+
+    def _keep(self, count: int) -> None:
+        self._prefix = count
+        self.__dict__.pop("_continuations", None)
 
     def outputs(self, items: Sequence[bytes]) -> torch.Tensor:
-        rows = [np.frombuffer(item, dtype=np.int64) for item in items]
+        rows = [self._begun(np.frombuffer(item, dtype=np.int64)) for item in items]
+        if any((row >> TYPE_BIT).any() for row in rows):
+            raise ModelError("tokens with types are read one prompt at a time.")
         kept = self._continuations
         if all(kept.begins(row) for row in rows):
             return kept([row[self._prefix :] for row in rows])
         nothing = np.zeros(0, dtype=np.int64)
-        return Continuations(self.model, nothing, self.target_ids, kept.pad)(rows)
+        return Continuations(self.model, nothing, self.target_ids, self._pad)(rows)
 
     def score(self, outputs: FloatArray) -> FloatArray:
         return sequence_score(outputs, self._value)
 
-    def masked_input(self, mask: NDArray[np.bool_]) -> str:
-        return self._masked.masked_text(as_masks(mask, self.n_features, "mask")[0])
-
-    def may_mix(self) -> bool:
-        return self._padding_is_neutral
-
-    @cached_property
-    def _padding_is_neutral(self) -> bool:
-        """Whether padding before shorter prompts leaves their values alone, found by trying."""
-        item = self.items(np.ones((1, self.n_features), dtype=np.bool_))[0]
-        short = item[:-8]
-        if len(short) <= 8 * self._prefix:
-            return False
-        alone, beside = answer(self, [short])[0], answer(self, [short, item])[0]
-        tolerance = 1e-4 if self.model.dtype == torch.float32 else 2e-2
-        return bool(np.abs(alone - beside).max() <= tolerance * max(1.0, np.abs(alone).max()))
+    @property
+    def _pad(self) -> int:
+        return self.tokenizer.pad_token_id or 0
 
     @cached_property
     def _continuations(self) -> Continuations:
         whole = np.ones((1, self.n_features), dtype=np.bool_)
         ids = np.frombuffer(self.items(whole)[0], dtype=np.int64)
-        pad = self.tokenizer.pad_token_id or 0
-        return Continuations(self.model, ids[: self._prefix].copy(), self.target_ids, pad)
+        return Continuations(self.model, ids[: self._prefix].copy(), self.target_ids, self._pad)
 
-    def _working_prefix(self) -> int:
-        """Tokens at the start that no mask changes, if the model gives the same with them kept."""
-        shared = self._masked.fixed_start()
-        if shared < _SHORTEST_PREFIX:
-            return 0
-        ends = np.stack([np.ones(self.n_features, np.bool_), np.zeros(self.n_features, np.bool_)])
-        items = self.items(ends)
-        self._prefix = 0
-        plain = np.concatenate([answer(self, [item]) for item in items])
-        self._prefix = shared
-        del self._continuations
-        try:
-            kept = np.concatenate([answer(self, [item]) for item in items])
-        except ModelError:  # a cache of another kind, such as a recurrent state
-            kept = np.full_like(plain, np.inf)
-        tolerance = 1e-4 if self.model.dtype == torch.float32 else 2e-2
-        if np.abs(kept - plain).max() <= tolerance * max(1.0, np.abs(plain).max()):
-            return shared
-        del self._continuations
-        return 0
+
+def _padded(inputs: Any) -> bool:
+    attention = inputs.get("attention_mask") if isinstance(inputs, Mapping) else None
+    return attention is not None and not bool(attention.all())
