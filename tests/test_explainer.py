@@ -166,7 +166,9 @@ def test_a_model_that_raises_is_an_error_of_ours() -> None:
     pipe = roberta_pipeline()
     pipe.model.config.vocab_size = 1
     pipe.model.roberta.embeddings.word_embeddings = torch.nn.Embedding(3, 32)
-    with pytest.raises(ModelError, match=r"the model failed on 1 inputs of up to .* IndexError"):
+    with pytest.raises(
+        ModelError, match=r"the model failed on one input of the pipeline: IndexError"
+    ):
         InteractionExplainer(pipe)("good fun")
 
 

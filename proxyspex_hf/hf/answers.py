@@ -6,6 +6,7 @@ whole: what an interrupted run computed is the same, bit for bit, as what it wou
 
 from __future__ import annotations
 
+import json
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -104,7 +105,8 @@ def ask_together(
         asker.refresh(processes)
     groups: dict[object, list[_Item]] = {}
     for asker, own, own_keys in zip(askers, rows, keys, strict=True):
-        _collect(groups.setdefault(_sharing(asker.bound), []), asker, own, own_keys)
+        if not all(asker.has(key) for key in own_keys):  # else not even a trial is worth it
+            _collect(groups.setdefault(_sharing(asker.bound), []), asker, own, own_keys)
     missing = sum(len(item.open) for items in groups.values() for item in items)
     report = Reporter(progress, "model calls", missing)
     for items in groups.values():
@@ -117,8 +119,10 @@ def ask_together(
 
 
 def _sharing(bound: BoundInput) -> Hashable:
-    """Inputs of one kind share batches where they are asked in one way."""
-    return id(bound) if bound.way == "pipeline" else (bound.sharing, bound.way)
+    """Inputs of one kind share batches where they are asked in one way; by the pipeline's own
+    stages, where items are masks, only one input under several targets does."""
+    same_input = json.dumps(bound.fingerprint()) if bound.way == "pipeline" else ""
+    return bound.sharing, bound.way, same_input
 
 
 def _collect(group: list[_Item], asker: Asker, masks: BoolArray, keys: Sequence[bytes]) -> None:

@@ -273,17 +273,16 @@ def own_output(
         found = tokenizer(options.target, add_special_tokens=False)["input_ids"]
         return np.array(found, dtype=np.int64), options.target
     chosen = _generation_set(stages)
-    more: dict[str, Any] = {"do_sample": False} if chosen.get("do_sample") else {}
+    more: dict[str, Any] = {"do_sample": False}  # transformers' text pipelines sample by default
     if (chosen.get("num_return_sequences") or 1) > 1:
         more["num_return_sequences"] = 1
     if options.max_new_tokens is not None:
         more["max_new_tokens"] = options.max_new_tokens
     elif not {"max_new_tokens", "max_length"} & set(chosen):
         more["max_new_tokens"] = DEFAULT_NEW_TOKENS
-    if "generate_kwargs" in stages.forward:
-        more = {"generate_kwargs": {**stages.forward["generate_kwargs"], **more}}
-    elif "generate_kwargs" in inspect.signature(stages.pipe._forward).parameters:
-        more = {"generate_kwargs": more}
+    own = inspect.signature(stages.pipe._forward).parameters.get("generate_kwargs")
+    if own is not None and own.kind is not inspect.Parameter.VAR_KEYWORD:
+        more = {"generate_kwargs": {**(stages.forward.get("generate_kwargs") or {}), **more}}
     with evaluating(stages.pipe.model):
         made = stages.run(inputs, **more)
     sequence = np.asarray(made["generated_sequence"]).reshape(

@@ -9,7 +9,7 @@ import pytest
 import torch
 from tiny_models import gpt2_pipeline, metaspace_tokenizer, roberta_pipeline
 
-from proxyspex_hf import InputError, InteractionExplainer, ModelError, ProxySpexWarning
+from proxyspex_hf import InteractionExplainer, ModelError, ProxySpexWarning
 
 TEXTS = [
     "It could have been great, but the plot is dull and never funny.",
@@ -46,8 +46,12 @@ def assert_agrees(pipe: Any, text: str, **options: Any) -> Any:
 @pytest.mark.parametrize("masking", ["mask", "delete"])
 def test_the_shipped_model(pipe: Any, text: str, features: str, masking: str) -> None:
     function = assert_agrees(pipe, text, features=features, masking=masking)
-    if features != "tokens":  # "##s" on its own is not read as "##s" again
-        assert function._masked.composes
+    # "##s" on its own is not read as "##s" again; and where no space stands between features, what
+    # is left when some are deleted could be read as one word.
+    unspaced = masking == "delete" and features == "words" and "这部" in text
+    expected = "tokenized" if features == "tokens" or unspaced else "composed"
+    if features != "tokens" or masking == "delete":
+        assert function._masked.reading == expected
 
 
 @pytest.mark.parametrize("text", TEXTS)
@@ -83,8 +87,7 @@ def test_a_custom_mask_is_an_ordinary_text(pipe: Any, text: str) -> None:
 def test_a_decoder_without_padding_token() -> None:
     pipe = gpt2_pipeline()
     assert_agrees(pipe, TEXTS[0], mask_token="_")
-    with pytest.raises(InputError, match="no mask or unknown token: pass mask_token"):
-        InteractionExplainer(pipe)(TEXTS[0])
+    assert InteractionExplainer(pipe).value_function(TEXTS[0]).mask_token == "..."
     deleting = InteractionExplainer(pipe).value_function(TEXTS[0], masking="delete")
     with pytest.raises(ModelError, match="no tokens at all"):
         deleting(np.zeros((1, deleting.n_features), bool))
@@ -120,7 +123,7 @@ def test_identical_masked_inputs_are_computed_once(pipe: Any) -> None:
         seen += len(kwargs["input_ids"])
 
     function = InteractionExplainer(pipe).value_function("good bad good", masking="delete")
-    assert function._padding_is_neutral  # found by trying, once
+    assert function.way == "together"  # found by trying, once
     handle = pipe.model.register_forward_pre_hook(count, with_kwargs=True)
     try:
         masks = np.array([[1, 0, 0], [0, 0, 1], [1, 0, 0], [1, 1, 0]], bool)
@@ -168,9 +171,9 @@ def test_out_of_memory_halves_the_batch(pipe: Any, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(
         pipe.model, "forward", lambda **k: (_ for _ in ()).throw(torch.cuda.OutOfMemoryError("no"))
     )
-    with pytest.raises(ModelError, match="one input of 3 tokens does not fit"):
+    with pytest.raises(ModelError, match=r"one masked input does not fit into memory \(no\)"):
         InteractionExplainer(pipe).value_function("one")
-    with pytest.raises(ModelError, match="does not fit into the memory"):
+    with pytest.raises(ModelError, match="does not fit into memory"):
         function(masks_of(13, 2))
 
 
@@ -192,18 +195,21 @@ def test_padding_never_changes_a_value(side: str, configured: bool) -> None:
     alone = InteractionExplainer(pipe).value_function(TEXTS[0], mask_token="_", batch_size=1)
     np.testing.assert_allclose(function(masks), alone(masks), atol=1e-4)
     if configured:
-        # With the text's end as padding, GPT-2 reads a right-padded text as it should.
-        assert function._padding_is_neutral is (side == "right")
+        # With the text's end as padding, GPT-2 reads a right-padded text as it should, so that its
+        # batches are padded there, whatever the tokenizer's side.
+        assert (function.way, function._side) == ("together", "right")
 
 
 def test_an_encoder_is_padded_freely(pipe: Any) -> None:
-    assert InteractionExplainer(pipe).value_function(TEXTS[0])._padding_is_neutral
+    function = InteractionExplainer(pipe).value_function(TEXTS[0], mask_token="...")
+    assert len(set(map(len, function.items(masks_of(function.n_features))))) > 3
+    assert function.way == "together"
 
 
 def test_the_pipelines_own_limit_counts() -> None:
     pipe = roberta_pipeline()
     pipe._preprocess_params = {"truncation": True, "max_length": 12}
-    with pytest.warns(ProxySpexWarning, match="the model takes 12 tokens"):
+    with pytest.warns(ProxySpexWarning, match="the pipeline truncates it at 12 tokens"):
         explanation = InteractionExplainer(pipe, budget=20, n_test=0)(TEXTS[0] * 3)
     assert len(pipe.tokenizer(explanation.text)["input_ids"]) <= 12
 

@@ -51,9 +51,9 @@ def test_a_second_run_asks_nothing_and_is_the_same(tmp_path: Path) -> None:
     assert asked == binding
     assert again[0] == first
     assert again[0] == InteractionExplainer(pipe, budget=60, n_test=10, proxy="lasso")(TEXT)
-    # More masks: only the new ones.
+    # More masks: only the new ones, and the trial of the way in which they are asked.
     more = InteractionExplainer(pipe, budget=60, n_test=20, proxy="lasso", cache_dir=tmp_path)
-    assert 0 < rows_asked(pipe, lambda: more(TEXT)) - binding <= 33
+    assert 0 < rows_asked(pipe, lambda: more(TEXT)) - binding <= 33 + 4 * 8
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ def test_killed_in_the_middle_it_continues(tmp_path: Path) -> None:
         pipe, budget=120, n_test=0, proxy="lasso", batch_size=4, cache_dir=tmp_path
     )
     # Binding an input asks for it whole, and whether padding may be used.
-    binding = rows_asked(pipe, lambda: explainer.value_function(TEXT).may_mix())
+    binding = rows_asked(pipe, lambda: explainer.value_function(TEXT).way)
     found: list[Any] = []
     asked = rows_asked(pipe, lambda: found.append(explainer(TEXT)))
     assert asked - binding == 120 - kept

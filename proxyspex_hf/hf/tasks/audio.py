@@ -17,8 +17,9 @@ from proxyspex_hf.core.spectrum import FloatArray
 from proxyspex_hf.errors import InputError
 from proxyspex_hf.hf.evaluating import model_device
 from proxyspex_hf.hf.options import FeatureOptions
+from proxyspex_hf.hf.stages import Stages
 from proxyspex_hf.hf.targets import class_score
-from proxyspex_hf.hf.tasks.classification import class_target, independent_labels
+from proxyspex_hf.hf.tasks.classification import class_target, function_applied
 from proxyspex_hf.hf.value_function import BoundInput, packed, unpacked
 from proxyspex_hf.inputs import Features, Picture, Region
 
@@ -52,7 +53,8 @@ class AudioClassification(BoundInput):
         self.features = _features(count, len(self._wave) / self._rate)
         self.picture = _drawn(self._wave)
         self.image_masking = "zero"
-        self.target = class_target(self, options)
+        self._applied = function_applied(Stages(pipe))
+        self.target = class_target(self, options, self._applied)
 
     def items(self, masks: BoolArray) -> list[bytes]:
         return packed(as_masks(masks, self.n_features))
@@ -73,8 +75,7 @@ class AudioClassification(BoundInput):
         return logits
 
     def score(self, outputs: FloatArray) -> FloatArray:
-        independent = independent_labels(self.model.config)
-        return class_score(outputs, self.target.index or 0, self._value, independent=independent)
+        return class_score(outputs, self.target.index or 0, self._value, applied=self._applied)
 
     def masked_input(self, mask: NDArray[np.bool_]) -> NDArray[np.float32]:
         """The recording with silence in the stretches that are not kept."""

@@ -15,8 +15,9 @@ from proxyspex_hf.core.spectrum import FloatArray
 from proxyspex_hf.hf.evaluating import model_device
 from proxyspex_hf.hf.masked_image import MaskedImage, open_image
 from proxyspex_hf.hf.options import FeatureOptions
+from proxyspex_hf.hf.stages import Stages
 from proxyspex_hf.hf.targets import class_score
-from proxyspex_hf.hf.tasks.classification import class_target, independent_labels
+from proxyspex_hf.hf.tasks.classification import class_target, function_applied
 from proxyspex_hf.hf.value_function import BoundInput, packed, unpacked
 
 __all__ = ["ImageClassification", "image_tokens"]
@@ -46,7 +47,8 @@ class ImageClassification(BoundInput):
         )
         self.features, self.picture = self._masked.features(), self._masked.picture
         self.image_masking = options.image_masking
-        self.target = class_target(self, options)
+        self._applied = function_applied(Stages(pipe))
+        self.target = class_target(self, options, self._applied)
 
     def items(self, masks: BoolArray) -> list[bytes]:
         return packed(as_masks(masks, self.n_features))
@@ -62,8 +64,7 @@ class ImageClassification(BoundInput):
         return logits
 
     def score(self, outputs: FloatArray) -> FloatArray:
-        independent = independent_labels(self.model.config)
-        return class_score(outputs, self.target.index or 0, self._value, independent=independent)
+        return class_score(outputs, self.target.index or 0, self._value, applied=self._applied)
 
     def masked_input(self, mask: NDArray[np.bool_]) -> Image.Image:
         return self._masked.masked_image(as_masks(mask, self.n_features, "mask")[0])

@@ -17,7 +17,7 @@ from proxyspex_hf.errors import InputError
 from proxyspex_hf.hf.evaluating import evaluating, model_device
 from proxyspex_hf.hf.masked_image import MaskedImage, open_image
 from proxyspex_hf.hf.options import FeatureOptions
-from proxyspex_hf.hf.sequence import SEQUENCE_VALUES, own_output, sequence_score
+from proxyspex_hf.hf.sequence import SEQUENCE_VALUES, sequence_score
 from proxyspex_hf.hf.targets import value_name
 from proxyspex_hf.hf.text.mask_token import resolve_mask_token
 from proxyspex_hf.hf.text.masking import MaskedText
@@ -180,7 +180,7 @@ class ImagePrompt(BoundInput):
         pixels = self._image.pixels(np.ones((1, len(self._image)), dtype=np.bool_))
         inputs["pixel_values"] = pixels.to(model_device(self.model), self.model.dtype)
         with evaluating(self.model):
-            return own_output(self.model, self._tokenizer, self._ids, options, **inputs)
+            return _shim(self.model, self._tokenizer, self._ids, options, **inputs)
 
 
 def _read(value: Any) -> tuple[Any, str, bool]:

@@ -130,7 +130,9 @@ class ImageText(BoundInput):
     def score(self, outputs: FloatArray) -> FloatArray:
         if self._words is None:
             index = self.target.index or 0
-            return class_score(outputs, index, self._value, independent=self._sigmoid)
+            return class_score(
+                outputs, index, self._value, applied="sigmoid" if self._sigmoid else "softmax"
+            )
         if callable(self._value):
             return class_score(outputs, 0, self._value)
         column: FloatArray = outputs[:, 1 if self.target.kind == "logit" else 0]

@@ -13,6 +13,7 @@ from proxyspex_hf.core.masks import BoolArray, as_masks
 from proxyspex_hf.core.spectrum import FloatArray
 from proxyspex_hf.errors import InputError
 from proxyspex_hf.hf.options import FeatureOptions
+from proxyspex_hf.hf.stages import Stages
 from proxyspex_hf.hf.targets import CLASS_VALUES, class_score, label_index, value_name
 from proxyspex_hf.hf.text.prepared import Words, read_words, token_spans
 from proxyspex_hf.hf.text.token_input import TokenInput
@@ -27,7 +28,8 @@ class _Site(TokenInput):
     """Outputs are the logits (b, classes) of the token that holds one character of the text."""
 
     def __init__(self, pipe: Any, words: Words, options: FeatureOptions) -> None:
-        super().__init__(pipe, words, options)
+        super().__init__(Stages(pipe), words, options)
+        self.stages = None
         self._value = options.value
         self._kind = value_name(options.value, CLASS_VALUES)
         self._character = 0
@@ -60,7 +62,7 @@ class _Site(TokenInput):
         places = np.array([np.frombuffer(item[-8:], np.int64)[0] for item in items])
         if self.tokenizer.padding_side == "left":
             places = places + max(map(len, rows)) - np.array([len(row) for row in rows])
-        logits = self.read(self._inputs(rows, typed))
+        logits = self.model(**self._inputs(rows, typed)).logits
         return logits[torch.arange(len(items)), torch.from_numpy(places).to(logits.device)]
 
     def read(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -88,7 +90,8 @@ class TokenClassification(_Site):
 
     def __init__(self, pipe: Any, value: Any, options: FeatureOptions) -> None:
         text, word = _text_and_word(value)
-        super().__init__(pipe, read_words(pipe, text, options), options)
+        super().__init__(Stages(pipe), read_words(pipe, text, options), options)
+        self.stages = None
         labels = self._labels()
         wanted = None if options.target is None else label_index(labels, options.target)
         if word is None:
@@ -152,7 +155,8 @@ class FillMask(_Site):
             )
         start = value.index(mask)
         words = read_words(pipe, value, options, fixed=(start, start + len(mask)))
-        super().__init__(pipe, words, options)
+        super().__init__(Stages(pipe), words, options)
+        self.stages = None
         if start >= len(self.text):
             raise InputError("the mask token lies beyond what the model reads: shorten the text.")
         self._character = start

@@ -13,6 +13,7 @@ from proxyspex_hf.core.masks import BoolArray, as_masks
 from proxyspex_hf.core.spectrum import FloatArray
 from proxyspex_hf.errors import InputError
 from proxyspex_hf.hf.options import FeatureOptions
+from proxyspex_hf.hf.stages import Stages
 from proxyspex_hf.hf.targets import CLASS_VALUES, class_score, label_index, value_name
 from proxyspex_hf.hf.text.prepared import read_words
 from proxyspex_hf.hf.text.token_input import TokenInput
@@ -26,9 +27,11 @@ class _Hypothesis(TokenInput):
     """The text beside one fixed hypothesis; outputs are the logits of the inference model."""
 
     def __init__(self, pipe: Any, text: str, hypothesis: str, options: FeatureOptions) -> None:
-        super().__init__(pipe, read_words(pipe, text, options, fixed_pair=hypothesis), options)
+        super().__init__(
+            Stages(pipe), read_words(pipe, text, options, fixed_pair=hypothesis), options
+        )
 
-    def read(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+    def forward(self, inputs):
         logits: torch.Tensor = self.model(**inputs).logits
         return logits
 
@@ -92,7 +95,7 @@ class ZeroShotClassification(BoundInput):
             hypothesis = self._hypotheses[label]
             rows = hypothesis.items(masks)
             even = len({len(row) for row in rows}) == 1
-            if even or hypothesis.may_mix():
+            if even or False:
                 logits = hypothesis.outputs(rows)
             else:
                 logits = torch.cat([hypothesis.outputs([row]) for row in rows])

@@ -113,7 +113,8 @@ def read_words(
     if read is not None and truncates and fixed is None and isinstance(options.features, str):
         kept = _part_read(tokenizer, first, read, fixed_pair)
         if kept != first:
-            notes = (_cut_note(first, kept, "the pipeline truncates it there"),)
+            tokens = len(tokenizer(kept, verbose=False)["input_ids"])
+            notes = (_cut_note(first, kept, f"the pipeline truncates it at {tokens} tokens"),)
     kept, found = _fit(tokenizer, kept, options, masked, longest)
     if not notes and len(kept) < len(first.rstrip()):
         notes = (_cut_note(first, kept, _reason(tokenizer, first, longest, mask_token)),)

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from proxyspex_hf.core.masks import BoolArray, as_masks
+from proxyspex_hf.core.spectrum import FloatArray
 from proxyspex_hf.errors import ModelError
 from proxyspex_hf.hf.evaluating import model_device
 from proxyspex_hf.hf.options import FeatureOptions
@@ -64,12 +65,19 @@ class TokenInput(BoundInput):
 
     def forward(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
         """The rows of padded inputs (b, t): input_ids, attention_mask, …"""
-        if not inputs["input_ids"].shape[1]:
-            raise ModelError("a masked text has no tokens.")
+        _check_tokens(inputs["input_ids"].shape[1])
         # As the pipelines do: nothing is generated, so no keys and values are kept.
         parameters = inspect.signature(self.model.forward).parameters
         more = {"use_cache": False} if "use_cache" in parameters else {}
         return self.read(self.model(**inputs, **more), inputs)
+
+    def by_pipeline(self, mask: NDArray[np.bool_]) -> FloatArray:
+        try:
+            return super().by_pipeline(mask)
+        except ModelError:
+            if not "".join(self._masked.masked_texts(mask)).strip():
+                _check_tokens(len(self._masked.items(mask[None])[0]))
+            raise
 
     def variants(self) -> Sequence[Callable[[], None]]:
         """Padding on the tokenizer's side, or on the other."""
@@ -101,6 +109,15 @@ class TokenInput(BoundInput):
     def _inputs(self, rows: list[NDArray[np.int64]], typed: bool) -> dict[str, torch.Tensor]:
         device = model_device(self.model)
         return padded(rows, self._pad_token or 0, self._side, device, types=typed)
+
+
+def _check_tokens(count: int) -> None:
+    if not count:
+        raise ModelError(
+            "a masked text has no tokens at all, which the model cannot take: this tokenizer adds "
+            "none of its own. Use masking='mask', with a mask_token of your choice, instead of "
+            "'delete'."
+        )
 
 
 def as_given(texts: tuple[str, ...]) -> Any:
