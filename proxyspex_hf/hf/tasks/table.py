@@ -58,9 +58,10 @@ def task_of(pipe: Any) -> str:
         )
     if pipe.task:
         return str(pipe.task)
-    # TextClassificationPipeline -> text-classification
-    name = type(pipe).__name__.removesuffix("Pipeline")
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", name).lower()
+    # TextClassificationPipeline -> text-classification, also of a subclass of it
+    names = [each.__name__.removesuffix("Pipeline") for each in type(pipe).__mro__]
+    tasks = [re.sub(r"(?<=[a-z])(?=[A-Z])", "-", name).lower() for name in names]
+    return next((task for task in tasks if task in TASKS), tasks[0])
 
 
 def is_one_input(pipe: Any, inputs: Any) -> bool:

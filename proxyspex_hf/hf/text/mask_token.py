@@ -58,17 +58,10 @@ def _means_unknown(tokenizer: Any) -> bool:
     ):
         return False
     backend = getattr(tokenizer, "backend_tokenizer", None)
-    if backend is None:
-        return True
-    model = backend.model
-    unknown = getattr(model, "unk_token", None) or getattr(model, "unk_id", None) is not None
-    return bool(unknown) and not _is_byte_level(backend)
-
-
-def _is_byte_level(backend: Any) -> bool:
-    """Whether every byte has a token of its own."""
-    alphabet = ByteLevel.alphabet()
-    return all(backend.token_to_id(letter) is not None for letter in alphabet)
+    # Whether not every byte has a token of its own.
+    return backend is None or any(
+        backend.token_to_id(letter) is None for letter in ByteLevel.alphabet()
+    )
 
 
 def tokens_of(
