@@ -17,7 +17,8 @@ __all__ = ["device_map_of", "load_pipeline", "model_bytes", "quantization_of"]
 #: Weights that bitsandbytes quantizes together.
 _BLOCK = 64
 _QUANTIZATIONS = ("8bit", "4bit")
-#: Small layers that decide the answer: kept as they are.
+#: Small layers that decide the answer: kept as they are, beside those that a model's own class
+#: says it ends in.
 _HEADS = [
     "lm_head",
     "embed_out",
@@ -76,7 +77,8 @@ def load_pipeline(
     _need("accelerate", quantization is not None or device_map is not None, "device_map")
     settings: dict[str, Any] = {} if dtype is None else {"dtype": dtype}
     if quantization is not None:
-        settings["model_kwargs"] = {"quantization_config": _config(quantization)}
+        kept = [*_HEADS, *_output_layers(str(model), revision)]
+        settings["model_kwargs"] = {"quantization_config": _config(quantization, kept)}
         device_map = "auto" if device_map is None else device_map
     if device_map is not None:
         settings["device_map"] = device_map
@@ -149,15 +151,40 @@ def model_bytes(model: Any) -> int | None:
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
-def _config(quantization: str) -> Any:
+def _output_layers(model: str, revision: str | None) -> list[str]:
+    """The layers that a model ends in, or that share their weights with its embeddings, by name.
+
+    A list of our own replaces the one that transformers would find by itself.
+    """
+    try:
+        config = transformers.AutoConfig.from_pretrained(model, revision=revision)
+        architecture = getattr(transformers, (config.architectures or [""])[0], None)
+        if architecture is None:
+            return []
+        with torch.device("meta"):
+            empty = architecture._from_config(config)
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, NotImplementedError):
+        return []  # what cannot be read is said when it is loaded
+    ends = [empty.get_output_embeddings(), empty.get_input_embeddings()]
+    weights = {id(end.weight) for end in ends if hasattr(end, "weight")}
+    *_, last = (name.rsplit(".", 1)[0] for name, _ in empty.named_parameters())
+    tied = {
+        name
+        for name, module in empty.named_modules()
+        if id(getattr(module, "weight", None)) in weights
+    }
+    return sorted({*tied, last})
+
+
+def _config(quantization: str, kept: list[str]) -> Any:
     # It tells at every call that it casts its inputs.
     logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
     if quantization == "8bit":
         return transformers.BitsAndBytesConfig(  # type: ignore[no-untyped-call]
-            load_in_8bit=True, llm_int8_threshold=0.0, llm_int8_skip_modules=_HEADS
+            load_in_8bit=True, llm_int8_threshold=0.0, llm_int8_skip_modules=kept
         )
     return transformers.BitsAndBytesConfig(  # type: ignore[no-untyped-call]
-        load_in_4bit=True, bnb_4bit_quant_type="nf4", llm_int8_skip_modules=_HEADS
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", llm_int8_skip_modules=kept
     )
 
 
@@ -169,7 +196,7 @@ def _task(model: str, revision: str | None) -> str:
             return task
     raise InputError(
         f"the task of {model!r} cannot be told from its class {names[0]!r}: pass task=..., one of "
-        "those in proxyspex_hf.hf.tasks.table."
+        "those in proxyspex_hf.hf.tasks."
     )
 
 
