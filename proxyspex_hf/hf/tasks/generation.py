@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from transformers.utils.chat_template_utils import Chat
 
 from proxyspex_hf.core.masks import BoolArray, as_masks
 from proxyspex_hf.core.spectrum import FloatArray
@@ -16,9 +17,9 @@ from proxyspex_hf.errors import InputError, ModelError
 from proxyspex_hf.hf.options import FeatureOptions
 from proxyspex_hf.hf.sequence import SEQUENCE_VALUES, Continuations, own_output, sequence_score
 from proxyspex_hf.hf.targets import value_name
-from proxyspex_hf.hf.text.masking import MaskedText, resolve_mask_token
-from proxyspex_hf.hf.text.prepared import longest_input, token_spans
-from proxyspex_hf.hf.text.prompt import as_prompt, prompt_features, rendered
+from proxyspex_hf.hf.text.masking import resolve_mask_token
+from proxyspex_hf.hf.text.prepared import longest_input
+from proxyspex_hf.hf.text.prompt import read_prompt
 from proxyspex_hf.hf.value_function import BoundInput, answer, evaluating
 from proxyspex_hf.record import Target
 
@@ -46,31 +47,20 @@ class TextGeneration(BoundInput):
         self.batch_size = options.batch_size
         self._value = options.value
         kind = value_name(options.value, SEQUENCE_VALUES)
-        prompt, before = as_prompt(value)
-        self.text, start, chat = rendered(self.tokenizer, prompt, before)
-        self.features, self.parts = prompt_features(
-            self.text,
-            prompt,
-            start,
-            options.features,
-            lambda text: token_spans(self.tokenizer, text),
-        )
+        self._read = read_prompt(pipe, value, options)
+        self.text, self.features = self._read.text, self._read.features
+        self.parts, self.notes = self._read.parts, self._read.notes
         self.mask_token = resolve_mask_token(self.tokenizer, options.masking, options.mask_token)
-        self._masked = MaskedText(
-            self.tokenizer,
-            self.text,
-            self.features,
-            options.masking,
-            self.mask_token,
-            # A chat template writes the special tokens itself.
-            settings={"add_special_tokens": False} if chat or not prompt.special_tokens else {},
-        )
+        self._masked = self._read.masked(self.tokenizer, options, self.mask_token)
+        self._pipe, self._alike = pipe, self._read.agrees(self._masked)
         whole = np.ones((1, self.n_features), dtype=np.bool_)
         ids = np.frombuffer(self._masked.items(whole)[0], dtype=np.int64)
         with evaluating(self.model):
             self.target_ids, label = own_output(self.model, self.tokenizer, ids, options)
         self.target = Target(label, None, kind, None if options.target is not None else label)
-        self.arguments = {"target_tokens": self.target_ids.tolist()}
+        self.arguments = {**self._read.arguments, "target_tokens": self.target_ids.tolist()}
+        if not self._alike:  # the text alone does not tell what masked messages are read as
+            self.arguments["blocks"] = None
         longest, length = longest_input(pipe), self._masked.longest() + len(self.target_ids)
         if longest is not None and length > longest:
             raise InputError(
@@ -80,7 +70,16 @@ class TextGeneration(BoundInput):
         self._prefix = self._working_prefix()
 
     def items(self, masks: BoolArray) -> list[bytes]:
-        return self._masked.items(as_masks(masks, self.n_features))
+        rows = as_masks(masks, self.n_features)
+        if self._alike:
+            return self._masked.items(rows)
+        settings = {**self._pipe._preprocess_params, **self._read.call}
+        return [
+            self._pipe.preprocess(Chat(self.masked_input(mask)), **settings)["input_ids"][0]
+            .numpy()
+            .tobytes()
+            for mask in rows
+        ]
 
     def size(self, item: bytes) -> int:
         return len(item) // 8 and len(item) // 8 - self._prefix + len(self.target_ids)
@@ -96,8 +95,13 @@ class TextGeneration(BoundInput):
     def score(self, outputs: FloatArray) -> FloatArray:
         return sequence_score(outputs, self._value)
 
-    def masked_input(self, mask: NDArray[np.bool_]) -> str:
-        return self._masked.masked_text(as_masks(mask, self.n_features, "mask")[0])
+    def masked_input(self, mask: NDArray[np.bool_]) -> Any:
+        row = as_masks(mask, self.n_features, "mask")[0]
+        return self._read.pipeline_input(row, self._masked)
+
+    def masked_text(self, mask: NDArray[np.bool_]) -> str:
+        row = as_masks(mask, self.n_features, "mask")[0]
+        return self._read.masked_text(row, self._masked)
 
     def may_mix(self) -> bool:
         return self._padding_is_neutral
