@@ -87,7 +87,7 @@ def pieces_of(messages: Sequence[Message], masked: Any = None) -> list[Piece]:
     if masked is None:
         masked = _last_with_text(messages)
     chosen: set[int] = set()
-    for which in [masked] if isinstance(masked, (str, int)) else list(masked):
+    for which in masked if isinstance(masked, (list, tuple)) else [masked]:
         if isinstance(which, str):
             roles = [i for i, m in enumerate(messages) if which in ("all", m["role"])]
             found = [i for i in roles if each[i]]
@@ -222,8 +222,8 @@ def located(
         InputError: the template leaves a text out, repeats or changes it.
     """
     whole = write(texts)
-    salt = next(s for s in range(len(whole) + 1) if f"place{s}of" not in whole)
-    markers = [f"place{salt}of{i}end" for i in range(len(texts))]
+    salt = next(s for s in range(len(whole) + 1) if f"[[{s}:" not in whole)
+    markers = [f"[[{salt}:{i}]]" for i in range(len(texts))]
     reason = ""
     for cut in _CUTS:
         inside = [len(t) - len(t.lstrip()) + round(cut * len(t.strip())) for t in texts]

@@ -329,7 +329,9 @@ def prompt_features(
     Raises:
         InputError: nothing to mask, or ranges outside the prompt.
     """
-    sections = _sections(prompt, start, (0, len(text)))
+    # The space around it, a template may have taken away.
+    inside = (len(prompt.text) - len(prompt.text.lstrip()), len(prompt.text.rstrip()))
+    sections = _sections(prompt, start, (start + inside[0], start + inside[1]))
     found = _divided(tokenizer, text, sections, features, prompt.text, start)
     return found, tuple(part for part, _ in sections)
 
