@@ -39,12 +39,18 @@ class Prompt:
         chat: whether the tokenizer's chat template is put around it; None where it has one.
         special_tokens: whether the tokenizer adds its own, such as one for the beginning; a chat
             template writes them itself, and so has a text around which one was put.
+        prefix: whether the pipeline puts its own ``prefix`` before; it does not before a chat, or
+            without ``special_tokens``.
+        blocks: ranges of the text that are masked each on its own, as the messages of a chat are:
+            a word deleted at their edge takes the space on its inner side. Default: the whole.
     """
 
     parts: tuple[PromptPart, ...]
     system: str | None = None
     chat: bool | None = None
     special_tokens: bool = True
+    prefix: bool = True
+    blocks: tuple[tuple[int, int], ...] = ()
 
     def __post_init__(self) -> None:
         if not any(part.masked and part.text.strip() for part in self.parts):

@@ -5,6 +5,7 @@ Everything above it (the class users hold, the report, the Hub) reads this and n
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -256,8 +257,30 @@ class ExplanationRecord:
 
     @property
     def is_chat(self) -> bool:
-        """Whether a chat template was put around the prompt: text follows its last part."""
+        """Whether the text holds its special tokens, as a chat template writes them."""
+        stated = self.settings.arguments.get("special_tokens")
+        if isinstance(stated, bool):
+            return not stated
+        # Older records do not state it; in a chat, text follows the last part.
         return bool(self.parts) and self.parts[-1].stop < len(self.text)
+
+    @property
+    def blocks(self) -> tuple[tuple[int, int], ...]:
+        """Ranges of the text that were masked each on its own, such as messages of a chat.
+
+        Raises:
+            InputError: what the text was masked as is not in the record, or makes no sense.
+        """
+        stated = self.settings.arguments.get("blocks", ())
+        if stated is None:
+            raise InputError(
+                "the chat template writes other text around masked messages, so the explanation "
+                "does not hold its whole input: pass inputs=... as it was given to the explainer."
+            )
+        try:
+            return tuple((operator.index(start), operator.index(stop)) for start, stop in stated)
+        except (TypeError, ValueError):
+            raise InputError(f"the explanation's blocks are no ranges: {stated!r:.60}.") from None
 
     @property
     def full_value(self) -> float:

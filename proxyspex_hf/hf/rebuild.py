@@ -25,16 +25,22 @@ _DIVISIONS = ("words", "sentences", "tokens", "documents", "superpixels")
 def held_input(record: ExplanationRecord) -> tuple[Any, dict[str, Any]]:
     """The whole input that a record holds, and the options that divide it into the same features.
 
-    Of ``settings.arguments`` nothing is used: a file may say there what it likes.
+    Of ``settings.arguments``, where a file may say what it likes, only that is used which divides
+    or marks the text itself.
 
     Raises:
         InputError: the record does not hold all of its input.
     """
     spans, picture = record.features.spans, record.picture
     if record.task == "text-generation" and record.text:
-        # A chat template is part of the text already, with its special tokens.
-        part = PromptPart(record.text, "prompt", masked=True)
-        prompt = Prompt((part,), chat=False, special_tokens=not record.is_chat)
+        # A chat template is part of the text already, with its special tokens; so is a prefix.
+        prompt = Prompt(
+            (PromptPart(record.text, "prompt", masked=True),),
+            chat=False,
+            special_tokens=not record.is_chat,
+            prefix=False,
+            blocks=record.blocks,
+        )
         return prompt, {"features": spans}
     plain = not record.parts and not record.settings.arguments
     if plain and picture is None and record.text:

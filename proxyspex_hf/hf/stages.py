@@ -18,13 +18,16 @@ class Stages:
 
     Args:
         pipe: a transformers pipeline; subclasses with stages of their own are called as they are.
+        parameters: further ones of ``preprocess``.
         call: parameters of this call, as one would give them to ``pipe(...)``; None is left out.
 
     Raises:
         InputError: the pipeline takes no such parameter, or refuses its value.
     """
 
-    def __init__(self, pipe: Any, **call: Any) -> None:
+    def __init__(
+        self, pipe: Any, *, parameters: Mapping[str, Any] | None = None, **call: Any
+    ) -> None:
         self.pipe = pipe
         self.call = {name: value for name, value in call.items() if value is not None}
         try:
@@ -38,6 +41,7 @@ class Stages:
         self.preprocess, self.forward, self.postprocess = (
             {**set_before, **now} for set_before, now in zip(own, made, strict=True)
         )
+        self.preprocess.update(parameters or {})
 
     def inputs(self, value: Any) -> Any:
         """The model inputs of one input: a mapping, or a list of them where the pipeline asks

@@ -395,8 +395,8 @@ def confirm(bound: BoundInput) -> None:
     if names[0] == names[1] and close(bound, numbers[1], numbers[0]):
         return
     raise InputError(
-        f"{type(bound.stages.pipe).__name__} itself answers {_listed(said)} for this input, but its model's outputs make it "
-        f"{_listed(made)}: what the pipeline changes outside of its preprocess and _forward (an "
+        f"{type(bound.stages.pipe).__name__} itself answers {_listed(said)} for this input, but "
+        f"its model's outputs make it {_listed(made)}: what the pipeline changes outside of its preprocess and _forward (an "
         "own postprocess or __call__) cannot be explained. Move the change into preprocess or "
         "_forward, or explain another number with value=…, a function of the outputs."
     )

@@ -214,8 +214,10 @@ def _prompt(record: ExplanationRecord) -> list[str]:
         lines.append(f"    PromptPart({text!r}, {part.name!r}{end}")
         position = part.stop
     lines += _fixed(record.text[position:])
-    tokens = ", special_tokens=False" if record.is_chat else ""
-    return [*lines, f"), chat=False{tokens})"]
+    more = ", special_tokens=False" if record.is_chat else ""
+    if record.settings.arguments.get("blocks"):
+        more += f", prefix=False, blocks={record.blocks!r}"
+    return [*lines, f"), chat=False{more})"]
 
 
 def _fixed(text: str) -> list[str]:

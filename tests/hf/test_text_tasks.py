@@ -205,7 +205,7 @@ def test_similarity_to_a_reference() -> None:
 def naive(pipe: Any, function: Any, mask: np.ndarray, special: bool = True) -> float:
     """Mean negative log-probability of the target after the masked prompt, in one plain pass."""
     prompt = pipe.tokenizer(
-        function.masked_input(mask), add_special_tokens=special, return_tensors="pt"
+        function.masked_text(mask), add_special_tokens=special, return_tensors="pt"
     )["input_ids"]
     target = torch.from_numpy(function.target_ids)[None]
     with torch.inference_mode():

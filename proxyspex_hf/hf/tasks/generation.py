@@ -27,9 +27,8 @@ from proxyspex_hf.hf.sequence import (
 from proxyspex_hf.hf.stages import Stages
 from proxyspex_hf.hf.targets import value_name
 from proxyspex_hf.hf.text.mask_token import resolve_mask_token
-from proxyspex_hf.hf.text.masking import MaskedText
-from proxyspex_hf.hf.text.prepared import longest_input, token_spans
-from proxyspex_hf.hf.text.prompt import as_prompt, prompt_features, rendered
+from proxyspex_hf.hf.text.prepared import longest_input
+from proxyspex_hf.hf.text.prompt import read_prompt
 from proxyspex_hf.hf.text.tokens import TYPE_BIT, tokens_read
 from proxyspex_hf.hf.value_function import BoundInput
 from proxyspex_hf.record import Target
@@ -62,33 +61,26 @@ class TextGeneration(BoundInput):
         self.batch_size = options.batch_size
         self._value = options.value
         kind = value_name(options.value, SEQUENCE_VALUES)
-        prompt, before = as_prompt(value)
-        self.text, start, chat = rendered(self.tokenizer, prompt, before)
-        self.features, self.parts = prompt_features(
-            self.text,
-            prompt,
-            start,
-            options.features,
-            lambda text: token_spans(self.tokenizer, text),
-        )
-        plain = {"add_special_tokens": False} if chat or not prompt.special_tokens else {}
-        self.stages = Stages(pipe, **plain)
+        self._prompt = read_prompt(pipe, value, options)
+        self.text, self.features = self._prompt.text, self._prompt.features
+        self.parts = self._prompt.parts
+        self.stages = Stages(pipe, parameters=self._prompt.call)
         self.mask_token = resolve_mask_token(self.tokenizer, options.masking, options.mask_token)
-        self._masked = MaskedText(
+        self._masked = self._prompt.masked(
             self.tokenizer,
-            self.text,
-            self.features,
-            options.masking,
+            options,
             self.mask_token,
-            settings=plain,
             official=lambda mask: tokens_read(self._inputs(mask)),
         )
         whole = self._inputs(np.ones(self.n_features, dtype=np.bool_))
         self.target_ids, label = own_output(self.stages, self.tokenizer, whole, options)
         own = options.target is None
         self.target = Target(label, None, kind, label if own else None)
-        self.notes = generation_notes(self.stages) if own else ()
-        self.arguments = {"target_tokens": self.target_ids.tolist()}
+        self.notes = (*self._prompt.notes, *(generation_notes(self.stages) if own else ()))
+        self.arguments = {**self._prompt.arguments, "target_tokens": self.target_ids.tolist()}
+        if self._prompt.chat and self._masked.reading == "official":
+            # The text alone does not tell what the template makes of masked messages.
+            self.arguments["blocks"] = None
         longest, length = longest_input(pipe), self._masked.longest() + len(self.target_ids)
         if longest is not None and length > longest:
             raise InputError(
@@ -98,13 +90,23 @@ class TextGeneration(BoundInput):
         self._prefix = 0
         self._reads_as_it_generates = self._same_reading(whole)
 
-    def masked_input(self, mask: NDArray[np.bool_]) -> str:
-        return self._masked.masked_text(as_masks(mask, self.n_features, "mask")[0])
+    def masked_input(self, mask: NDArray[np.bool_]) -> Any:
+        row = as_masks(mask, self.n_features, "mask")[0]
+        return self._prompt.pipeline_input(row, self._masked)
+
+    def masked_text(self, mask: NDArray[np.bool_]) -> str:
+        """The text that the model reads under one mask, shape (n,), with the chat template."""
+        row = as_masks(mask, self.n_features, "mask")[0]
+        return self._prompt.masked_text(row, self._masked)
 
     def _inputs(self, mask: NDArray[np.bool_]) -> Any:
         if self.stages is None:
             raise ModelError("there is no pipeline to ask.")
-        return self.stages.inputs(self.masked_input(mask))
+        try:
+            return self.stages.inputs(self.masked_input(mask))
+        except ModelError:
+            self._prompt.masked_text(mask, self._masked)  # a template's refusal, and what to do
+            raise
 
     def by_pipeline(self, mask: NDArray[np.bool_]) -> FloatArray:
         """Log-probabilities of the output after one masked prompt, (1, t): by one forward pass

@@ -14,15 +14,15 @@ from PIL import Image
 from proxyspex_hf.core.masks import BoolArray, as_masks
 from proxyspex_hf.core.spectrum import FloatArray
 from proxyspex_hf.errors import InputError
-from proxyspex_hf.hf.evaluating import evaluating, model_device
 from proxyspex_hf.hf.masked_image import MaskedImage, open_image
 from proxyspex_hf.hf.options import FeatureOptions
-from proxyspex_hf.hf.sequence import SEQUENCE_VALUES, sequence_score
+from proxyspex_hf.hf.sequence import SEQUENCE_VALUES, own_output, sequence_score
 from proxyspex_hf.hf.targets import value_name
+from proxyspex_hf.hf.text.chat import located
 from proxyspex_hf.hf.text.mask_token import resolve_mask_token
 from proxyspex_hf.hf.text.masking import MaskedText
-from proxyspex_hf.hf.text.prepared import token_spans
 from proxyspex_hf.hf.text.prompt import prompt_features
+from proxyspex_hf.hf.evaluating import evaluating, model_device
 from proxyspex_hf.hf.value_function import BoundInput, packed, unpacked
 from proxyspex_hf.inputs import Features
 from proxyspex_hf.prompts import Prompt, PromptPart
@@ -67,24 +67,29 @@ class ImagePrompt(BoundInput):
         self._words: MaskedText | None = None
         self.text = prompt
         if mask_text:
-            self._mask_words(prompt, question, options)
+            self._mask_words(question, options)
         self._keeps = "logits_to_keep" in inspect.signature(self.model.forward).parameters
         self.target_ids, label = self._target_tokens(options)
         self.target = Target(label, None, kind, None if options.target is not None else label)
         self.arguments = {"question": question, "target_tokens": self.target_ids.tolist()}
 
-    def _mask_words(self, prompt: str, question: str, options: FeatureOptions) -> None:
+    def _mask_words(self, question: str, options: FeatureOptions) -> None:
         """Make the words of the question features, in the prompt with its image tokens."""
         token = str(self._processor.image_token)
         count = int((self._ids == self._tokenizer.convert_tokens_to_ids(token)).sum())
-        self.text = prompt.replace(token, token * count)
+        self.text, (start,) = located(
+            lambda texts: self._rendered(texts[0]).replace(token, token * count),
+            [question],
+            ["the question"],
+            "leave mask_text out",
+        )
         own = Prompt((PromptPart(question, "question", masked=True),))
         found, self.parts = prompt_features(
             self.text,
             own,
-            self.text.rfind(question),
+            start - len(question) + len(question.lstrip()),
             options.features,
-            lambda text: token_spans(self._tokenizer, text),
+            self._tokenizer,
         )
         self.mask_token = resolve_mask_token(self._tokenizer, options.masking, options.mask_token)
         self._words = MaskedText(
@@ -180,7 +185,7 @@ class ImagePrompt(BoundInput):
         pixels = self._image.pixels(np.ones((1, len(self._image)), dtype=np.bool_))
         inputs["pixel_values"] = pixels.to(model_device(self.model), self.model.dtype)
         with evaluating(self.model):
-            return _shim(self.model, self._tokenizer, self._ids, options, **inputs)
+            return own_output(self.model, self._tokenizer, self._ids, options, **inputs)
 
 
 def _read(value: Any) -> tuple[Any, str, bool]:

@@ -68,6 +68,9 @@ class MaskedText:
             are), else once; ``"delete"`` takes the feature away, with the space before it.
         mask_token: see :func:`resolve_mask_token`.
         halves: the two ranges of ``text`` that are tokenized as a pair; None for one text.
+        blocks: ranges of ``text`` that are masked each on its own, such as messages of a chat, so
+            that one begins and ends with a space only where it always does: templates differ in
+            whether they would strip it. All features lie in blocks; none for the whole text.
         settings: further arguments of each call of the tokenizer.
         official: how the pipeline reads the text under a mask; default the tokenizer's own way.
 
@@ -85,6 +88,7 @@ class MaskedText:
         mask_token: str | None,
         *,
         halves: tuple[tuple[int, int], tuple[int, int]] | None = None,
+        blocks: Sequence[tuple[int, int]] = (),
         settings: Mapping[str, Any] | None = None,
         official: Official | None = None,
     ) -> None:
@@ -94,6 +98,7 @@ class MaskedText:
         self.text = text
         self.features = features
         self.halves = halves or ((0, len(text)),)
+        self._blocks = tuple(blocks)
         self._n = len(features.spans)
         # A document's label is its name: what stands in the text is the span.
         self._kept = tuple(text[start:stop] for start, stop in features.spans)
@@ -154,11 +159,25 @@ class MaskedText:
 
     def masked_texts(self, mask: NDArray[np.bool_]) -> tuple[str, ...]:
         """What the model reads under one mask, shape (n,): one text, or the two of a pair."""
-        return tuple(self._masked(mask, start, stop) for start, stop in self.halves)
+        return tuple(self.masked_range(mask, start, stop) for start, stop in self.halves)
 
     def masked_text(self, mask: NDArray[np.bool_]) -> str:
         """The whole masked text, pairs in one."""
-        return self._masked(mask, 0, len(self.text))
+        return self.masked_range(mask, 0, len(self.text))
+
+    def masked_range(self, mask: NDArray[np.bool_], start: int, stop: int) -> str:
+        """A range of the text that cuts through no feature and no block, under one mask."""
+        parts, position = [], start
+        for block in self._blocks:
+            if start <= block[0] < stop:
+                whole, found = self.text[slice(*block)], self._masked(mask, *block)
+                if None in self.replacements:
+                    found = found if whole[:1].isspace() else found.lstrip()
+                    found = found if whole[-1:].isspace() else found.rstrip()
+                parts += [self.text[position : block[0]], found]
+                position = block[1]
+        rest = self.text[position:stop] if self._blocks else self._masked(mask, start, stop)
+        return "".join([*parts, rest])
 
     def _masked(self, mask: NDArray[np.bool_], start: int, stop: int) -> str:
         spans = self.features.spans
