@@ -21,6 +21,7 @@ from proxyspex_hf.hf.text.chat import located
 from proxyspex_hf.hf.text.masking import MaskedText
 from proxyspex_hf.hf.text.prompt import ReadPrompt, read_prompt
 from proxyspex_hf.prompts import Prompt, PromptPart, context_prompt
+from proxyspex_hf.viz.code import python_code
 
 CHATML = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
@@ -410,6 +411,13 @@ def test_values_are_those_of_the_masked_chat_and_are_asked_again(
     assert removal.actual == pytest.approx(value_by_pipeline(pipe, function, mask), rel=1e-3)
     # The tokens themselves, of what is made again from the record alone.
     rebuilt = explainer._again(explanation.record, given)
+    if given is None:
+        names: dict[str, Any] = {"pipe": pipe}
+        code = python_code(explanation.record)
+        exec("from proxyspex_hf import InteractionExplainer, Prompt, PromptPart\n", names)
+        exec(code[code.index("\n", code.index("pipe = ")) :], names)
+        copied = names["explanation"].record.queries
+        np.testing.assert_allclose(copied.values, queries.values, rtol=1e-4, atol=1e-5)
     assert rebuilt.items(masks) == function.items(masks)
 
 
@@ -422,6 +430,7 @@ def test_a_chat_that_its_text_does_not_tell_is_not_asked_again_without_it() -> N
     masks, values = explanation.record.queries.masks, explanation.record.queries.values
     with pytest.raises(InputError, match=r"writes other text around masked messages.*inputs="):
         explainer.ask(explanation, masks)
+    assert "the chat itself reads otherwise" in python_code(explanation.record)
     again = explainer.ask(explanation, masks, inputs=[AGAIN])
     np.testing.assert_allclose(again, values, rtol=1e-4)
 
@@ -550,6 +559,9 @@ def test_blocks_are_checked() -> None:
         read(pipe, Prompt(part, blocks=((0, 3), (2, 10))))
     with pytest.raises(InputError, match="'dull' lies in none of the prompt's blocks"):
         read(pipe, Prompt(part, blocks=((0, 5),)))
+
+    with pytest.raises(InputError, match="blocks have no meaning with a chat template"):
+        read(pipe_of(CHATML), Prompt(part, blocks=((0, 10),)))
 
 
 def test_places_are_found_whatever_the_template_tests() -> None:

@@ -20,7 +20,7 @@ from proxyspex_hf.hf.sequence import SEQUENCE_VALUES, own_output, sequence_score
 from proxyspex_hf.hf.targets import value_name
 from proxyspex_hf.hf.text.chat import located
 from proxyspex_hf.hf.text.masking import MaskedText, resolve_mask_token
-from proxyspex_hf.hf.text.prompt import prompt_features
+from proxyspex_hf.hf.text.parts import prompt_features
 from proxyspex_hf.hf.value_function import BoundInput, evaluating, model_device, packed, unpacked
 from proxyspex_hf.inputs import Features
 from proxyspex_hf.prompts import Prompt, PromptPart
