@@ -396,9 +396,9 @@ def confirm(bound: BoundInput) -> None:
         return
     raise InputError(
         f"{type(bound.stages.pipe).__name__} itself answers {_listed(said)} for this input, but "
-        f"its model's outputs make it {_listed(made)}: what the pipeline changes outside of its preprocess and _forward (an "
-        "own postprocess or __call__) cannot be explained. Move the change into preprocess or "
-        "_forward, or explain another number with value=…, a function of the outputs."
+        f"its model's outputs make it {_listed(made)}: what the pipeline changes outside of its "
+        "preprocess and _forward (a postprocess or __call__ of its own) cannot be explained. Move "
+        "the change into preprocess or _forward."
     )
 
 

@@ -9,6 +9,7 @@ import base64
 import re
 from typing import Any
 
+from proxyspex_hf.errors import InputError
 from proxyspex_hf.record import ExplanationRecord
 
 __all__ = ["python_code"]
@@ -215,8 +216,13 @@ def _prompt(record: ExplanationRecord) -> list[str]:
         position = part.stop
     lines += _fixed(record.text[position:])
     more = ", special_tokens=False" if record.is_chat else ""
-    if record.settings.arguments.get("blocks"):
-        more += f", prefix=False, blocks={record.blocks!r}"
+    try:
+        if record.blocks:
+            more += f", prefix=False, blocks={record.blocks!r}"
+    except InputError:
+        lines.insert(
+            0, "# Not the whole input: where features are masked, the chat itself reads otherwise."
+        )
     return [*lines, f"), chat=False{more})"]
 
 

@@ -17,10 +17,13 @@ from transformers.utils.chat_template_utils import Chat
 
 from proxyspex_hf import InputError, InteractionExplainer, InteractionExplanation
 from proxyspex_hf.hf.options import FeatureOptions
+from proxyspex_hf.hf.stages import Stages
 from proxyspex_hf.hf.text.chat import located
 from proxyspex_hf.hf.text.masking import MaskedText
 from proxyspex_hf.hf.text.prompt import ReadPrompt, read_prompt
+from proxyspex_hf.hf.text.tokens import tokens_read
 from proxyspex_hf.prompts import Prompt, PromptPart, context_prompt
+from proxyspex_hf.viz.code import python_code
 
 CHATML = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
@@ -175,7 +178,14 @@ def read(pipe: Any, value: Any, **options: Any) -> tuple[ReadPrompt, MaskedText]
     chosen = FeatureOptions(**options)
     found = read_prompt(pipe, value, chosen)
     token = None if chosen.masking == "delete" else chosen.mask_token or "_"
-    return found, found.masked(pipe.tokenizer, chosen, token)
+    stages = Stages(pipe, parameters=found.call)
+    masked = found.masked(
+        pipe.tokenizer,
+        chosen,
+        token,
+        official=lambda mask: tokens_read(stages.inputs(found.pipeline_input(mask, masked))),
+    )
+    return found, masked
 
 
 def masks_of(n: int, count: int = 10) -> np.ndarray:
@@ -196,15 +206,14 @@ def check(pipe: Any, value: Any, alike: bool = True, **options: Any) -> tuple[Re
     """Token ids of each mask are the pipeline's own for the masked input."""
     found, masked = read(pipe, value, **options)
     masks = masks_of(len(found.features))
-    assert found.agrees(masked) == alike
+    assert (masked.reading != "official") == alike
     for mask in masks:
         given = found.pipeline_input(mask, masked)
         expected = by_pipeline(pipe, given, **found.call)
         text = found.masked_text(mask, masked)
         assert pipe.tokenizer(text, **found.settings)["input_ids"] == expected
-        if alike:
-            (item,) = masked.items(mask[None])
-            assert np.frombuffer(item, dtype=np.int64).tolist() == expected
+        (item,) = masked.items(mask[None])
+        assert np.frombuffer(item, dtype=np.int64).tolist() == expected
     assert found.masked_text(masks[0], masked) == found.text
     for label, (start, stop) in zip(found.features.labels, found.features.spans, strict=True):
         if options.get("features") != "documents":
@@ -410,6 +419,13 @@ def test_values_are_those_of_the_masked_chat_and_are_asked_again(
     assert removal.actual == pytest.approx(value_by_pipeline(pipe, function, mask), rel=1e-3)
     # The tokens themselves, of what is made again from the record alone.
     rebuilt = explainer._again(explanation.record, given)
+    if given is None:
+        names: dict[str, Any] = {"pipe": pipe}
+        code = python_code(explanation.record)
+        exec("from proxyspex_hf import InteractionExplainer, Prompt, PromptPart\n", names)
+        exec(code[code.index("\n", code.index("pipe = ")) :], names)
+        copied = names["explanation"].record.queries
+        np.testing.assert_allclose(copied.values, queries.values, rtol=1e-4, atol=1e-5)
     assert rebuilt.items(masks) == function.items(masks)
 
 
@@ -422,6 +438,7 @@ def test_a_chat_that_its_text_does_not_tell_is_not_asked_again_without_it() -> N
     masks, values = explanation.record.queries.masks, explanation.record.queries.values
     with pytest.raises(InputError, match=r"writes other text around masked messages.*inputs="):
         explainer.ask(explanation, masks)
+    assert "the chat itself reads otherwise" in python_code(explanation.record)
     again = explainer.ask(explanation, masks, inputs=[AGAIN])
     np.testing.assert_allclose(again, values, rtol=1e-4)
 
@@ -463,11 +480,12 @@ def test_chats_that_cannot_be_read_are_refused_in_words(
 
 def test_a_template_that_refuses_a_masked_message_says_so() -> None:
     strict = "{% if not messages[-1].content %}{{ raise_exception('Empty!') }}{% endif %}" + CHATML
-    found, masked = read(pipe_of(strict), [AGAIN], masking="delete")
     with pytest.raises(
         InputError, match=r"with features masked, the chat template.*Empty!.*'mask'"
     ):
-        found.agrees(masked)
+        InteractionExplainer(pipe_of(strict)).value_function(
+            [AGAIN], masking="delete", max_new_tokens=2
+        )
     check(pipe_of(strict), [AGAIN], masking="mask")
 
 
@@ -550,6 +568,9 @@ def test_blocks_are_checked() -> None:
         read(pipe, Prompt(part, blocks=((0, 3), (2, 10))))
     with pytest.raises(InputError, match="'dull' lies in none of the prompt's blocks"):
         read(pipe, Prompt(part, blocks=((0, 5),)))
+
+    with pytest.raises(InputError, match="blocks have no meaning with a chat template"):
+        read(pipe_of(CHATML), Prompt(part, blocks=((0, 10),)))
 
 
 def test_places_are_found_whatever_the_template_tests() -> None:

@@ -14,6 +14,7 @@ from PIL import Image
 from proxyspex_hf.core.masks import BoolArray, as_masks
 from proxyspex_hf.core.spectrum import FloatArray
 from proxyspex_hf.errors import InputError
+from proxyspex_hf.hf.evaluating import evaluating, model_device
 from proxyspex_hf.hf.masked_image import MaskedImage, open_image
 from proxyspex_hf.hf.options import FeatureOptions
 from proxyspex_hf.hf.sequence import SEQUENCE_VALUES, own_output, sequence_score
@@ -21,8 +22,7 @@ from proxyspex_hf.hf.targets import value_name
 from proxyspex_hf.hf.text.chat import located
 from proxyspex_hf.hf.text.mask_token import resolve_mask_token
 from proxyspex_hf.hf.text.masking import MaskedText
-from proxyspex_hf.hf.text.prompt import prompt_features
-from proxyspex_hf.hf.evaluating import evaluating, model_device
+from proxyspex_hf.hf.text.parts import prompt_features
 from proxyspex_hf.hf.value_function import BoundInput, packed, unpacked
 from proxyspex_hf.inputs import Features
 from proxyspex_hf.prompts import Prompt, PromptPart

@@ -25,13 +25,12 @@ from proxyspex_hf.hf.text.chat import (
     render,
     replaced,
 )
-from proxyspex_hf.hf.text.features import text_features
 from proxyspex_hf.hf.text.masking import MaskedText, Official
-from proxyspex_hf.hf.text.prepared import token_spans
-from proxyspex_hf.inputs import Features, Part, TextKind
+from proxyspex_hf.hf.text.parts import divided, sections_of
+from proxyspex_hf.inputs import Features, Part
 from proxyspex_hf.prompts import Prompt, PromptPart, context_prompt
 
-__all__ = ["ReadPrompt", "prompt_features", "read_prompt"]
+__all__ = ["ReadPrompt", "read_prompt"]
 
 Span = tuple[int, int]
 
@@ -149,6 +148,10 @@ def read_prompt(pipe: Any, value: Any, options: FeatureOptions) -> ReadPrompt:
     template = getattr(pipe.tokenizer, "chat_template", None) or encode.get("chat_template")
     if not (bool(template) if prompt.chat is None else prompt.chat):
         return _read_plain(pipe, prompt, options)
+    if prompt.blocks:
+        raise InputError(
+            "blocks have no meaning with a chat template: leave them out, or chat=False."
+        )
     system = [{"role": "system", "content": prompt.system}] if prompt.system else []
     messages = [*system, {"role": "user", "content": prompt.text}]
     piece = Piece(len(system), None, prompt.text)
@@ -200,7 +203,7 @@ def _read_chat(
     blocks = tuple((start, start + len(piece.text.strip())) for start, piece in placed)
     first = blocks[0][0] - len(pieces[0].text) + len(pieces[0].text.lstrip())
     if prompt is not None:
-        sections = _sections(prompt, first, blocks[0])
+        sections = sections_of(prompt, first, blocks[0])
     else:
         labels = numbered([messages[piece.message]["role"] for piece in pieces])
         sections = [(Part(n, *block), True) for n, block in zip(labels, blocks, strict=True)]
@@ -209,7 +212,7 @@ def _read_chat(
             f"ranges of characters count those of one message's text, and {len(pieces)} are "
             "masked: mask one, or choose features='words'."
         )
-    features = _divided(pipe.tokenizer, text, sections, options.features, pieces[0].text, first)
+    features = divided(pipe.tokenizer, text, sections, options.features, pieces[0].text, first)
     if features.spans[0][0] < blocks[0][0] or features.spans[-1][1] > blocks[-1][1]:
         raise InputError(
             "a range of features= begins or ends in the space around the message's text, which "
@@ -246,8 +249,8 @@ def _read_plain(pipe: Any, prompt: Prompt, options: FeatureOptions) -> ReadPromp
             call["tokenizer_encode_kwargs"] = encode | {"add_special_tokens": False}
     before = prefix + (f"{prompt.system}\n\n" if prompt.system else "")
     text, start = before + prompt.text, len(before)
-    sections = _sections(prompt, start, (start, len(text)))
-    features = _divided(pipe.tokenizer, text, sections, options.features, prompt.text, start)
+    sections = sections_of(prompt, start, (start, len(text)))
+    features = divided(pipe.tokenizer, text, sections, options.features, prompt.text, start)
     # The prefix is no part of what is masked: space at its end is not deleted with a word.
     ranges = prompt.blocks or (((0, len(prompt.text)),) if prefix else ())
     blocks = tuple((start + a, start + b) for a, b in ranges)
@@ -298,76 +301,3 @@ def _notes(messages: Sequence[Mapping[str, Any]], text: str) -> tuple[str, ...]:
         "The chat template does not know contents in parts: the model reads them as Python text, "
         f"{str(raw[0]['content'])[:40]}… Give each content as one text.",
     )
-
-
-def prompt_features(
-    text: str,
-    prompt: Prompt,
-    start: int,
-    features: TextKind | Sequence[Span],
-    tokenizer: Any,
-) -> tuple[Features, tuple[Part, ...]]:
-    """The features of a rendered prompt, and its named parts.
-
-    Args:
-        text: the rendered prompt.
-        prompt: its parts.
-        start: where they begin in ``text``.
-        features: as :func:`text_features`, or ``"documents"``: each masked part is one feature;
-            own ranges count characters of ``prompt.text``.
-        tokenizer: it divides ``"tokens"``.
-
-    Raises:
-        InputError: nothing to mask, or ranges outside the prompt.
-    """
-    # The space around it, a template may have taken away.
-    inside = (len(prompt.text) - len(prompt.text.lstrip()), len(prompt.text.rstrip()))
-    sections = _sections(prompt, start, (start + inside[0], start + inside[1]))
-    found = _divided(tokenizer, text, sections, features, prompt.text, start)
-    return found, tuple(part for part, _ in sections)
-
-
-def _sections(prompt: Prompt, start: int, limits: Span) -> list[tuple[Part, bool]]:
-    """The parts of a prompt that begins at ``start``, and whether each is masked; what lies
-    outside the limits (space that a chat template took away) belongs to none."""
-    sections = []
-    for part in prompt.parts:
-        stop = start + len(part.text)
-        inside = [min(max(edge, limits[0]), limits[1]) for edge in (start, stop)]
-        sections.append((Part(part.name, *inside), part.masked))
-        start = stop
-    return sections
-
-
-def _divided(
-    tokenizer: Any,
-    text: str,
-    sections: Sequence[tuple[Part, bool]],
-    features: TextKind | Sequence[Span],
-    own: str,
-    start: int,
-) -> Features:
-    """The features of the masked sections of a text.
-
-    Ranges of the user's own count characters of ``own``, which begins at ``start``.
-    """
-    labels: list[str] = []
-    spans: list[Span] = []
-    if not isinstance(features, str):
-        found = text_features(own, features)
-        moved = tuple((a + start, b + start) for a, b in found.spans)
-        return Features(found.labels, moved, "spans")
-    for part, masked in sections:
-        body = text[part.start : part.stop]
-        if not masked or not body.strip():
-            continue
-        if features == "documents":
-            begin = part.start + len(body) - len(body.lstrip())
-            labels.append(part.name)
-            spans.append((begin, begin + len(body.strip())))
-            continue
-        tokens = token_spans(tokenizer, body) if features == "tokens" else ()
-        found = text_features(body, features, tokens)
-        labels += found.labels
-        spans += [(a + part.start, b + part.start) for a, b in found.spans]
-    return Features(tuple(labels), tuple(spans), features)
