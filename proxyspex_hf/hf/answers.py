@@ -11,17 +11,23 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from proxyspex_hf.core.masks import BoolArray, as_masks
 from proxyspex_hf.core.progress import ProgressCallback, Reporter
 from proxyspex_hf.core.spectrum import FloatArray
 from proxyspex_hf.core.values import Cached, checked_values
 from proxyspex_hf.errors import ModelError, ProxySpexError
-from proxyspex_hf.hf.loading import quantization_of
 from proxyspex_hf.hf.processes import Processes
 from proxyspex_hf.hf.store import ValueStore
-from proxyspex_hf.hf.value_function import Batch, BoundInput, answer, batches, items_of, packed
+from proxyspex_hf.hf.value_function import (
+    Batch,
+    BoundInput,
+    answer,
+    batches,
+    is_rounded,
+    items_of,
+    packed,
+)
 
 __all__ = ["Asker", "ask_together", "noise_floor"]
 
@@ -198,14 +204,9 @@ def noise_floor(asker: Asker, masks: BoolArray, wanted: bool | None) -> float | 
     """
     bound = asker.bound
     if wanted is None:
-        wanted = _expected(bound)
+        wanted = is_rounded(bound.model)
     if not wanted or bound.model is None:
         return None
     some = masks[np.linspace(0, len(masks) - 1, min(_AGAIN, len(masks)), dtype=int)]
     alone = bound.score(np.concatenate([bound.by_pipeline(mask) for mask in some]))
     return float(np.abs(alone - asker.known(packed(some))).max())
-
-
-def _expected(bound: BoundInput) -> bool:
-    dtype = getattr(bound.model, "dtype", torch.float32)
-    return quantization_of(bound.model) is not None or dtype in (torch.float16, torch.bfloat16)

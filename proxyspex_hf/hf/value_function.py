@@ -40,6 +40,7 @@ __all__ = [
     "batches",
     "close",
     "confirm",
+    "is_rounded",
     "items_of",
     "packed",
     "unpacked",
@@ -315,14 +316,18 @@ _CANDIDATES, _RANDOM = 48, 4
 _EXACT, _ROUNDED = (1e-4, 1e-5), (5e-2, 4e-3)
 
 
+def is_rounded(model: Any) -> bool:
+    """Whether a model computes in half precision or with quantized weights."""
+    half = getattr(model, "dtype", torch.float32) in (torch.float16, torch.bfloat16)
+    return half or quantization_of(model) is not None
+
+
 def close(bound: BoundInput, found: FloatArray, expected: FloatArray) -> bool:
     """Whether outputs (b, …) are the expected ones but for rounding."""
     finite = found.shape == expected.shape and np.isfinite(found).all()
     if not finite or not np.isfinite(expected).all():
         return False
-    dtype = getattr(bound.model, "dtype", torch.float32)
-    rounded = quantization_of(bound.model) is not None or dtype in (torch.float16, torch.bfloat16)
-    of_spread, of_size = _ROUNDED if rounded else _EXACT
+    of_spread, of_size = _ROUNDED if is_rounded(bound.model) else _EXACT
     spread = float(np.ptp(expected, axis=0).max(initial=0.0))
     size = float(np.abs(expected).max(initial=0.0))
     return bool(np.abs(found - expected).max(initial=0.0) <= of_spread * spread + of_size * size)

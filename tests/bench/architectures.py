@@ -1,8 +1,7 @@
 """Every model class of transformers that a task can hold: is a value what the pipeline says?
 
 Tiny, random, sharp models × tokenizers × maskings. The reference is the pipeline itself on the
-masked input (for text-generation, one plain forward pass of the prompt as the pipeline reads it, or
-the model's own generation where it does not generate as it reads). The verdicts:
+masked input (for text-generation, the model's own generation, made to say the output). The verdicts:
 
 - equal: within 1e-4 (float32) of it, relative to the largest value, at least 1;
 - refused: an error of this package, in words;
@@ -31,7 +30,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
+sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parent.parent))
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 import numpy as np
@@ -154,20 +154,14 @@ def embedded(pipe: Any, function: Any, mask: np.ndarray) -> float:
 
 
 def said(pipe: Any, function: Any, mask: np.ndarray) -> float:
-    """The log-perplexity of the target: by one plain pass, and by generation where that differs."""
+    """The log-perplexity of the target as the model generates it, with its own cache."""
     inputs = pipe.preprocess(function.masked_input(mask), **function.stages.preprocess)
-    prompt, target = inputs["input_ids"], torch.from_numpy(function.target_ids)[None]
-    if not prompt.shape[1]:
-        prompt = torch.tensor([[pipe.model.generation_config.bos_token_id]])
+    given = {name: inputs[name] for name in ("input_ids", "attention_mask") if name in inputs}
+    if not given["input_ids"].shape[1]:
+        given = {}
     with torch.inference_mode():
-        if function._reads_as_it_generates:
-            ids = torch.cat([prompt, target], dim=1)
-            logits = pipe.model(input_ids=ids, use_cache=False).logits[0, prompt.shape[1] - 1 : -1]
-            rows = logits.double().log_softmax(-1).gather(1, target[0][:, None])
-        else:
-            given = {"input_ids": prompt, "attention_mask": torch.ones_like(prompt)}
-            rows = forced_log_probabilities(pipe.model, given, function.target_ids).double()
-    return -rows.mean().item()
+        rows = forced_log_probabilities(pipe.model, given, function.target_ids)
+    return -rows.double().mean().item()
 
 
 def at_site(pipe: Any, function: Any, mask: np.ndarray) -> float:

@@ -30,16 +30,16 @@ from proxyspex_hf.hf.text.mask_token import resolve_mask_token
 from proxyspex_hf.hf.text.prepared import longest_input
 from proxyspex_hf.hf.text.prompt import read_prompt
 from proxyspex_hf.hf.text.tokens import TYPE_BIT, tokens_read
-from proxyspex_hf.hf.value_function import BoundInput
+from proxyspex_hf.hf.value_function import BoundInput, is_rounded
 from proxyspex_hf.record import Target
 
 __all__ = ["TextGeneration"]
 
 #: A shorter beginning is not worth keeping.
 _SHORTEST_PREFIX = 8
-#: What a cache changes in the log-probabilities, relative to their size: beyond it the model does
-#: not generate as it reads (measured on 40 architectures: tests/bench/architectures.py).
-_SAME_READING = 2e-2
+#: What a cache changes in the log-probabilities, relative to their size, in float32 and in half
+#: precision: beyond it the model does not generate as it reads (tests/bench/architectures.py).
+_SAME_READING, _SAME_ROUNDED = 1e-3, 2e-2
 
 
 class TextGeneration(BoundInput):
@@ -154,8 +154,9 @@ class TextGeneration(BoundInput):
             read = self._by_reading(prompt)
         except ModelError:
             return False
-        limit = _SAME_READING * max(1.0, float(np.abs(generated).max()))
-        return bool(np.abs(read - generated).max() <= limit)
+        limit = _SAME_ROUNDED if is_rounded(self.model) else _SAME_READING
+        size = max(1.0, float(np.abs(generated).max()))
+        return bool(np.abs(read - generated).max() <= limit * size)
 
     def _begun(self, prompt: NDArray[np.int64]) -> NDArray[np.int64]:
         """A prompt with at least one token: generation begins an empty one with the first token."""
