@@ -1,7 +1,7 @@
 """Every model class of transformers that a task can hold: is a value what the pipeline says?
 
 Tiny, random, sharp models × tokenizers × maskings. The reference is the pipeline itself on the
-masked input (for text-generation, the model's own generation, made to say the output). The verdicts:
+masked input (for text-generation, the model's own generation, made to say it). The verdicts:
 
 - equal: within 1e-4 (float32) of it, relative to the largest value, at least 1;
 - refused: an error of this package, in words;

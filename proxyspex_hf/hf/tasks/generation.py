@@ -113,15 +113,24 @@ class TextGeneration(BoundInput):
         where the model reads as it generates, else by its own generation, made to say it."""
         inputs = self._inputs(mask)
         prompt = tokens_read(inputs)
-        if self._reads_as_it_generates and prompt is not None and not _padded(inputs):
+        plain = prompt is not None and len(prompt) > 0 and not _padded(inputs)
+        if self._reads_as_it_generates and prompt is not None and plain:
             return self._by_reading(prompt)
-        return self._by_generating(inputs)
+        try:
+            return self._by_generating(inputs)
+        except ModelError as error:
+            if prompt is None or len(prompt):
+                raise
+            raise ModelError(
+                "a masked prompt has no tokens at all, and the model has none to begin with: use "
+                "mask_token='...' (a text) instead of masking='delete'."
+            ) from error
 
     def _by_reading(self, prompt: NDArray[np.int64]) -> FloatArray:
         nothing = np.zeros(0, dtype=np.int64)
         try:
             with evaluating(self.model):
-                rows = Continuations(self.model, nothing, self.target_ids, 0)([self._begun(prompt)])
+                rows = Continuations(self.model, nothing, self.target_ids, 0)([prompt])
         except (torch.cuda.OutOfMemoryError, MemoryError):
             raise
         except Exception as error:
@@ -158,19 +167,6 @@ class TextGeneration(BoundInput):
         size = max(1.0, float(np.abs(generated).max()))
         return bool(np.abs(read - generated).max() <= limit * size)
 
-    def _begun(self, prompt: NDArray[np.int64]) -> NDArray[np.int64]:
-        """A prompt with at least one token: generation begins an empty one with the first token."""
-        if len(prompt):
-            return prompt
-        config = getattr(self.model, "generation_config", self.model.config)
-        begin = getattr(config, "bos_token_id", None)
-        if begin is None:
-            raise ModelError(
-                "a masked prompt has no tokens at all, and the model has none to begin with: use "
-                "mask_token='...' (a text) instead of masking='delete'."
-            )
-        return np.array([begin], dtype=np.int64)
-
     def items(self, masks: BoolArray) -> list[bytes]:
         return self._masked.items(as_masks(masks, self.n_features))
 
@@ -189,8 +185,11 @@ class TextGeneration(BoundInput):
         self._prefix = count
         self.__dict__.pop("_continuations", None)
 
-    def outputs(self, items: Sequence[bytes]) -> torch.Tensor:
-        rows = [self._begun(np.frombuffer(item, dtype=np.int64)) for item in items]
+    def outputs(self, items: Sequence[bytes]) -> torch.Tensor | FloatArray:
+        if b"" in items:  # a prompt without tokens is begun as the pipeline begins it
+            rest = iter(self.outputs([item for item in items if item]) if any(items) else ())
+            return np.stack([np.asarray(next(rest)) if item else self._empty[0] for item in items])
+        rows = [np.frombuffer(item, dtype=np.int64) for item in items]
         if any((row >> TYPE_BIT).any() for row in rows):
             raise ModelError("tokens with types are read one prompt at a time.")
         kept = self._continuations
@@ -198,6 +197,10 @@ class TextGeneration(BoundInput):
             return kept([row[self._prefix :] for row in rows])
         nothing = np.zeros(0, dtype=np.int64)
         return Continuations(self.model, nothing, self.target_ids, self._pad)(rows)
+
+    @cached_property
+    def _empty(self) -> FloatArray:
+        return self.by_pipeline(np.zeros(self.n_features, dtype=np.bool_))
 
     def score(self, outputs: FloatArray) -> FloatArray:
         return sequence_score(outputs, self._value)
