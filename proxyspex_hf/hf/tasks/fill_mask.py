@@ -49,7 +49,8 @@ class FillMask(SiteInput):
         cut = read_words(pipe, value, options, most=_most(pipe, how), settings=settings)
         if mask not in cut.text:
             raise InputError(
-                f"the {mask} lies beyond what the model reads of this text: shorten the text."
+                f"the {mask} lies beyond what the model reads of this text: shorten the text. "
+                f"{' '.join(cut.notes)}"
             )
         span = (cut.text.index(mask), cut.text.index(mask) + len(mask))
         if not isinstance(options.features, str):
@@ -74,6 +75,8 @@ class FillMask(SiteInput):
         predicted = int(among[logits[among].argmax()])
         index = predicted if options.target is None else self._token(options.target, span)
         self.target = Target(self._name(index), index, kind, self._name(predicted))
+        if isinstance(options.target, str):
+            self.notes += self._other_form(options.target, index, span)
 
     def _found(self, mask: NDArray[np.bool_], inputs: Mapping[str, Any]) -> Places:
         """The text's own mask token among all, by how many stand before it."""
@@ -133,6 +136,16 @@ class FillMask(SiteInput):
         raise InputError(
             f"target={wanted!r} is not one token of this model's vocabulary: in this text it would "
             f"be {named}. Give one of its tokens, or another word."
+        )
+
+    def _other_form(self, wanted: str, index: int, span: tuple[int, int]) -> tuple[str, ...]:
+        """A note where the token of that name is not the one that the word would be here."""
+        here = self._in_place(wanted.strip(), span)
+        if len(here) != 1 or here[0] in (index, self.tokenizer.unk_token_id):
+            return ()
+        return (
+            f"target={wanted!r} is the token of this name; as a word in this place, it would be "
+            f"the token {self._name(here[0])!r}.",
         )
 
     def _in_place(self, word: str, span: tuple[int, int]) -> list[int]:

@@ -18,7 +18,7 @@ from proxyspex_hf.hf.targets import CLASS_VALUES, class_score, label_index, own_
 from proxyspex_hf.hf.tasks.token_reading import TokenReading, aggregated, held_by
 from proxyspex_hf.hf.tasks.token_site import SiteInput, one_chunk
 from proxyspex_hf.hf.text.prepared import read_words
-from proxyspex_hf.hf.text.site import Places
+from proxyspex_hf.hf.text.site import Places, overlap
 from proxyspex_hf.hf.text.words import named_word, word_around
 from proxyspex_hf.record import Target
 
@@ -63,7 +63,7 @@ class TokenClassification(SiteInput):
             if named[0] < 0 or named[1] > len(cut.text):
                 raise InputError(
                     f"the word {text[named[0] + begin : named[1] + begin]!r} lies beyond what the "
-                    "model reads of this text: shorten the text."
+                    f"model reads of this text: shorten the text. {' '.join(cut.notes)}"
                 )
         labels = {int(i): str(label) for i, label in pipe.model.config.id2label.items()}
         wanted = None if options.target is None else label_index(labels, options.target)
@@ -194,13 +194,16 @@ class TokenClassification(SiteInput):
         """The label and the score that the pipeline itself reports for the word, if it does."""
         if self.stages is None:
             return None
-        for entity in self.stages.answer(self.text, ignore_labels=[]):
-            if self._strategy == "none":
-                if entity["index"] == place:
-                    return str(entity["entity"]), float(entity["score"])
-            elif (entity["start"], entity["end"]) == (start, stop):
-                return str(entity["entity_group"]), float(entity["score"])
-        return None
+        said = self.stages.answer(self.text, ignore_labels=[])
+        if self._strategy == "none":
+            own = [entity for entity in said if entity["index"] == place]
+            return (str(own[0]["entity"]), float(own[0]["score"])) if own else None
+        own = [
+            entity for entity in said if overlap((entity["start"], entity["end"]), (start, stop))
+        ]
+        if len(own) != 1 or (own[0]["start"], own[0]["end"]) != (start, stop):
+            return None
+        return str(own[0]["entity_group"]), float(own[0]["score"])
 
 
 def _stages(pipe: Any, options: FeatureOptions) -> Stages:
