@@ -9,7 +9,7 @@ import pytest
 import torch
 import transformers
 from tiny_models import roberta_pipeline
-from tiny_pipelines import embedder, filler, generator, token_classifier, zero_shot
+from tiny_pipelines import embedder, generator
 
 from proxyspex_hf import InputError, InteractionExplainer, ModelError
 from proxyspex_hf.prompts import Prompt, PromptPart, context_prompt, drop_prompt, hotpotqa_prompt
@@ -102,87 +102,6 @@ def test_a_function_of_the_outputs_must_give_one_number_a_row() -> None:
     function = bind(roberta_pipeline(), TEXT, value=lambda z: z)
     with pytest.raises(ModelError, match=r"gave shape \((\d+), 3\) for outputs of shape \(\1, 3\)"):
         function(masks_of(function.n_features))
-
-
-def test_zero_shot() -> None:
-    pipe = zero_shot()
-    value = {"text": TEXT, "candidate_labels": ["film", "politics"]}
-    function = bind(pipe, value)
-    probability = bind(pipe, value, value="probability", target="politics")
-    masks = masks_of(function.n_features, 4)
-    for mask, logit, share in zip(masks, function(masks), probability(masks), strict=True):
-        text = function.masked_input(mask)
-        answer = pipe(text, candidate_labels=["film", "politics"])
-        scores = dict(zip(answer["labels"], answer["scores"], strict=True))
-        assert share == pytest.approx(scores["politics"], abs=1e-5)
-        hypothesis = f"This example is {function.target.label}."
-        encoded = pipe.tokenizer(text, hypothesis, return_tensors="pt")
-        assert logit == pytest.approx(pipe.model(**encoded).logits[0, 2].item(), abs=1e-4)
-    assert function.target.label in ("film", "politics")
-    assert function.arguments["candidate_labels"] == ["film", "politics"]
-
-
-def test_zero_shot_asks_only_the_hypothesis_it_explains() -> None:
-    pipe, rows = zero_shot(), 0
-
-    def count(_module: Any, _args: Any, kwargs: Any) -> None:
-        nonlocal rows
-        rows += len(kwargs["input_ids"])
-
-    function = bind(pipe, {"text": TEXT, "candidate_labels": list("abcdef")})
-    function(masks_of(function.n_features))  # here it finds out what padding does
-    handle = pipe.model.register_forward_pre_hook(count, with_kwargs=True)
-    function(masks_of(function.n_features))
-    handle.remove()
-    assert rows == len(np.unique(masks_of(function.n_features), axis=0))
-
-
-def test_token_classification() -> None:
-    pipe = token_classifier()
-    function = bind(pipe, {"text": TEXT, "word": "great"}, target="LOC", value="probability")
-    masks = masks_of(function.n_features)
-    place = function.features.labels.index("great,")
-    kept = masks[masks[:, place]]
-    for mask, value in zip(kept, function(kept), strict=True):
-        text = function.masked_input(mask)
-        encoded = pipe.tokenizer(text, return_tensors="pt")
-        token = encoded.char_to_token(text.index("great"))
-        share = pipe.model(**encoded).logits[0, token].softmax(-1)[2].item()
-        assert value == pytest.approx(share, abs=1e-5)
-    assert np.isfinite(function(masks)).all()
-    surest = bind(pipe, TEXT)
-    entities = pipe(TEXT)
-    best = max(entities, key=lambda e: e["score"])
-    assert surest.target.label == best["entity"]
-    assert surest.arguments["character"] == best["start"]
-    with pytest.raises(InputError, match=r"would be gone|cannot be followed"):
-        bind(pipe, {"text": TEXT, "word": "great"}, masking="delete")
-
-
-def test_fill_mask() -> None:
-    pipe = filler()
-    text = "It could have been <mask>, but the plot is dull."
-    function = bind(pipe, text, value="probability")
-    assert "<mask>," not in function.features.labels
-    masks = masks_of(function.n_features)
-    for mask, value in zip(masks, function(masks), strict=True):
-        masked = function.masked_input(mask)
-        before = function.masked_text(mask).split(",")[0].count("<mask>") if mask.all() else None
-        encoded = pipe.tokenizer(masked, return_tensors="pt")
-        places = (encoded["input_ids"][0] == 4).nonzero()[:, 0]
-        shares = pipe.model(**encoded).logits[0, places].softmax(-1)[:, function.target.index]
-        assert any(abs(value - share.item()) < 1e-5 for share in shares)
-        if mask.all():
-            assert before == 1
-            top = pipe(text, top_k=1)[0]
-            assert (top["token"], top["score"]) == (
-                function.target.index,
-                pytest.approx(value, rel=1e-4),  # one by one against in a batch
-            )
-    with pytest.raises(InputError, match="a text with one <mask> in it"):
-        bind(pipe, TEXT)
-    with pytest.raises(InputError, match="is not one token of this model's vocabulary"):
-        bind(pipe, text, target="no such token")
 
 
 def test_similarity_to_a_reference() -> None:

@@ -14,12 +14,13 @@ from proxyspex_hf.hf.options import FeatureOptions
 from proxyspex_hf.hf.tasks.audio import AudioClassification
 from proxyspex_hf.hf.tasks.classification import TextClassification
 from proxyspex_hf.hf.tasks.embedding import EmbeddingSimilarity
+from proxyspex_hf.hf.tasks.fill_mask import FillMask
 from proxyspex_hf.hf.tasks.function import FunctionOfFeatures
 from proxyspex_hf.hf.tasks.generation import TextGeneration
 from proxyspex_hf.hf.tasks.image_classification import ImageClassification
 from proxyspex_hf.hf.tasks.image_prompt import ImagePrompt
 from proxyspex_hf.hf.tasks.image_text import ImageText
-from proxyspex_hf.hf.tasks.token_site import FillMask, TokenClassification
+from proxyspex_hf.hf.tasks.token_classification import TokenClassification
 from proxyspex_hf.hf.tasks.zero_shot import ZeroShotClassification
 from proxyspex_hf.hf.value_function import BoundInput, confirm
 

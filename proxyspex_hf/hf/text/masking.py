@@ -20,14 +20,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from proxyspex_hf.core.masks import BoolArray
-from proxyspex_hf.errors import InputError, ModelError
+from proxyspex_hf.errors import ModelError
 from proxyspex_hf.hf.text.mask_token import Masking, replacements_of, tokens_of
 from proxyspex_hf.hf.text.tokens import TYPE_BIT, with_types
 from proxyspex_hf.record import Features
 
-__all__ = ["MaskedText", "Official"]
+__all__ = ["MaskedText", "Official", "Pieces"]
 
-Ids = list[int]
+#: Tokens with the characters that they hold, (id, start, stop).
+_Held = list[tuple[int, int, int]]
 
 #: Masks on which ways of tokenizing are compared, beside the four that show every neighbourhood.
 _TRIALS = 44
@@ -37,16 +38,19 @@ Official = Callable[[NDArray[np.bool_]], "NDArray[np.int64] | None"]
 
 
 @dataclass(frozen=True)
-class _Pieces:
+class Pieces:
     """Token ids of the text's parts in reading order, each feature's kept before its masked ones.
 
     ``ids``, ``owner`` and ``state`` are (t,): a token is there where its owner's mask equals its
-    state, or always where the owner is n (fixed text).
+    state, or always where the owner is n (fixed text). ``held``, (t, 2), are the characters of
+    each: of the text, or, of a masked token, of what stands in the feature's place; (0, 0) where a
+    token holds none.
     """
 
     ids: NDArray[np.int64]
     owner: NDArray[np.int64]
     state: NDArray[np.bool_]
+    held: NDArray[np.int64]
 
     def present(self, masks: BoolArray) -> BoolArray:
         """Which tokens stand in each masked text: (b, n) -> (b, t)."""
@@ -108,7 +112,7 @@ class MaskedText:
 
     @cached_property
     def reading(self) -> Literal["composed", "tokenized", "official"]:
-        if self._pieces is not None:
+        if self.pieces is not None:
             return "composed"
         if self._official is None or _same(self._retokenized(self._trials), self._expected):
             return "tokenized"
@@ -136,7 +140,7 @@ class MaskedText:
         return [self._read(mask) for mask in self._trials]
 
     @cached_property
-    def _pieces(self) -> _Pieces | None:
+    def pieces(self) -> Pieces | None:
         """The text's tokens by feature, where they compose."""
         if self._deletes and not self._apart():
             return None
@@ -180,23 +184,31 @@ class MaskedText:
         return "".join([*parts, rest])
 
     def _masked(self, mask: NDArray[np.bool_], start: int, stop: int) -> str:
-        spans = self.features.spans
-        inside = [i for i in range(self._n) if start <= spans[i][0] < stop]
-        edges = [start, *(edge for i in inside for edge in spans[i]), stop]
-        gaps = [self.text[edges[k] : edges[k + 1]] for k in range(0, len(edges), 2)]
-        parts = [gaps[0]]
-        for i, gap in zip(inside, gaps[1:], strict=True):
+        inside = [i for i in range(self._n) if start <= self.features.spans[i][0] < stop]
+        return "".join(self._parts(mask, inside, start, stop))
+
+    def parts(self, mask: NDArray[np.bool_]) -> list[str]:
+        """The masked text in 2n + 1 parts: what stands before the first feature, in its place,
+        between it and the next, …; any may be empty."""
+        return self._parts(mask, range(self._n), 0, len(self.text))
+
+    def _parts(
+        self, mask: NDArray[np.bool_], inside: Sequence[int], start: int, stop: int
+    ) -> list[str]:
+        edges = [start, *(edge for i in inside for edge in self.features.spans[i]), stop]
+        parts = [self.text[a:b] for a, b in pairwise(edges)]
+        for place, i in zip(range(1, len(parts), 2), inside, strict=True):
             if mask[i]:
-                parts += [self._kept[i], gap]
-            elif self.replacements[i] is not None:
-                parts += [self.replacements[i] or "", gap]
-            else:  # deleted: one of the two gaps around it goes as well, if it is only space
-                if parts[-1].isspace():
-                    parts.pop()
-                elif not any(parts) and gap.isspace():
-                    gap = ""
-                parts.append(gap)
-        return "".join(parts)
+                parts[place] = self._kept[i]
+            else:
+                replacement = self.replacements[i]
+                parts[place] = replacement or ""
+                if replacement is None:  # one of the two gaps around it goes too, if only space
+                    if parts[place - 1].isspace():
+                        parts[place - 1] = ""
+                    elif not any(parts[:place]) and parts[place + 1].isspace():
+                        parts[place + 1] = ""
+        return parts
 
     def items(self, masks: BoolArray) -> list[bytes]:
         """Token ids (and types) of each masked text as bytes: (b, n) -> b items.
@@ -204,67 +216,22 @@ class MaskedText:
         Raises:
             ModelError: the pipeline's model reads more than that, or cannot read a masked text.
         """
-        if self._pieces is None:
+        if self.pieces is None:
             if self.reading == "tokenized":
                 return [row.tobytes() for row in self._retokenized(masks)]
             return [self._read(mask).tobytes() for mask in masks]
-        present = self._pieces.present(masks)
+        present = self.pieces.present(masks)
         stops = 8 * np.cumsum(present.sum(axis=1))
-        tokens = np.broadcast_to(self._pieces.ids, present.shape)[present].tobytes()
+        tokens = np.broadcast_to(self.pieces.ids, present.shape)[present].tobytes()
         starts = [0, *stops[:-1].tolist()]
         return [tokens[a:b] for a, b in zip(starts, stops.tolist(), strict=True)]
 
-    def positions(self, masks: BoolArray, character: int) -> NDArray[np.int64]:
-        """Where the token that holds a character of the text stands in each masked text, (b,).
-
-        Raises:
-            InputError: the tokenizer does not compose on this text, so tokens cannot be followed.
-        """
-        if self._pieces is None:
-            raise InputError(
-                "this tokenizer reads the words of this text differently beside masked ones, so "
-                "one of its tokens cannot be followed: choose features='words' with a fast "
-                "tokenizer, or another mask_token."
-            )
-        kept, masked = self._site(character)
-        before = np.cumsum(self._pieces.present(masks), axis=1)
-        here = before[:, kept] - 1
-        if masked is None:
-            return here
-        owner = int(self._pieces.owner[kept])
-        return np.where(masks[:, owner], here, before[:, masked] - 1)
-
-    def _site(self, character: int) -> tuple[int, int | None]:
-        """Index of a character's token among the pieces, and of the one that replaces it."""
-        whole = self._encode([self._whole()], return_offsets_mapping=True)
-        offsets = whole["offset_mapping"][0]
-        token = next(
-            i
-            for i, (start, stop) in enumerate(offsets)
-            if start < stop and start <= character < stop
-        )
-        pieces = self._pieces
-        if pieces is None:
-            raise InputError("the tokenizer gives no character offsets.")
-        everything = np.ones((1, self._n), dtype=np.bool_)
-        kept = int(np.flatnonzero(pieces.present(everything)[0])[token])
-        owner = int(pieces.owner[kept])
-        if owner == self._n:
-            return kept, None
-        own = np.flatnonzero((pieces.owner == owner) & pieces.state)
-        replaced = np.flatnonzero((pieces.owner == owner) & ~pieces.state)
-        if len(replaced) == 0:
-            raise InputError(
-                "with masking='delete' the explained word itself would be gone: use masking='mask'."
-            )
-        return kept, int(replaced[min(kept - own[0], len(replaced) - 1)])
-
     def fixed_start(self) -> int:
         """Tokens at the start that stand in every masked text; at least one other follows them."""
-        if self._pieces is None:
+        if self.pieces is None:
             return self._seen_start()
-        changing = np.flatnonzero(self._pieces.owner != self._n)
-        fixed = len(self._pieces.ids) - len(changing)
+        changing = np.flatnonzero(self.pieces.owner != self._n)
+        fixed = len(self.pieces.ids) - len(changing)
         first = int(changing[0]) if len(changing) else fixed
         return max(0, min(first, fixed - 1))
 
@@ -280,8 +247,8 @@ class MaskedText:
 
     def longest(self) -> int:
         """Tokens of the longest masked text: exact where it composes, else of those tried."""
-        if self._pieces is not None:
-            pieces = self._pieces
+        if self.pieces is not None:
+            pieces = self.pieces
             kept = np.bincount(pieces.owner[pieces.state], minlength=self._n + 1)
             masked = np.bincount(pieces.owner[~pieces.state], minlength=self._n + 1)
             return int(np.maximum(kept, masked).sum())
@@ -298,7 +265,7 @@ class MaskedText:
     def _retokenized(self, masks: BoolArray) -> list[NDArray[np.int64]]:
         return with_types(self._encode([self.masked_texts(mask) for mask in masks]))
 
-    def _tokenized(self, with_space: bool) -> _Pieces | None:
+    def _tokenized(self, with_space: bool) -> Pieces | None:
         """Split the tokens of the whole text at the features; None without character offsets."""
         if not getattr(self._tokenizer, "is_fast", False):
             return None
@@ -307,8 +274,8 @@ class MaskedText:
         )
         n, spans = self._n, self.features.spans
         stops = [stop for _, stop in spans]
-        gaps: list[Ids] = [[] for _ in range(n + 1)]
-        kept: list[Ids] = [[] for _ in range(n)]
+        gaps: list[_Held] = [[] for _ in range(n + 1)]
+        kept: list[_Held] = [[] for _ in range(n)]
         types = [0] * n
         leads = [""] * n
         seen = self.halves[0][0]
@@ -323,43 +290,51 @@ class MaskedText:
             strict=True,
         ):
             if half is None or (special and start == stop):
-                gaps[gap].append(token)
+                gaps[gap].append((token, 0, 0))
                 continue
+            offset = self.halves[half][0]
+            held = (token, start + offset, stop + offset)
             # A token belongs to where its last character lies (it may begin with a space).
-            last = stop - 1 + self.halves[half][0]
-            seen = max(seen, self.halves[half][0])
+            last = stop - 1 + offset
+            seen = max(seen, offset)
             feature = int(np.searchsorted(stops, last, side="right"))
             if feature < n and spans[feature][0] <= last:
                 if not kept[feature]:  # the space before it that is no token of its own
                     leads[feature] = self.text[seen : spans[feature][0]]
-                kept[feature].append(token)
+                kept[feature].append(held)
                 types[feature] = token >> TYPE_BIT
             else:
-                gaps[min(feature, n)].append(token)
+                gaps[min(feature, n)].append(held)
             gap = after[half]
             seen = last + 1
-        masked: list[Ids] = [
-            []
-            if replacement is None
-            else [
-                token | (kind << TYPE_BIT)
-                for token in self._tokenizer(
-                    lead + replacement if with_space else replacement, add_special_tokens=False
-                )["input_ids"]
-            ]
-            for replacement, kind, lead in zip(self.replacements, types, leads, strict=True)
+        masked = [
+            [] if new is None else self._replacing(new, lead if with_space else "", kind)
+            for new, kind, lead in zip(self.replacements, types, leads, strict=True)
         ]
-        blocks: list[tuple[Ids, int, bool]] = [(gaps[0], n, True)]
+        blocks: list[tuple[_Held, int, bool]] = [(gaps[0], n, True)]
         for i in range(n):
             blocks += [(kept[i], i, True), (masked[i], i, False), (gaps[i + 1], n, True)]
-        lengths = [len(ids) for ids, _, _ in blocks]
-        return _Pieces(
-            ids=np.array([token for ids, _, _ in blocks for token in ids], dtype=np.int64),
+        lengths = [len(block) for block, _, _ in blocks]
+        every = np.array([held for block, _, _ in blocks for held in block], dtype=np.int64)
+        every = every.reshape(-1, 3)
+        return Pieces(
+            ids=np.ascontiguousarray(every[:, 0]),
             owner=np.repeat([owner for _, owner, _ in blocks], lengths),
             state=np.repeat([state for _, _, state in blocks], lengths),
+            held=every[:, 1:],
         )
 
-    def _agrees(self, pieces: _Pieces) -> bool:
+    def _replacing(self, replacement: str, lead: str, kind: int) -> _Held:
+        """The tokens that stand for a masked feature, behind the space before it or without."""
+        made = self._tokenizer(
+            lead + replacement, add_special_tokens=False, return_offsets_mapping=True
+        )
+        return [
+            (token | (kind << TYPE_BIT), start - len(lead), stop - len(lead))
+            for token, (start, stop) in zip(made["input_ids"], made["offset_mapping"], strict=True)
+        ]
+
+    def _agrees(self, pieces: Pieces) -> bool:
         present = pieces.present(self._trials)
         return _same([pieces.ids[row] for row in present], self._expected)
 
