@@ -9,7 +9,7 @@ import torch
 
 from proxyspex_hf.core.spectrum import FloatArray
 from proxyspex_hf.hf.options import FeatureOptions
-from proxyspex_hf.hf.targets import CLASS_VALUES, class_score, label_index, value_name
+from proxyspex_hf.hf.targets import CLASS_VALUES, class_score, value_name, wanted_targets
 from proxyspex_hf.hf.text.prepared import read_words
 from proxyspex_hf.hf.text.token_input import TokenInput
 from proxyspex_hf.hf.value_function import BoundInput, answer
@@ -46,16 +46,19 @@ class TextClassification(TokenInput):
 
 def class_target(bound: BoundInput, options: FeatureOptions) -> Target:
     """The wanted class of a model whose outputs are class logits; default the predicted one.
+    Where several are asked for, they become ``bound.targets``.
 
     Raises:
         InputError: the model has no such class, or the value is unknown.
     """
     kind = value_name(options.value, CLASS_VALUES)
-    labels = {int(i): str(label) for i, label in bound.model.config.id2label.items()}
+    names = {int(i): str(label) for i, label in bound.model.config.id2label.items()}
     whole = bound.items(np.ones((1, bound.n_features), dtype=np.bool_))
-    predicted = int(answer(bound, whole)[0].argmax())
-    index = predicted if options.target is None else label_index(labels, options.target)
-    return Target(labels[index], index, kind, labels[predicted])
+    logits = answer(bound, whole)[0]
+    # A head that was replaced by hand has other outputs than the config has names.
+    labels = {i: names.get(i, f"LABEL_{i}") for i in range(len(logits))}
+    target, bound.targets = wanted_targets(labels, options, kind, int(logits.argmax()))
+    return target
 
 
 def independent_labels(config: Any) -> bool:

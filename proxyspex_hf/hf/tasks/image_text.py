@@ -20,7 +20,7 @@ from proxyspex_hf.errors import InputError
 from proxyspex_hf.hf.masked_image import MaskedImage, open_image
 from proxyspex_hf.hf.options import FeatureOptions
 from proxyspex_hf.hf.sequence import padded
-from proxyspex_hf.hf.targets import CLASS_VALUES, class_score, label_index, value_name
+from proxyspex_hf.hf.targets import CLASS_VALUES, class_score, value_name, wanted_targets
 from proxyspex_hf.hf.tasks.image_classification import image_tokens
 from proxyspex_hf.hf.text.masking import token_arrays
 from proxyspex_hf.hf.text.prepared import Words, read_words
@@ -89,7 +89,7 @@ class ImageText(BoundInput):
                 "value='contrastive loss' and others=[(image, text), …] belong together: the loss "
                 "is that of the batch which the pair makes with the others."
             )
-        if options.target is not None:
+        if options.target is not None or options.targets:
             raise InputError("target has no meaning with a caption: the pair itself is explained.")
         self.target = Target(words.text, None, kind, None)
         if others:
@@ -104,8 +104,7 @@ class ImageText(BoundInput):
         whole = self.items(np.ones((1, self.n_features), dtype=np.bool_))
         with evaluating(self.model):
             best = int(self.outputs(whole)[0].argmax())
-        index = best if options.target is None else label_index(named, options.target)
-        self.target = Target(named[index], index, kind, named[best])
+        self.target, self.targets = wanted_targets(named, options, kind, best)
 
     def items(self, masks: BoolArray) -> list[bytes]:
         return packed(as_masks(masks, self.n_features))

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from proxyspex_hf.core.masks import BoolArray
 from proxyspex_hf.errors import InputError
+from proxyspex_hf.hf.text.masked_spans import MaskedSpans
 from proxyspex_hf.record import Features
 
 __all__ = ["TYPE_BIT", "MaskedText", "Masking", "resolve_mask_token", "token_arrays"]
@@ -130,23 +131,8 @@ class MaskedText:
         return self._masked(mask, 0, len(self.text))
 
     def _masked(self, mask: NDArray[np.bool_], start: int, stop: int) -> str:
-        spans = self.features.spans
-        inside = [i for i in range(self._n) if start <= spans[i][0] < stop]
-        edges = [start, *(edge for i in inside for edge in spans[i]), stop]
-        gaps = [self.text[edges[k] : edges[k + 1]] for k in range(0, len(edges), 2)]
-        parts = [gaps[0]]
-        for i, gap in zip(inside, gaps[1:], strict=True):
-            if mask[i]:
-                parts += [self._kept[i], gap]
-            elif self._replacements[i] is not None:
-                parts += [self._replacements[i] or "", gap]
-            else:  # deleted: one of the two gaps around it goes as well, if it is only space
-                if parts[-1].isspace():
-                    parts.pop()
-                elif not any(parts) and gap.isspace():
-                    gap = ""
-                parts.append(gap)
-        return "".join(parts)
+        spans = MaskedSpans(self.text, self.features.spans, self._replacements)
+        return spans.masked(mask, start, stop)
 
     def items(self, masks: BoolArray) -> list[bytes]:
         """Token ids (and types) of each masked text as bytes: (b, n) -> b items."""
