@@ -271,9 +271,9 @@ class InteractionExplainer:
 
     def _bind_one(self, inputs: Any, chosen: ExplainerOptions) -> _Bound:
         one, given = inputs_of(self.pipe, inputs, texts=chosen.features is not None)
-        if not one:
+        if not one and task_of(self.pipe) == FUNCTION:
             raise InputError(f"one input is wanted here, got a list of {len(given)}.")
-        return self._bind(given, chosen)
+        return self._bind(given if one else inputs, chosen)
 
     def _bind(self, value: Any, chosen: ExplainerOptions) -> _Bound:
         return bind_each(self.pipe, value, chosen.about_input())
@@ -326,7 +326,8 @@ class InteractionExplainer:
                 plans[asker] = chosen.plan(asker.bound.n_features)
                 if len(askers) > 1:
                     masks[asker] = _masks_of(asker, plans[asker], chosen)
-        ask_together(list(masks), list(masks.values()), progress, keep=keep)
+        if masks:
+            ask_together(list(masks), list(masks.values()), progress, keep=keep)
         for asker in (asker for asker in askers if asker not in made):
             with _kept(made, asker, keep):
                 if asker.error is not None:

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedTokenizerBase
 
+from proxyspex_hf.hf.targets import function_name
 from proxyspex_hf.hf.value_function import BoundInput
 from proxyspex_hf.hf.weights import weights_fingerprint
 
@@ -79,7 +80,7 @@ def model_name(pipe: Any) -> tuple[str, str | None]:
     """The model's name, without a path of the user's machine, and its revision on the Hub."""
     config = getattr(getattr(pipe, "model", None), "config", None)
     if config is None:
-        return str(getattr(pipe, "__name__", type(pipe).__name__)), None
+        return function_name(pipe), None
     name = str(getattr(config, "_name_or_path", "") or type(pipe.model).__name__)
     if os.path.isdir(name):
         name = os.path.basename(os.path.normpath(os.path.abspath(name)))

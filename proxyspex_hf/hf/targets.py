@@ -97,17 +97,18 @@ def own_score(
     function: Callable[[Any], Any],
     outputs: FloatArray | BoolArray,
     called: str = "the function given as value=",
+    rows: str = "outputs",
 ) -> FloatArray:
-    """A user's function applied, and its shape checked.
+    """A user's function applied to ``rows``, and its shape checked.
 
     Raises:
         ModelError: it failed, or gave another shape than (b,).
     """
     values = called_on(function, outputs, called)
     if values.shape != (len(outputs),):
-        alone = " It is given all rows at once, and answers each." if values.ndim == 0 else ""
+        alone = f" It is given all {rows} at once, and answers each." if values.ndim == 0 else ""
         raise ModelError(
-            f"{called} gave shape {values.shape} for rows of shape {outputs.shape}; expected "
+            f"{called} gave shape {values.shape} for {rows} of shape {outputs.shape}; expected "
             f"({len(outputs)},).{alone}"
         )
     return values
@@ -131,9 +132,10 @@ def called_on(function: Callable[[Any], Any], given: Any, called: str) -> FloatA
     if isinstance(found, torch.Tensor):
         found = found.detach().to("cpu", torch.float64).numpy()
     try:
-        if found is None or any(entry is None for entry in np.asarray(found, object).flat):
+        array = np.asarray(found)
+        if array.dtype.kind == "O" and any(entry is None for entry in array.flat):
             raise TypeError("None is no number")
-        return np.asarray(found, dtype=np.float64)
+        return array.astype(np.float64)
     except (TypeError, ValueError) as error:
         raise ModelError(
             f"{called} gave {found!r:.60} for {len(given)} inputs, which is no array of numbers "

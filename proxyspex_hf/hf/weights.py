@@ -31,10 +31,10 @@ def weights_fingerprint(model: torch.nn.Module) -> str:
     offloaded = dict(_offloaded(model))
     seen: dict[tuple[Any, ...], str] = {}
     for name, tensor in sorted(_tensors(model).items()):
+        place = _place(tensor)
         if tensor.device.type == "meta" and name in offloaded:
             weights, own = offloaded[name]
             tensor = weights[own]
-        place = _place(tensor)
         if place is not None and place in seen:  # tied: it is there already
             digest.update(f"{name} = {seen[place]}".encode())
             continue
@@ -96,10 +96,12 @@ def _sums(tensor: Any) -> Any:
         numbers = flat.view(torch.int16 if flat.element_size() % 2 == 0 else torch.uint8)
         device = flat.device if flat.device.type != "mps" else torch.device("cpu")  # no float64
         factors = _factors().to(device)
+        if device.type == "cpu":
+            chunks = (chunk.to(device, torch.float64) for chunk in numbers.split(_CHUNK))
+            return np.array([float(torch.dot(c, factors[: len(c)])) for c in chunks])
         whole = len(numbers) - len(numbers) % _CHUNK
-        rows = numbers[:whole].view(-1, _CHUNK).split(1 if device.type == "cpu" else _ROWS)
-        sums = [block.to(device, torch.float64) @ factors for block in rows]
-        rest = numbers[whole:].to(device, torch.float64)
+        sums = [block.double() @ factors for block in numbers[:whole].view(-1, _CHUNK).split(_ROWS)]
+        rest = numbers[whole:].double()
         sums.append(torch.dot(rest, factors[: len(rest)])[None])
         return torch.cat(sums).cpu().numpy()
 

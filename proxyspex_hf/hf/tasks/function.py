@@ -48,7 +48,8 @@ class FunctionOfFeatures(BoundInput):
 
     def outputs(self, items: Sequence[bytes]) -> FloatArray:
         masks = unpacked(items, self.n_features)
-        return own_score(self._function, masks, f"the function {self.target.label!r}")[:, None]
+        called = f"the function {self.target.label!r}"
+        return own_score(self._function, masks, called, "masks")[:, None]
 
     def score(self, outputs: FloatArray) -> FloatArray:
         return finite(outputs[:, 0], self.target.label)
