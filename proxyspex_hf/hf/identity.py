@@ -30,12 +30,15 @@ _PIPELINE_SKIPPED = {
     *("device", "call_count", "modelcard", "_batch_size", "_num_workers", "binary_output"),
 }
 _PROCESSORS = ("feature_extractor", "image_processor", "video_processor", "processor")
-#: Of a module, what torch keeps there itself, and what changes with every call.
+#: Of a module, what other entries say, and what may change with a call.
 _MODULE_SKIPPED = {
-    *vars(torch.nn.Module()),
-    *("config", "generation_config", "hf_device_map", "name_or_path", "warnings_issued"),
-    *("max_seq_len_cached", "_is_hf_initialized"),
+    *("training", "config", "generation_config", "hf_device_map", "name_or_path"),
+    *("warnings_issued", "max_seq_len_cached"),
 }
+#: What is private and yet decides: peft's adapters.
+_ADAPTERS = ("_active_adapter", "_disable_adapters")
+#: Whose hooks come and go by themselves: transformers puts some on when outputs are captured.
+_LIBRARIES = ("transformers.", "accelerate.")
 _HOOKS = ("_forward_pre_hooks", "_forward_hooks")
 _CONFIG_SKIPPED = {"_name_or_path", "name_or_path", "transformers_version", "_commit_hash"}
 _DEEPEST = 6
@@ -89,17 +92,25 @@ def model_name(pipe: Any) -> tuple[str, str | None]:
 
 
 def hooks_of(model: Any) -> tuple[Any, ...]:
-    """The forward hooks on a model and its modules."""
+    """The forward hooks that someone put on a model and its modules."""
     if not isinstance(model, torch.nn.Module):
         return ()
-    modules = model.modules()
-    return tuple(hook for m in modules for kind in _HOOKS for hook in vars(m)[kind].values())
+    return tuple(h for m in model.modules() for kind in _HOOKS for h in _own_hooks(m, kind))
+
+
+def _own_hooks(module: torch.nn.Module, kind: str) -> list[Any]:
+    hooks = vars(module)[kind].values()
+    return [hook for hook in hooks if not _name(hook).startswith(_LIBRARIES)]
 
 
 def _module(name: str, module: torch.nn.Module) -> list[Any]:
     """A module's class, settings and hooks; adapters keep there which of them are on."""
-    own = {k: v for k, v in vars(module).items() if k not in _MODULE_SKIPPED and _is_setting(v)}
-    hooks = [[_name(hook) for hook in vars(module)[kind].values()] for kind in _HOOKS]
+    own = {
+        k: v
+        for k, v in vars(module).items()
+        if (k in _ADAPTERS or not k.startswith("_")) and k not in _MODULE_SKIPPED and _is_setting(v)
+    }
+    hooks = [[_name(hook) for hook in _own_hooks(module, kind)] for kind in _HOOKS]
     return [name, _name(type(module)), own, hooks]
 
 

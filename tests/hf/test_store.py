@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from counting import AGAIN, rows_asked
 from tiny_models import roberta_pipeline
 
 from proxyspex_hf import InputError, InteractionExplainer
@@ -23,26 +24,6 @@ from proxyspex_hf.hf.weights import weights_fingerprint
 
 TEXT = "It could have been great, but the plot is dull and never funny."
 TESTS = Path(__file__).parents[1]
-
-
-#: Masks that are asked again before stored ones are trusted.
-AGAIN = 3
-
-
-def rows_asked(pipe: Any, run: Any) -> int:
-    """Model inputs that a call runs; counted beside the model, whose hooks belong to its key."""
-    seen = 0
-
-    def count(module: Any, _args: Any, output: Any) -> None:
-        nonlocal seen
-        seen += len(output.logits) if module is pipe.model else 0
-
-    handle = torch.nn.modules.module.register_module_forward_hook(count)
-    try:
-        run()
-    finally:
-        handle.remove()
-    return seen
 
 
 def bound(explainer: InteractionExplainer) -> None:
@@ -152,6 +133,7 @@ SLOW = """
 import sys, time
 import torch
 sys.path.insert(0, {tests!r})
+from counting import AGAIN, rows_asked
 from tiny_models import roberta_pipeline
 from proxyspex_hf import InteractionExplainer
 pipe = roberta_pipeline()
