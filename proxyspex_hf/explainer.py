@@ -4,31 +4,28 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from proxyspex_hf.core.attribution import Plan, attribute
+from proxyspex_hf.core.attribution import Plan
 from proxyspex_hf.core.removal import RemovalSolution
 from proxyspex_hf.core.spectrum import FloatArray
 from proxyspex_hf.errors import InputError, ProxySpexError, ProxySpexWarning
+from proxyspex_hf.explaining import explained, placed
 from proxyspex_hf.explanation import InteractionExplanation
-from proxyspex_hf.hf.answers import Asker, ask_together, noise_floor
+from proxyspex_hf.hf.answers import Asker
 from proxyspex_hf.hf.loading import load_pipeline
 from proxyspex_hf.hf.memory import Memory
-from proxyspex_hf.hf.processes import Processes
 from proxyspex_hf.hf.rebuild import held_input, options_again
 from proxyspex_hf.hf.several import bind_each, inputs_of, is_missing
 from proxyspex_hf.hf.targets import own_name
 from proxyspex_hf.hf.tasks.table import FUNCTION, task_of
 from proxyspex_hf.hf.value_function import BoundInput
 from proxyspex_hf.options import ExplainerOptions
-from proxyspex_hf.progress_bar import progress_callback
 from proxyspex_hf.record import ExplanationRecord
-from proxyspex_hf.recording import make_record
 
 __all__ = ["ExplainerOptions", "InteractionExplainer", "RemovalCheck"]
 
@@ -151,7 +148,7 @@ class InteractionExplainer:
                     )
                 bound.append(self._bind(each, chosen))
             except ProxySpexError as error:
-                named = _placed(error, position, len(given))
+                named = placed(error, position, len(given))
                 if chosen.errors != "keep":
                     raise named from error
                 bound.append(named)
@@ -290,7 +287,7 @@ class InteractionExplainer:
         keep = chosen.errors == "keep" and not (alone and len(bound) == 1)
         askers = self._memory.askers(self.pipe, bound, chosen.value, chosen.cache_dir)
         try:
-            made = self._made(askers, chosen, keep)
+            made = explained(self.pipe, askers, chosen, keep=keep)
         except BaseException:
             self._memory.keep(self.pipe, askers, chosen.value)
             raise
@@ -298,86 +295,24 @@ class InteractionExplainer:
         for note in dict.fromkeys(note for each, _ in bound for note in each.notes):
             warnings.warn(note, ProxySpexWarning, stacklevel=3)
         rest = iter(made)
-        explained: list[Any] = []
+        out: list[Any] = []
         for position, each in enumerate(inputs):
             if isinstance(each, ProxySpexError):
-                explained.append(each)
+                out.append(each)
                 continue
             found = {key: next(rest) for key in each}
             if not alone:
                 found = {
-                    key: _placed(entry, position, len(inputs))
+                    key: placed(entry, position, len(inputs))
                     if isinstance(entry, ProxySpexError)
                     else entry
                     for key, entry in found.items()
                 }
-            explained.append(found.get(None, found))
-        return explained
-
-    def _made(
-        self, askers: Sequence[Asker], chosen: ExplainerOptions, keep: bool
-    ) -> list[InteractionExplanation | ProxySpexError]:
-        progress = progress_callback(chosen.progress if Processes().first else False)
-        made: dict[Asker, InteractionExplanation | ProxySpexError] = {}
-        plans: dict[Asker, Plan] = {}
-        masks: dict[Asker, Any] = {}
-        for asker in askers:
-            with _kept(made, asker, keep):
-                plans[asker] = chosen.plan(asker.bound.n_features)
-                if len(askers) > 1:
-                    masks[asker] = _masks_of(asker, plans[asker], chosen)
-        if masks:
-            ask_together(list(masks), list(masks.values()), progress, keep=keep)
-        for asker in (asker for asker in askers if asker not in made):
-            with _kept(made, asker, keep):
-                if asker.error is not None:
-                    raise asker.error
-                algorithm = chosen.algorithm()
-                found = attribute(asker, plans[asker], algorithm, progress=progress)
-                noise = noise_floor(asker, found.masks, chosen.noise)
-                record = make_record(self.pipe, asker, chosen, algorithm, found, noise)
-                made[asker] = InteractionExplanation(record)
-        return [made[asker] for asker in askers]
-
-
-@contextmanager
-def _kept(made: dict[Any, Any], place: Any, keep: bool) -> Iterator[None]:
-    """With ``keep``, an error inside becomes what was made in its place."""
-    try:
-        yield
-    except ProxySpexError as error:
-        if not keep:
-            raise
-        made[place] = error
-
-
-def _placed(error: ProxySpexError, position: int, count: int) -> ProxySpexError:
-    """An error that says which input of a list it is about."""
-    named = type(error)(f"input {position} of {count}: {error}")
-    named.__cause__ = error
-    return named
+            out.append(found.get(None, found))
+        return out
 
 
 def _same_label(record: ExplanationRecord, function: BoundInput) -> bool:
     # A user's function has no labels, and may have another name today.
     index = None if record.task == FUNCTION else record.target.index
     return index is None or record.target.label == function.target.label
-
-
-class _Planned(Exception):  # noqa: N818 - no error: it carries the masks out
-    def __init__(self, masks: Any) -> None:
-        self.masks = masks
-
-
-class _Planner(Asker):
-    def __call__(self, masks: Any, progress: Any = None) -> Any:  # noqa: ARG002
-        raise _Planned(masks)
-
-
-def _masks_of(asker: Asker, how: Plan, chosen: ExplainerOptions) -> Any:
-    """The masks that :func:`attribute` will ask, so that several inputs can be asked together."""
-    try:
-        attribute(_Planner(asker.bound), how, chosen.algorithm())
-    except _Planned as planned:
-        return planned.masks
-    raise InputError("the plan asks nothing.")
