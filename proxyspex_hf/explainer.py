@@ -10,25 +10,27 @@ from typing import Any
 
 import numpy as np
 
-from proxyspex_hf.core.attribution import Plan, attribute
+from proxyspex_hf.core.attribution import Plan
 from proxyspex_hf.core.removal import RemovalSolution
 from proxyspex_hf.core.spectrum import FloatArray
-from proxyspex_hf.errors import InputError, ProxySpexWarning
+from proxyspex_hf.errors import InputError, ProxySpexError, ProxySpexWarning
+from proxyspex_hf.explaining import explained, placed
 from proxyspex_hf.explanation import InteractionExplanation
-from proxyspex_hf.hf.answers import Asker, ask_together, noise_floor
+from proxyspex_hf.hf.answers import Asker
 from proxyspex_hf.hf.loading import load_pipeline
-from proxyspex_hf.hf.processes import Processes
+from proxyspex_hf.hf.memory import Memory
 from proxyspex_hf.hf.rebuild import held_input, options_again
-from proxyspex_hf.hf.store import ValueStore, key_of
+from proxyspex_hf.hf.several import bind_each, inputs_of, is_missing
 from proxyspex_hf.hf.targets import own_name
-from proxyspex_hf.hf.tasks.table import bind, is_one_input, task_of
+from proxyspex_hf.hf.tasks.table import FUNCTION, task_of
 from proxyspex_hf.hf.value_function import BoundInput
 from proxyspex_hf.options import ExplainerOptions
-from proxyspex_hf.progress_bar import progress_callback
 from proxyspex_hf.record import ExplanationRecord
-from proxyspex_hf.recording import make_record, model_name
 
 __all__ = ["ExplainerOptions", "InteractionExplainer", "RemovalCheck"]
+
+#: One input: its set function by label, each beside the one whose outputs it is scored from.
+_Bound = dict[str | int | None, tuple[BoundInput, BoundInput]]
 
 
 @dataclass(frozen=True)
@@ -67,18 +69,26 @@ class InteractionExplainer:
     The pipeline and its model are only called: never moved, recast or changed.
 
     Args:
-        pipe: a transformers pipeline of a task in ``proxyspex_hf.hf.tasks``, or any function from
-            masks (b, n) to numbers (b,); its inputs are then the features' names.
+        pipe: a transformers pipeline of a task in ``proxyspex_hf.hf.tasks``; or any function from a
+            list of texts to numbers (b,) or (b, classes), whose inputs are texts; or one from masks
+            (b, n) to numbers (b,), whose inputs are the features' names.
         options: see :class:`ExplainerOptions`; each may also be given to a single call.
 
     Raises:
-        InputError: an unknown option.
+        InputError: an unknown option, or more than a pipeline.
     """
 
-    def __init__(self, pipe: Any, **options: Any) -> None:
+    def __init__(self, pipe: Any, *others: Any, **options: Any) -> None:
+        if others:
+            names = ", ".join(type(each).__name__ for each in (pipe, *others))
+            raise InputError(
+                f"InteractionExplainer takes one pipeline, got {names}: put a model and its "
+                "tokenizer into one with transformers.pipeline('text-classification', model=model, "
+                "tokenizer=tokenizer)."
+            )
         self.pipe = pipe
         self.options = ExplainerOptions().changed(options)
-        self._interrupted: dict[Any, Asker] = {}
+        self._memory = Memory()
 
     @classmethod
     def from_pretrained(
@@ -111,36 +121,55 @@ class InteractionExplainer:
     def __call__(self, inputs: Any, **options: Any) -> Any:
         """Explain one input (an :class:`InteractionExplanation`), or a list of them (a list).
 
-        What an input is depends on the task: a text, an image, a mapping of them. Inputs of a list
-        are asked together, so that batches stay full.
+        What an input is depends on the task: a text, an image, a mapping of them. A list may also
+        be a tuple, a column (pandas, numpy, datasets) or any other iterable. Its inputs are asked
+        together, so that batches stay full. Where several labels are asked for (see ``target``),
+        each explanation is a mapping from labels to explanations.
 
-        Interrupted (Ctrl-C, or a progress callback that raises), the values already computed are
-        kept: the same call again continues from there; with ``cache_dir`` even after a crash.
+        Interrupted (Ctrl-C, an error, a progress callback that raises), the values already
+        computed are kept: the same call again continues from there, if the model is still the
+        same; with ``cache_dir`` even after a crash.
 
         Raises:
             InputError: an input or option that cannot be used.
             ModelError: the model failed or gave NaN or infinite values.
         """
         chosen = self.options.changed(options)
-        if is_one_input(self.pipe, inputs):
-            return self._explain([self._bind(inputs, chosen)], chosen)[0]
-        bound = []
-        for position, each in enumerate(inputs):
+        one, given = inputs_of(self.pipe, inputs, texts=chosen.features is not None)
+        if one:
+            return self._explain([self._bind(given, chosen)], chosen, alone=True)[0]
+        bound: list[_Bound | ProxySpexError] = []
+        for position, each in enumerate(given):
             # All of them before the first is explained, not after an hour at the fifth.
             try:
+                if is_missing(each):
+                    raise InputError(
+                        f"nothing is there ({each}): leave it out, or give errors='keep'."
+                    )
                 bound.append(self._bind(each, chosen))
-            except InputError as error:
-                raise InputError(f"input {position} of {len(inputs)}: {error}") from error
+            except ProxySpexError as error:
+                named = placed(error, position, len(given))
+                if chosen.errors != "keep":
+                    raise named from error
+                bound.append(named)
         return self._explain(bound, chosen)
 
     def value_function(self, inputs: Any, **options: Any) -> BoundInput:
-        """The set function itself, for one's own algorithm: masks (b, n), 1 = kept -> (b,)."""
-        return self._bind(inputs, self.options.changed(options))
+        """The set function itself, for one's own algorithm: masks (b, n), 1 = kept -> (b,).
+
+        Raises:
+            InputError: an input or option that cannot be used, or several labels.
+        """
+        bound = self._bind_one(inputs, self.options.changed(options))
+        if None not in bound:
+            raise InputError("a value function is that of one label: give one as target.")
+        return bound[None][0]
 
     def plan(self, inputs: Any, **options: Any) -> Plan:
         """How many model calls an explanation would take; only the whole input is asked for it."""
         chosen = self.options.changed(options)
-        return chosen.plan(self._bind(inputs, chosen).n_features)
+        first, _ = next(iter(self._bind_one(inputs, chosen).values()))
+        return chosen.plan(first.n_features)
 
     def check_removal(
         self,
@@ -218,6 +247,11 @@ class InteractionExplainer:
             inputs, division = held_input(record)
             changes.update(division)
         function = self.value_function(inputs, **changes)
+        if not _same_label(record, function):
+            raise InputError(
+                f"the explanation is of the label {record.target.label!r}, but at its index this "
+                f"model has {function.target.label!r}: it is another model."
+            )
         made, wanted = function.features, record.features
         if (made.spans, made.regions) != (wanted.spans, wanted.regions) or len(made) != len(wanted):
             raise InputError(
@@ -232,63 +266,53 @@ class InteractionExplainer:
             )
         return function
 
-    def _bind(self, value: Any, chosen: ExplainerOptions) -> BoundInput:
-        return bind(self.pipe, value, chosen.about_input())
+    def _bind_one(self, inputs: Any, chosen: ExplainerOptions) -> _Bound:
+        one, given = inputs_of(self.pipe, inputs, texts=chosen.features is not None)
+        if not one and task_of(self.pipe) == FUNCTION:
+            raise InputError(f"one input is wanted here, got a list of {len(given)}.")
+        return self._bind(given if one else inputs, chosen)
+
+    def _bind(self, value: Any, chosen: ExplainerOptions) -> _Bound:
+        return bind_each(self.pipe, value, chosen.about_input())
 
     def _explain(
-        self, bound: Sequence[BoundInput], chosen: ExplainerOptions
-    ) -> list[InteractionExplanation]:
-        askers = [self._asker(each, chosen) for each in bound]
-        plans = [chosen.plan(each.n_features) for each in bound]
-        progress = progress_callback(chosen.progress if Processes().first else False)
-        if len(bound) > 1:
-            masks = [
-                _masks_of(asker, how, chosen) for asker, how in zip(askers, plans, strict=True)
-            ]
-            ask_together(askers, masks, progress)
-        explanations = []
-        for asker, how in zip(askers, plans, strict=True):
-            algorithm = chosen.algorithm()
-            found = attribute(asker, how, algorithm, progress=progress)
-            noise = noise_floor(asker, found.masks, chosen.noise)
-            record = make_record(self.pipe, asker, chosen, algorithm, found, noise)
-            explanations.append(InteractionExplanation(record))
-        # Kept longer, these answers would outlive a change of the model's weights.
-        self._interrupted = {}
-        for each in bound:
-            for note in each.notes:
-                warnings.warn(note, ProxySpexWarning, stacklevel=3)
-        return explanations
-
-    def _asker(self, bound: BoundInput, chosen: ExplainerOptions) -> Asker:
-        """What remembers the values; that of an interrupted call on the same input is continued."""
-        if chosen.cache_dir is not None:
-            if callable(chosen.value) or bound.model is None:
-                raise InputError(
-                    "cache_dir cannot be used with a function of one's own: its values are not "
-                    "known by its name. Leave cache_dir out, or give value a name."
-                )
-            name, revision = model_name(self.pipe)
-            key = key_of(bound, name, revision, task_of(self.pipe))
-            return Asker(bound, ValueStore(chosen.cache_dir, key, bound.n_features))
-        key_here = (str(bound.fingerprint()), bound.target, id(bound.model), id(chosen.value))
-        return self._interrupted.setdefault(key_here, Asker(bound))
+        self,
+        inputs: Sequence[_Bound | ProxySpexError],
+        chosen: ExplainerOptions,
+        *,
+        alone: bool = False,
+    ) -> list[Any]:
+        """The explanation of each input: one, or a mapping of them; or its error."""
+        bound = [pair for each in inputs if isinstance(each, dict) for pair in each.values()]
+        keep = chosen.errors == "keep" and not (alone and len(bound) == 1)
+        askers = self._memory.askers(self.pipe, bound, chosen.value, chosen.cache_dir)
+        try:
+            made = explained(self.pipe, askers, chosen, keep=keep)
+        except BaseException:
+            self._memory.keep(self.pipe, askers, chosen.value)
+            raise
+        self._memory.forget()
+        for note in dict.fromkeys(note for each, _ in bound for note in each.notes):
+            warnings.warn(note, ProxySpexWarning, stacklevel=3)
+        rest = iter(made)
+        out: list[Any] = []
+        for position, each in enumerate(inputs):
+            if isinstance(each, ProxySpexError):
+                out.append(each)
+                continue
+            found = {key: next(rest) for key in each}
+            if not alone:
+                found = {
+                    key: placed(entry, position, len(inputs))
+                    if isinstance(entry, ProxySpexError)
+                    else entry
+                    for key, entry in found.items()
+                }
+            out.append(found.get(None, found))
+        return out
 
 
-class _Planned(Exception):  # noqa: N818 - no error: it carries the masks out
-    def __init__(self, masks: Any) -> None:
-        self.masks = masks
-
-
-class _Planner(Asker):
-    def __call__(self, masks: Any, progress: Any = None) -> Any:  # noqa: ARG002
-        raise _Planned(masks)
-
-
-def _masks_of(asker: Asker, how: Plan, chosen: ExplainerOptions) -> Any:
-    """The masks that :func:`attribute` will ask, so that several inputs can be asked together."""
-    try:
-        attribute(_Planner(asker.bound), how, chosen.algorithm())
-    except _Planned as planned:
-        return planned.masks
-    raise InputError("the plan asks nothing.")
+def _same_label(record: ExplanationRecord, function: BoundInput) -> bool:
+    # A user's function has no labels, and may have another name today.
+    index = None if record.task == FUNCTION else record.target.index
+    return index is None or record.target.label == function.target.label

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from proxyspex_hf.core.algorithm import ProxySPEX, as_integer
 from proxyspex_hf.core.attribution import Plan, Sampling, plan
@@ -14,6 +14,7 @@ from proxyspex_hf.core.proxies.base import Proxy
 from proxyspex_hf.core.refine import RefineMethod
 from proxyspex_hf.errors import InputError
 from proxyspex_hf.hf.options import FeatureOptions
+from proxyspex_hf.hf.several import listed
 from proxyspex_hf.hf.targets import ValueOf
 from proxyspex_hf.hf.text.mask_token import Masking
 from proxyspex_hf.inputs import ImageMasking, TextKind
@@ -26,8 +27,9 @@ class ExplainerOptions:
     """Everything that may be chosen; the explainer's and each call's keyword arguments.
 
     About the input:
-        features: ``"words"``, ``"sentences"``, ``"tokens"``, ``"documents"`` (the parts of a
-            prompt), or (start, stop) character ranges.
+        features: ``"words"`` (the default), ``"sentences"``, ``"tokens"``, ``"documents"`` (the
+            parts of a prompt), or (start, stop) character ranges. Given, a function's list of
+            texts is a list of inputs, not of names.
         masking: ``"mask"`` replaces a feature, ``"delete"`` takes it away.
         mask_token: what replaces a feature; default the tokenizer's mask token, else its unknown
             token where the model knows it as such, else ``"..."``.
@@ -36,7 +38,8 @@ class ExplainerOptions:
         image_masking: what a region becomes: ``"zero"`` (black), ``"mean"`` (the image's mean
             colour) or ``"blur"``.
         target: the label to explain, by name or index, or for generation the text; default what
-            the model predicts or generates.
+            the model predicts or generates. A list of them, or ``"all"`` (unless a label is called
+            so), gives a mapping from labels to explanations, which share their forward passes.
         value: which number of it: see the task; a name, or a function of the model's outputs.
         max_new_tokens: length of the model's own output, where that is generated; default what the
             pipeline or its model is set to, and 32 where neither is.
@@ -45,6 +48,8 @@ class ExplainerOptions:
         batch_size: masked inputs in one forward pass; default as the device takes.
 
     About the answers:
+        errors: what becomes of a list in which an input cannot be explained. ``"raise"`` raises its
+            error; ``"keep"`` puts it in the input's place and explains the others.
         cache_dir: directory that keeps every answer of the model; nothing is asked twice.
         noise: whether to ask a few masks again alone and record how far the values differ;
             default for quantized models and half precision.
@@ -67,12 +72,12 @@ class ExplainerOptions:
             where a person is looking.
     """
 
-    features: TextKind | Sequence[tuple[int, int]] = "words"
+    features: TextKind | Sequence[tuple[int, int]] | None = None
     masking: Masking = "mask"
     mask_token: str | None = None
     patches: int | tuple[int, int] | str | None = None
     image_masking: ImageMasking = "zero"
-    target: str | int | None = None
+    target: str | int | Sequence[str | int] | None = None
     value: ValueOf | None = None
     max_new_tokens: int | None = None
     function_to_apply: str | None = None
@@ -81,6 +86,7 @@ class ExplainerOptions:
     aggregation_strategy: str | None = None
     batch_size: int | None = None
     cache_dir: str | Path | None = None
+    errors: Literal["raise", "keep"] = "raise"
     noise: bool | None = None
     alpha: float | None = None
     budget: int | None = None
@@ -107,11 +113,20 @@ class ExplainerOptions:
             changes = {**changes, "alpha": None}
         if changes.get("alpha") is not None and "budget" not in changes:
             changes = {**changes, "budget": None}
+        if changes.get("errors", "raise") not in ("raise", "keep"):
+            raise InputError(f"errors must be 'raise' or 'keep', got {changes['errors']!r}.")
         return replace(self, **changes)
 
     def about_input(self) -> FeatureOptions:
         """What the task needs to know."""
-        own = {field.name: getattr(self, field.name) for field in fields(FeatureOptions)}
+        names = [field.name for field in fields(FeatureOptions) if field.name != "targets"]
+        own = {name: getattr(self, name) for name in names}
+        own["features"] = "words" if self.features is None else self.features
+        several = listed(self.target)
+        if several is not None:
+            if not several:
+                raise InputError("target is an empty list: name at least one label, or leave it.")
+            own |= {"target": None, "targets": tuple(several)}
         if self.batch_size is not None:
             own["batch_size"] = as_integer("batch_size", self.batch_size, 1, 10**6)
         if self.max_new_tokens is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -12,6 +11,7 @@ from proxyspex_hf.core.algorithm import ProxySPEX
 from proxyspex_hf.core.attribution import Attribution
 from proxyspex_hf.hf.answers import Asker
 from proxyspex_hf.hf.evaluating import model_device
+from proxyspex_hf.hf.identity import model_name
 from proxyspex_hf.hf.loading import device_map_of, model_bytes, quantization_of
 from proxyspex_hf.hf.tasks.table import task_of
 from proxyspex_hf.hf.value_function import BoundInput
@@ -57,7 +57,7 @@ def make_record(
         fit=fit_report(fit),
         settings=Settings(
             features=bound.features.kind,
-            masking=chosen.masking,
+            masking=getattr(bound, "masking", chosen.masking),
             mask_token=bound.mask_token,
             alpha=None if how.exact or alpha is None else float(alpha),
             budget=how.budget,
@@ -70,18 +70,6 @@ def make_record(
         ),
         provenance=_provenance(pipe, bound, found, noise),
     )
-
-
-def model_name(pipe: Any) -> tuple[str, str | None]:
-    """The model's name, without a path of the user's machine, and its revision on the Hub."""
-    config = getattr(getattr(pipe, "model", None), "config", None)
-    if config is None:
-        return str(getattr(pipe, "__name__", type(pipe).__name__)), None
-    name = str(getattr(config, "_name_or_path", "") or type(pipe.model).__name__)
-    if os.path.isdir(name):
-        name = os.path.basename(os.path.normpath(os.path.abspath(name)))
-    revision = getattr(config, "_commit_hash", None)
-    return name, None if revision is None else str(revision)
 
 
 def _sampling(found: Attribution) -> str:

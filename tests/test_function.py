@@ -49,6 +49,6 @@ def test_bad_functions_and_names_are_refused() -> None:
     with pytest.raises(InputError, match="the names of its features"):
         InteractionExplainer(game)(0)
     with pytest.raises(InputError, match="the names of its features"):
-        InteractionExplainer(game)("abc")
-    with pytest.raises(ModelError, match="the function given as value="):
+        InteractionExplainer(game)(2.5)
+    with pytest.raises(ModelError, match=r"the function '<lambda>' gave shape \(32, 5\)"):
         InteractionExplainer(lambda masks: masks)(5)

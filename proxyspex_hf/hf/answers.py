@@ -35,16 +35,30 @@ __all__ = ["Asker", "ask_together", "noise_floor"]
 class Asker(Cached):
     """The values of one input: each distinct mask is answered once.
 
+    Args:
+        bound: the input.
+        store: its values on disk.
+        asked_as: the input whose outputs are scored; another than ``bound`` where several labels of
+            one input share their forwards.
+
     Attributes:
+        error: why the model cannot answer this input, where its failure was to cost no other.
         calls: masks that the model was asked for; each counts, also those equal to another.
         inputs: distinct model inputs that were run.
         stored: masks that came from the cache directory.
     """
 
-    def __init__(self, bound: BoundInput, store: ValueStore | None = None) -> None:
+    def __init__(
+        self,
+        bound: BoundInput,
+        store: ValueStore | None = None,
+        asked_as: BoundInput | None = None,
+    ) -> None:
         super().__init__(bound)
         self.bound = bound
+        self.asked_as = bound if asked_as is None else asked_as
         self.store = store
+        self.error: ProxySpexError | None = None
         self.inputs = 0
         self.stored = 0
 
@@ -63,6 +77,22 @@ class Asker(Cached):
 
     def has(self, key: bytes) -> bool:
         return key in self._known
+
+    @property
+    def answers(self) -> dict[bytes, float]:
+        """Every value that is known, by packed mask."""
+        return dict(self._known)
+
+    def recall(self, values: Mapping[bytes, float]) -> None:
+        """Take over values that were answered before."""
+        self._known.update(values)
+
+    def forget(self) -> None:
+        """Drop all values, stored ones too."""
+        self._known.clear()
+        self.stored = 0
+        if self.store is not None and Processes().first:
+            self.store.clear()
 
     def refresh(self, processes: Processes) -> None:
         """Take over what other processes stored since."""
@@ -97,13 +127,25 @@ class _Item:
 
     @property
     def open(self) -> list[tuple[Asker, bytes, BoolArray]]:
-        return [(asker, key, mask) for asker, key, mask in self.askers if not asker.has(key)]
+        return [
+            (asker, key, mask)
+            for asker, key, mask in self.askers
+            if asker.error is None and not asker.has(key)
+        ]
 
 
 def ask_together(
-    askers: Sequence[Asker], masks: Sequence[BoolArray], progress: ProgressCallback | None = None
+    askers: Sequence[Asker],
+    masks: Sequence[BoolArray],
+    progress: ProgressCallback | None = None,
+    *,
+    keep: bool = False,
 ) -> list[FloatArray]:
-    """The values of each asker's masks; inputs of one kind share batches, so that they are full."""
+    """The values of each asker's masks; inputs of one kind share batches, so that they are full.
+
+    Where the model fails on an input, that is raised; with ``keep`` it becomes the asker's
+    ``error``, its values are empty, and the others are answered.
+    """
     processes = Processes()
     rows = [as_masks(m, asker.bound.n_features) for asker, m in zip(askers, masks, strict=True)]
     keys = [packed(r) for r in rows]
@@ -111,17 +153,26 @@ def ask_together(
         asker.refresh(processes)
     groups: dict[object, list[_Item]] = {}
     for asker, own, own_keys in zip(askers, rows, keys, strict=True):
-        if not all(asker.has(key) for key in own_keys):  # else not even a trial is worth it
-            _collect(groups.setdefault(_sharing(asker.bound), []), asker, own, own_keys)
+        if all(asker.has(key) for key in own_keys):
+            continue  # not even a trial is worth it
+        try:
+            _collect(groups.setdefault(_sharing(asker.asked_as), []), asker, own, own_keys)
+        except ProxySpexError as error:
+            if not keep:
+                raise
+            asker.error = error
     missing = sum(len(item.open) for items in groups.values() for item in items)
     report = Reporter(progress, "model calls", missing)
     for items in groups.values():
-        for answered in _answered(items, processes):
+        for answered in _answered(items, processes, keep):
             for asker, own_keys in answered.items():
                 if processes.first:
                     asker.keep(own_keys)
                 report.advance(len(own_keys))
-    return [asker.known(own_keys) for asker, own_keys in zip(askers, keys, strict=True)]
+    return [
+        asker.known(own_keys if asker.error is None else [])
+        for asker, own_keys in zip(askers, keys, strict=True)
+    ]
 
 
 def _sharing(bound: BoundInput) -> Hashable:
@@ -137,60 +188,112 @@ def _collect(group: list[_Item], asker: Asker, masks: BoolArray, keys: Sequence[
     for row, key in enumerate(keys):
         first.setdefault(key, row)
     distinct = list(first.values())
-    for row, item in zip(distinct, items_of(asker.bound, masks[distinct]), strict=True):
+    for row, item in zip(distinct, items_of(asker.asked_as, masks[distinct]), strict=True):
         if item not in places:
             places[item] = _Item(item, [])
             group.append(places[item])
         places[item].askers.append((asker, keys[row], masks[row]))
 
 
-def _answered(items: list[_Item], processes: Processes) -> Iterator[Mapping[Asker, list[bytes]]]:
+#: Rows of one group, and their outputs or why there are none.
+_Part = tuple[list[int], FloatArray | str]
+
+
+def _answered(
+    items: list[_Item], processes: Processes, keep: bool
+) -> Iterator[Mapping[Asker, list[bytes]]]:
     """Run the batches of one group, a round at a time; yields which masks each round answered."""
     if not any(item.open for item in items):
         return
-    bound = items[0].askers[0][0].bound
-    every = batches(bound, [item.item for item in items])
+    bound = items[0].askers[0][0].asked_as
     open_batches = [
-        rest for batch in every if (rest := [row for row in batch.rows if items[row].open])
+        rest
+        for batch in _batched(bound, items, list(range(len(items))), keep)
+        if (rest := [row for row in batch if items[row].open])
     ]
     for start in range(0, len(open_batches), processes.count):
         ours = start + processes.index
-        result: tuple[list[int], FloatArray] | str | None = None
+        parts: list[_Part] = []
         if ours < len(open_batches):
-            result = _run(bound, items, open_batches[ours], processes)
+            rows = [row for row in open_batches[ours] if items[row].open]
+            parts = _run(bound, items, rows, processes, keep) if rows else []
         answered: dict[Asker, list[bytes]] = {}
-        for each in processes.gathered(result):
-            if isinstance(each, str):
-                raise ModelError(each)
-            if each is not None:
-                for asker, own_keys in _taken(items, *each).items():
-                    answered.setdefault(asker, []).extend(own_keys)
+        failed: dict[Asker, ProxySpexError] = {}
+        for rows, outputs in (part for each in processes.gathered(parts) for part in each):
+            if isinstance(outputs, str):
+                wanted = {asker for row in rows for asker, _, _ in items[row].open}
+                failed.update((asker, ModelError(outputs)) for asker in wanted)
+                continue
+            for asker, own_keys in _taken(items, rows, outputs, failed).items():
+                answered.setdefault(asker, []).extend(own_keys)
+        for asker, error in failed.items() if keep else ():
+            asker.error = error
         yield answered
+        if failed and not keep:
+            raise next(iter(failed.values()))
+
+
+def _batched(bound: BoundInput, items: list[_Item], rows: list[int], keep: bool) -> list[list[int]]:
+    """Rows of the group in batches; an asker whose items cannot be divided so has that error."""
+    try:
+        own = batches(bound, [items[row].item for row in rows])
+        return [[rows[place] for place in batch.rows] for batch in own]
+    except ProxySpexError as error:
+        if not keep:
+            raise
+        apart = _by_askers(items, rows)
+        if len(apart) > 1:
+            return [batch for part in apart for batch in _batched(bound, items, part, keep)]
+        for row in rows:
+            for asker, _, _ in items[row].open:
+                asker.error = error
+        return []
 
 
 def _run(
-    bound: BoundInput, items: list[_Item], rows: list[int], processes: Processes
-) -> tuple[list[int], FloatArray] | str:
+    bound: BoundInput, items: list[_Item], rows: list[int], processes: Processes, keep: bool
+) -> list[_Part]:
+    """The outputs of one batch; where it fails and others are to be kept, of each asker's rows."""
     try:
-        return rows, answer(bound, Batch(tuple(rows), tuple(items[r].item for r in rows)).items)
+        outputs = answer(bound, Batch(tuple(rows), tuple(items[r].item for r in rows)).items)
+        return [(rows, outputs)]
     except ProxySpexError as error:
-        if processes.count == 1:
+        apart = _by_askers(items, rows) if keep else []
+        if len(apart) > 1:
+            return [part for own in apart for part in _run(bound, items, own, processes, keep)]
+        if processes.count == 1 and not keep:
             raise
-        return str(error)  # raised in every process, none is left waiting
+        return [(rows, str(error))]  # raised in every process, none is left waiting
 
 
-def _taken(items: list[_Item], rows: list[int], outputs: FloatArray) -> dict[Asker, list[bytes]]:
-    """Score the outputs for everyone who asked them."""
+def _by_askers(items: list[_Item], rows: Sequence[int]) -> list[list[int]]:
+    """Rows by who asked them, in the order in which they were asked."""
+    apart: dict[tuple[int, ...], list[int]] = {}
+    for row in rows:
+        apart.setdefault(tuple(id(asker) for asker, _, _ in items[row].open), []).append(row)
+    return list(apart.values())
+
+
+def _taken(
+    items: list[_Item], rows: list[int], outputs: FloatArray, failed: dict[Asker, ProxySpexError]
+) -> dict[Asker, list[bytes]]:
+    """Score the outputs for everyone who asked them; whose values cannot be used has failed."""
     wanted: dict[Asker, list[tuple[int, bytes, BoolArray]]] = {}
     for place, row in enumerate(rows):
         for asker, key, mask in items[row].open:
             wanted.setdefault(asker, []).append((place, key, mask))
+    learnt: dict[Asker, list[bytes]] = {}
     for asker, entries in wanted.items():
         places = [place for place, _, _ in entries]
-        values = asker.bound.score(outputs[places])
-        asker.learn([key for _, key, _ in entries], values, np.stack([m for _, _, m in entries]))
+        masks = np.stack([mask for _, _, mask in entries])
         asker.inputs += len(set(places))
-    return {asker: [key for _, key, _ in entries] for asker, entries in wanted.items()}
+        try:
+            asker.learn([k for _, k, _ in entries], asker.bound.score(outputs[places]), masks)
+        except ProxySpexError as error:
+            failed[asker] = error
+        else:
+            learnt[asker] = [key for _, key, _ in entries]
+    return learnt
 
 
 #: Masks that are asked again, alone.

@@ -14,12 +14,17 @@ __all__ = ["FeatureOptions"]
 
 @dataclass(frozen=True)
 class FeatureOptions:
-    """See :class:`proxyspex_hf.explainer.ExplainerOptions` for each."""
+    """See :class:`proxyspex_hf.explainer.ExplainerOptions` for each.
+
+    Attributes:
+        targets: several labels that are asked together; ``target`` is then None.
+    """
 
     features: TextKind | Sequence[tuple[int, int]] = "words"
     masking: Masking = "mask"
     mask_token: str | None = None
     target: str | int | None = None
+    targets: tuple[str | int, ...] = ()
     value: ValueOf | None = None
     patches: int | tuple[int, int] | str | None = None
     image_masking: ImageMasking = "zero"

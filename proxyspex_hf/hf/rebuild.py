@@ -75,12 +75,12 @@ def options_again(record: ExplanationRecord) -> dict[str, Any]:
     return options
 
 
-def _target_again(target: Target) -> str | None:
-    """What to pass as ``target`` to explain the same number again."""
+def _target_again(target: Target) -> str | int | None:
+    """What to pass as ``target`` to explain the same number again: the index, where it has one, as
+    labels may share a name."""
     if target.kind in SEQUENCE_VALUES and target.index is None:
         return target.label  # also its own output, which might be cut at another length now
-    chosen = target.index is not None and target.label != target.predicted
-    return target.label if chosen else None
+    return target.index
 
 
 def _opened(picture: Picture) -> Image.Image:

@@ -7,6 +7,12 @@ One file a key, ``<sha256 of the key>.values``:
 - then records of one size: w bytes of bit-packed mask, the value as float64 (little endian), and
   the CRC-32 of both (uint32).
 
+The key says which function was asked: the model's name, revision and class, hashes of its config,
+of its modules (their classes, settings, hooks and adapters), of its weights, of the pipeline's
+parameters, tokenizer and processors, the input, and the number that is explained; see
+:mod:`proxyspex_hf.hf.identity`. What no key can hold, such as what a hook computes, is found out by
+asking some masks again: see :mod:`proxyspex_hf.hf.memory`.
+
 Records are only appended, each batch in one write under a lock, so a killed process loses at most
 the batch it was computing, and processes may share a directory. A record whose checksum is wrong
 is not read, and its mask is asked again; a torn end is cut off before the next write.
@@ -22,13 +28,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from filelock import FileLock
 
 from proxyspex_hf.errors import InputError
-from proxyspex_hf.hf.value_function import BoundInput
 
-__all__ = ["ValueStore", "key_of", "weights_fingerprint"]
+__all__ = ["ValueStore"]
 
 _MAGIC = b"PSPXVAL1"
 _HEAD = struct.Struct("<8sII")
@@ -96,6 +100,19 @@ class ValueStore:
         except OSError as error:
             raise InputError(f"cannot write {self.path}: {error.strerror or error}.") from error
 
+    def clear(self) -> None:
+        """Drop all values, those of other processes too.
+
+        Raises:
+            InputError: the file cannot be written.
+        """
+        try:
+            with self._lock:
+                self.path.write_bytes(self._header)
+        except OSError as error:
+            raise InputError(f"cannot write {self.path}: {error.strerror or error}.") from error
+        self._read_to = len(self._header)
+
     def _repair(self) -> None:
         """Give the file its header and an end between records; call with the lock held."""
         size = self.path.stat().st_size if self.path.exists() else 0
@@ -111,35 +128,3 @@ class ValueStore:
             if torn:
                 file.truncate(size - torn)
         self._read_to = max(self._read_to, start)
-
-
-def key_of(bound: BoundInput, model: str, revision: str | None, task: str) -> dict[str, Any]:
-    """All that decides the values of ``bound``, as JSON data."""
-    target = bound.target
-    return {
-        "model": model,
-        "revision": revision,
-        "weights": None if bound.model is None else weights_fingerprint(bound.model),
-        "task": task,
-        "input": bound.fingerprint(),
-        "target": [target.label, target.index, target.kind],
-    }
-
-
-def weights_fingerprint(model: torch.nn.Module) -> str:
-    """A hash of every tensor's name, shape, type, sum and 64 of its elements.
-
-    Files and revisions say what was loaded; this says what is there now, after training on, merging
-    or quantizing.
-    """
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        if not isinstance(tensor, torch.Tensor):
-            continue
-        flat = tensor.detach().reshape(-1)
-        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
-        if flat.numel():
-            some = flat[:: max(1, flat.numel() // 64)].to("cpu", torch.float64)
-            total = flat.sum(dtype=torch.float64).cpu().reshape(1)
-            digest.update(torch.cat([some, total]).numpy().tobytes())
-    return digest.hexdigest()

@@ -4,22 +4,31 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import torch
 
 from proxyspex_hf.core.masks import BoolArray
 from proxyspex_hf.core.spectrum import FloatArray
-from proxyspex_hf.errors import InputError, ModelError
+from proxyspex_hf.errors import InputError, ModelError, ProxySpexError
+from proxyspex_hf.record import Target
+
+if TYPE_CHECKING:
+    from proxyspex_hf.hf.options import FeatureOptions
 
 __all__ = [
     "CLASS_VALUES",
     "Applied",
     "ValueOf",
+    "called_on",
     "class_score",
+    "function_name",
     "label_index",
     "own_name",
+    "own_score",
     "value_name",
+    "wanted_targets",
 ]
 
 #: A name, or a function from the model's outputs (b, …), float64, to one number a row, (b,).
@@ -53,7 +62,7 @@ def value_name(value: ValueOf | None, known: tuple[str, ...]) -> str:
 
 def own_name(function: Callable[..., Any]) -> str:
     """What a record calls a function of the user's: by its name, if no value of ours has it."""
-    name = str(getattr(function, "__name__", "own function"))[:100]
+    name = function_name(function)
     return f"{name} (own)" if name in _OURS else name
 
 
@@ -93,33 +102,116 @@ def _of_log_odds(log_odds: FloatArray, value: str | None) -> FloatArray:
     return log_probability if value == "log-probability" else np.exp(log_probability)
 
 
-def own_score(function: Callable[[Any], Any], outputs: FloatArray | BoolArray) -> FloatArray:
-    """A user's function applied, and its shape checked.
+def own_score(
+    function: Callable[[Any], Any],
+    outputs: FloatArray | BoolArray,
+    called: str = "the function given as value=",
+    rows: str = "outputs",
+) -> FloatArray:
+    """A user's function applied to ``rows``, and its shape checked.
 
     Raises:
-        ModelError: it gave another shape than (b,).
+        ModelError: it failed, or gave another shape than (b,).
     """
-    values = np.asarray(function(outputs), dtype=np.float64)
+    values = called_on(function, outputs, called)
     if values.shape != (len(outputs),):
+        alone = f" It is given all {rows} at once, and answers each." if values.ndim == 0 else ""
         raise ModelError(
-            f"the function given as value= gave shape {values.shape} for outputs of shape "
-            f"{outputs.shape}; expected ({len(outputs)},)."
+            f"{called} gave shape {values.shape} for {rows} of shape {outputs.shape}; expected "
+            f"({len(outputs)},).{alone}"
         )
     return values
+
+
+def called_on(function: Callable[[Any], Any], given: Any, called: str) -> FloatArray:
+    """What a user's function answers, as numbers.
+
+    Raises:
+        ModelError: it raised, or answered with something that is no array of numbers.
+    """
+    try:
+        found = function(given)
+    except (ProxySpexError, MemoryError, torch.cuda.OutOfMemoryError):
+        raise
+    except Exception as error:
+        first = (str(error).strip() or repr(error)).splitlines()[0]
+        raise ModelError(
+            f"{called} failed on {len(given)} inputs: {type(error).__name__}: {first}"
+        ) from error
+    if isinstance(found, torch.Tensor):
+        found = found.detach().to("cpu", torch.float64).numpy()
+    try:
+        array = np.asarray(found)
+        if array.dtype.kind == "O" and any(entry is None for entry in array.flat):
+            raise TypeError("None is no number")
+        return array.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise ModelError(
+            f"{called} gave {found!r:.60} for {len(given)} inputs, which is no array of numbers "
+            f"({error}); expected a number for each."
+        ) from error
+
+
+def function_name(function: Callable[..., Any]) -> str:
+    """What a user's function is called: its name, or that of what it wraps, or its class."""
+    wrapped = getattr(function, "func", function)  # functools.partial
+    named = getattr(function, "__name__", None) or getattr(wrapped, "__name__", None)
+    return str(named or type(function).__name__)[:100]
 
 
 def label_index(labels: Mapping[int, str], wanted: str | int) -> int:
     """The position of a class by its name (in any case, if that is clear) or its number.
 
     Raises:
-        InputError: the model has no such class.
+        InputError: the model has no such class, or several.
     """
-    known = ", ".join(repr(label) for label in list(labels.values())[:20])
     if isinstance(wanted, numbers.Integral) and not isinstance(wanted, bool) and wanted in labels:
         return int(wanted)
-    matches = [i for i, label in labels.items() if label == wanted]
-    if not matches and isinstance(wanted, str):
-        matches = [i for i, label in labels.items() if label.casefold() == wanted.casefold()]
-    if len(matches) != 1:
-        raise InputError(f"target={wanted!r} is not a label of this model; it has {known}.")
-    return matches[0]
+    matches = _named(labels, wanted)
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        listed = ", ".join(f"{i} ({labels[i]!r})" for i in matches[:20])
+        raise InputError(
+            f"target={wanted!r} is the name of {len(matches)} labels of this model: give the index "
+            f"of one of them, {listed}."
+        )
+    known = ", ".join(repr(label) for label in list(labels.values())[:20])
+    more = f", … ({len(labels)} in all)" if len(labels) > 20 else ""
+    raise InputError(f"target={wanted!r} is not a label of this model; it has {known}{more}.")
+
+
+def _named(labels: Mapping[int, str], wanted: Any) -> list[int]:
+    """Indices of the labels of a name: exactly so written, else in any case."""
+    if not isinstance(wanted, str):
+        return []
+    exact = [i for i, label in labels.items() if label == wanted]
+    return exact or [i for i, label in labels.items() if label.casefold() == wanted.casefold()]
+
+
+def wanted_targets(
+    labels: Mapping[int, str], options: FeatureOptions, kind: str, predicted: int
+) -> tuple[Target, dict[str | int, Target]]:
+    """The explained label (default the predicted one), and all of them where several are asked
+    for, by ``options.targets`` or by ``target="all"``, which a label of that name goes before.
+
+    The key of each of several is what names it alone: its name, its index where others have it.
+
+    Raises:
+        InputError: the model has no such label.
+    """
+
+    def target(index: int) -> Target:
+        return Target(labels[index], index, kind, labels[predicted])
+
+    wanted = [label_index(labels, each) for each in options.targets]
+    if not wanted:
+        if options.target != "all" or _named(labels, "all"):
+            index = predicted if options.target is None else label_index(labels, options.target)
+            return target(index), {}
+        wanted = list(labels)
+    several: dict[str | int, Target] = {}
+    for index in wanted:
+        alone = sum(name == labels[index] for name in labels.values()) == 1
+        several[labels[index] if alone else index] = target(index)
+    return next(iter(several.values())), several

@@ -61,6 +61,7 @@ class BoundInput(ABC):
         text: the text explained, cut where the model takes less (then ``notes`` say so).
         features: what the masks switch.
         target: the number that is explained.
+        targets: all of them by key, where several labels were asked for.
         mask_token: the text that replaces a feature; None where features are deleted.
         picture, parts, image_masking, arguments: see :class:`proxyspex_hf.record`.
         notes: what a reader must know of this input.
@@ -71,6 +72,7 @@ class BoundInput(ABC):
 
     features: Features
     target: Target
+    targets: Mapping[str | int, Target] = {}
     text: str = ""
     mask_token: str | None = None
     picture: Picture | None = None

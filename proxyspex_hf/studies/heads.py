@@ -19,12 +19,11 @@ from proxyspex_hf.core.spectrum import FloatArray
 from proxyspex_hf.errors import InputError
 from proxyspex_hf.explanation import InteractionExplanation
 from proxyspex_hf.hf.answers import Asker
-from proxyspex_hf.hf.store import ValueStore, key_of
-from proxyspex_hf.hf.tasks.table import task_of
+from proxyspex_hf.hf.memory import Memory
 from proxyspex_hf.hf.value_function import answer, batches
 from proxyspex_hf.options import ExplainerOptions
 from proxyspex_hf.progress_bar import progress_callback
-from proxyspex_hf.recording import make_record, model_name
+from proxyspex_hf.recording import make_record
 from proxyspex_hf.studies.heads_examples import Choice, Labelled, prepared
 from proxyspex_hf.studies.heads_pruning import HeadEnergy, PrunedHeads, energy_of, random_masks
 from proxyspex_hf.studies.heads_sites import find_sites
@@ -95,7 +94,7 @@ class HeadAttribution:
         sites = find_sites(pipe.model, layers, projection)
         self.function = HeadMasks(pipe.model, sites, own, value, batch_size)
         self._cache_dir = cache_dir
-        self._interrupted: Asker | None = None
+        self._memory = Memory()
 
     @property
     def n_features(self) -> int:
@@ -279,21 +278,18 @@ class HeadAttribution:
     @contextmanager
     def _asking(self) -> Iterator[Asker]:
         """What remembers the values; that of an interrupted call is continued."""
-        asker = self._interrupted
-        if asker is None:
-            store = None
-            if self._cache_dir is not None:
-                name, revision = model_name(self.pipe)
-                key = key_of(self.function, name, revision, task_of(self.pipe))
-                store = ValueStore(self._cache_dir, key, self.n_features)
-            asker = Asker(self.function, store)
-        self._interrupted = asker
         try:
-            yield asker
+            pair = (self.function, self.function)
+            (asker,) = self._memory.askers(self.pipe, [pair], None, self._cache_dir)
+            try:
+                yield asker
+            except BaseException:
+                self.function.release()
+                self._memory.keep(self.pipe, [asker], None)
+                raise
         finally:
             self.function.release()
-        # Kept longer, these answers would outlive a change of the model's weights.
-        self._interrupted = None
+        self._memory.forget()
 
 
 def _scores(function: HeadMasks, masks: BoolArray, progress: ProgressCallback | None) -> HeadScores:

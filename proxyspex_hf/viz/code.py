@@ -66,7 +66,9 @@ def python_code(record: ExplanationRecord) -> str:
             *imports,
             "from proxyspex_hf import InteractionExplainer",
             "",
-            "pipe = ...  # your function: masks (b, n), 1 = kept, to numbers (b,)",
+            "pipe = ...  # your function: a list of texts to numbers, (b,) or (b, classes)"
+            if record.text
+            else "pipe = ...  # your function: masks (b, n), 1 = kept, to numbers (b,)",
         ]
     else:
         notes = []
@@ -104,7 +106,7 @@ def _options(record: ExplanationRecord) -> dict[str, str]:
             options["image_masking"] = asked.image_masking
     target = record.target
     if target.index is not None and target.predicted != target.label:
-        options["target"] = target.label
+        options["target"] = target.index if record.task == "function" else target.label
     tokens = asked.arguments.get("target_tokens")
     if isinstance(tokens, (list, tuple)):
         if target.predicted is None:
@@ -120,7 +122,7 @@ def _options(record: ExplanationRecord) -> dict[str, str]:
 
 
 def _own_value(record: ExplanationRecord) -> bool:
-    return record.task != "function" and record.target.kind not in _NAMED
+    return record.target.kind not in (_NAMED if record.task != "function" else {"value"})
 
 
 def _effort(record: ExplanationRecord) -> dict[str, Any]:
@@ -154,7 +156,7 @@ def _input(record: ExplanationRecord) -> tuple[list[str], list[str], str]:
     """Imports, lines that build the input, and the expression of it."""
     given = record.settings.arguments
     if record.task == "function":
-        return [], [], repr(list(record.features.labels))
+        return [], [], repr(record.text or list(record.features.labels))
     if record.task == "audio-classification":
         return [], ["sound = ...  # the sound itself is not in the explanation"], "sound"
     if record.picture is not None:

@@ -11,7 +11,7 @@ from proxyspex_hf.core.spectrum import FloatArray
 from proxyspex_hf.errors import InputError, ModelError
 from proxyspex_hf.hf.options import FeatureOptions
 from proxyspex_hf.hf.stages import Stages
-from proxyspex_hf.hf.targets import CLASS_VALUES, Applied, class_score, label_index, value_name
+from proxyspex_hf.hf.targets import CLASS_VALUES, Applied, class_score, value_name, wanted_targets
 from proxyspex_hf.hf.text.prepared import read_words
 from proxyspex_hf.hf.text.token_input import TokenInput, as_given
 from proxyspex_hf.hf.value_function import BoundInput
@@ -93,12 +93,14 @@ def function_applied(stages: Stages) -> Applied:
 
 def class_target(bound: BoundInput, options: FeatureOptions, applied: Applied) -> Target:
     """The wanted class of a model whose outputs are class logits; default the predicted one.
+    Where several are asked for, they become ``bound.targets``.
 
     Raises:
         InputError: the model has no such class, or the value is unknown or has no meaning for it.
     """
     kind = value_name(options.value, CLASS_VALUES)
     names = {int(i): str(label) for i, label in bound.model.config.id2label.items()}
+    # A head that was replaced by hand has other outputs than the config has names.
     labels = {i: names.get(i, f"LABEL_{i}") for i in range(bound.whole.shape[1])}
     if not callable(options.value) and kind != "logit":
         if applied == "none":
@@ -113,8 +115,8 @@ def class_target(bound: BoundInput, options: FeatureOptions, applied: Applied) -
                 "value out."
             )
     predicted = int(bound.whole[0].argmax())
-    index = predicted if options.target is None else label_index(labels, options.target)
-    return Target(labels[index], index, kind, labels[predicted])
+    target, bound.targets = wanted_targets(labels, options, kind, predicted)
+    return target
 
 
 def class_claims(

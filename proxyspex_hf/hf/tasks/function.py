@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 from proxyspex_hf.core.masks import BoolArray, as_masks
 from proxyspex_hf.core.spectrum import FloatArray
-from proxyspex_hf.errors import InputError
+from proxyspex_hf.errors import InputError, ModelError
 from proxyspex_hf.hf.options import FeatureOptions
-from proxyspex_hf.hf.targets import own_score
+from proxyspex_hf.hf.targets import function_name, own_score
 from proxyspex_hf.hf.value_function import BoundInput, packed, unpacked
 from proxyspex_hf.inputs import Features
 from proxyspex_hf.record import Target
 
-__all__ = ["FunctionOfFeatures"]
+__all__ = ["FunctionOfFeatures", "finite"]
 
 
 class FunctionOfFeatures(BoundInput):
@@ -36,24 +36,23 @@ class FunctionOfFeatures(BoundInput):
     def __init__(self, function: Any, value: Any, options: FeatureOptions) -> None:
         self._function = function
         self.batch_size = options.batch_size
-        if options.target is not None or options.value is not None:
+        if options.target is not None or options.targets or options.value is not None:
             raise InputError(
-                "target and value have no meaning for a function: it gives one number."
+                "target and value have no meaning for a function of masks: it gives one number."
             )
         self.features = Features(_names(value), (), "features")
-        name = str(getattr(function, "__name__", type(function).__name__))
-        self.target = Target(name, None, "value", None)
+        self.target = Target(function_name(function), None, "value", None)
 
     def items(self, masks: BoolArray) -> list[bytes]:
         return packed(as_masks(masks, self.n_features))
 
     def outputs(self, items: Sequence[bytes]) -> FloatArray:
         masks = unpacked(items, self.n_features)
-        return own_score(self._function, masks)[:, None]
+        called = f"the function {self.target.label!r}"
+        return own_score(self._function, masks, called, "masks")[:, None]
 
     def score(self, outputs: FloatArray) -> FloatArray:
-        column: FloatArray = outputs[:, 0]
-        return column
+        return finite(outputs[:, 0], self.target.label)
 
     def masked_input(self, mask: NDArray[np.bool_]) -> list[str]:
         """The names of the features that are kept."""
@@ -61,16 +60,31 @@ class FunctionOfFeatures(BoundInput):
         return [name for name, keep in zip(self.features.labels, row, strict=True) if keep]
 
 
+def finite(values: FloatArray, name: str) -> FloatArray:
+    """The answers of a user's function, if each of them is a number.
+
+    Raises:
+        ModelError: some are NaN or infinite.
+    """
+    bad = ~np.isfinite(values)
+    if bad.any():
+        raise ModelError(
+            f"the function {name!r} gave {values[bad.argmax()]} for {int(bad.sum())} of "
+            f"{len(values)} masked inputs; an explanation needs a finite number for each."
+        )
+    return values
+
+
 def _names(value: Any) -> tuple[str, ...]:
     if isinstance(value, (list, tuple)) and value and all(isinstance(name, str) for name in value):
-        return tuple(value)
+        return tuple(str(name) for name in value)
     try:
         count = operator.index(value)
     except TypeError:
         count = 0
     if isinstance(value, bool) or count < 1:
         raise InputError(
-            "a function's input is the names of its features (a list of texts), or their number; "
-            f"got {value!r:.60}."
+            "a function's input is a text, or the names of its features (a list of texts), or "
+            f"their number; got {value!r:.60}."
         )
     return tuple(f"x{i}" for i in range(count))

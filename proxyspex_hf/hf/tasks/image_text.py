@@ -21,7 +21,7 @@ from proxyspex_hf.hf.evaluating import evaluating, model_device
 from proxyspex_hf.hf.masked_image import MaskedImage, open_image
 from proxyspex_hf.hf.options import FeatureOptions
 from proxyspex_hf.hf.sequence import padded
-from proxyspex_hf.hf.targets import CLASS_VALUES, class_score, label_index, value_name
+from proxyspex_hf.hf.targets import CLASS_VALUES, class_score, value_name, wanted_targets
 from proxyspex_hf.hf.tasks.image_classification import image_tokens
 from proxyspex_hf.hf.text.prepared import Words, read_words
 from proxyspex_hf.hf.text.tokens import token_arrays
@@ -90,7 +90,7 @@ class ImageText(BoundInput):
                 "value='contrastive loss' and others=[(image, text), …] belong together: the loss "
                 "is that of the batch which the pair makes with the others."
             )
-        if options.target is not None:
+        if options.target is not None or options.targets:
             raise InputError("target has no meaning with a caption: the pair itself is explained.")
         self.target = Target(words.text, None, kind, None)
         if others:
@@ -105,8 +105,7 @@ class ImageText(BoundInput):
         whole = self.items(np.ones((1, self.n_features), dtype=np.bool_))
         with evaluating(self.model):
             best = int(self.outputs(whole)[0].argmax())
-        index = best if options.target is None else label_index(named, options.target)
-        self.target = Target(named[index], index, kind, named[best])
+        self.target, self.targets = wanted_targets(named, options, kind, best)
 
     def items(self, masks: BoolArray) -> list[bytes]:
         return packed(as_masks(masks, self.n_features))

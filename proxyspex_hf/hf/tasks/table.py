@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -20,11 +20,12 @@ from proxyspex_hf.hf.tasks.generation import TextGeneration
 from proxyspex_hf.hf.tasks.image_classification import ImageClassification
 from proxyspex_hf.hf.tasks.image_prompt import ImagePrompt
 from proxyspex_hf.hf.tasks.image_text import ImageText
+from proxyspex_hf.hf.tasks.text_function import FunctionOfTexts
 from proxyspex_hf.hf.tasks.token_classification import TokenClassification
 from proxyspex_hf.hf.tasks.zero_shot import ZeroShotClassification
 from proxyspex_hf.hf.value_function import BoundInput, confirm
 
-__all__ = ["TASKS", "bind", "is_one_input", "task_of"]
+__all__ = ["FUNCTION", "TASKS", "bind", "task_of"]
 
 TASKS: dict[str, Callable[[Any, Any, FeatureOptions], BoundInput]] = {
     "text-classification": TextClassification,
@@ -39,7 +40,7 @@ TASKS: dict[str, Callable[[Any, Any, FeatureOptions], BoundInput]] = {
     "audio-classification": AudioClassification,
 }
 
-#: What a plain function from masks to numbers is called in explanations.
+#: What a plain function from masks or texts to numbers is called in explanations.
 FUNCTION = "function"
 
 
@@ -52,10 +53,16 @@ def task_of(pipe: Any) -> str:
     if not isinstance(pipe, Pipeline):
         if callable(pipe) and not isinstance(pipe, torch.nn.Module):
             return FUNCTION
+        methods = ("predict_proba", "decision_function", "predict")
+        method = next((name for name in methods if hasattr(pipe, name)), None)
+        way = (
+            "make a pipeline with transformers.pipeline('text-classification', model=...)."
+            if method is None
+            else f"pass its method, InteractionExplainer(….{method})."
+        )
         raise InputError(
-            "expected a transformers pipeline, or a function from masks (b, n) to numbers, got "
-            f"{type(pipe).__name__}: make a pipeline with "
-            "transformers.pipeline('text-classification', model=...)."
+            "expected a transformers pipeline, or a function from masks (b, n) or texts to "
+            f"numbers, got {type(pipe).__name__}: {way}"
         )
     if pipe.task:
         return str(pipe.task)
@@ -63,17 +70,6 @@ def task_of(pipe: Any) -> str:
     names = [each.__name__.removesuffix("Pipeline") for each in type(pipe).__mro__]
     tasks = [re.sub(r"(?<=[a-z])(?=[A-Z])", "-", name).lower() for name in names]
     return next((task for task in tasks if task in TASKS), tasks[0])
-
-
-def is_one_input(pipe: Any, inputs: Any) -> bool:
-    """Whether ``inputs`` is one input of the task, not a list of them."""
-    if not isinstance(inputs, (list, tuple)):
-        return True
-    first = inputs[0] if inputs else None
-    if not isinstance(pipe, Pipeline):  # a function: its input is the names of its features
-        return bool(inputs) and not isinstance(first, (list, tuple))
-    # A chat is a list of messages.
-    return isinstance(first, Mapping) and {"role", "content"} <= set(first)
 
 
 def bind(pipe: Any, value: Any, options: FeatureOptions) -> BoundInput:
@@ -84,11 +80,13 @@ def bind(pipe: Any, value: Any, options: FeatureOptions) -> BoundInput:
     """
     task = task_of(pipe)
     if task == FUNCTION:
-        return FunctionOfFeatures(pipe, value, options)
+        of = FunctionOfTexts if isinstance(value, str) else FunctionOfFeatures
+        return of(pipe, value, options)
     if task not in TASKS:
         raise InputError(
             f"task {task!r} is not supported; supported: {', '.join(TASKS)}. CONTRIBUTING.md tells "
-            "how to add one; a function from masks to numbers can be given instead of a pipeline."
+            "how to add one; a function from masks or texts to numbers can be given instead of a "
+            "pipeline."
         )
     bound = TASKS[task](pipe, value, options)
     confirm(bound)

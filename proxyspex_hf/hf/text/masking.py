@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from proxyspex_hf.core.masks import BoolArray
 from proxyspex_hf.errors import ModelError
 from proxyspex_hf.hf.text.mask_token import Masking, replacements_of, tokens_of
+from proxyspex_hf.hf.text.masked_spans import MaskedSpans
 from proxyspex_hf.hf.text.tokens import TYPE_BIT, with_types
 from proxyspex_hf.record import Features
 
@@ -109,6 +110,7 @@ class MaskedText:
         self._deletes = masking == "delete"
         counts = tokens_of(tokenizer, text, self.halves, features.spans)
         self.replacements = replacements_of(tokenizer, counts, masking, mask_token)
+        self._spans = MaskedSpans(text, features.spans, self.replacements)
 
     @cached_property
     def reading(self) -> Literal["composed", "tokenized", "official"]:
@@ -184,31 +186,12 @@ class MaskedText:
         return "".join([*parts, rest])
 
     def _masked(self, mask: NDArray[np.bool_], start: int, stop: int) -> str:
-        inside = [i for i in range(self._n) if start <= self.features.spans[i][0] < stop]
-        return "".join(self._parts(mask, inside, start, stop))
+        return self._spans.masked(mask, start, stop)
 
     def parts(self, mask: NDArray[np.bool_]) -> list[str]:
         """The masked text in 2n + 1 parts: what stands before the first feature, in its place,
         between it and the next, …; any may be empty."""
-        return self._parts(mask, range(self._n), 0, len(self.text))
-
-    def _parts(
-        self, mask: NDArray[np.bool_], inside: Sequence[int], start: int, stop: int
-    ) -> list[str]:
-        edges = [start, *(edge for i in inside for edge in self.features.spans[i]), stop]
-        parts = [self.text[a:b] for a, b in pairwise(edges)]
-        for place, i in zip(range(1, len(parts), 2), inside, strict=True):
-            if mask[i]:
-                parts[place] = self._kept[i]
-            else:
-                replacement = self.replacements[i]
-                parts[place] = replacement or ""
-                if replacement is None:  # one of the two gaps around it goes too, if only space
-                    if parts[place - 1].isspace():
-                        parts[place - 1] = ""
-                    elif not any(parts[:place]) and parts[place + 1].isspace():
-                        parts[place + 1] = ""
-        return parts
+        return self._spans.parts(mask)
 
     def items(self, masks: BoolArray) -> list[bytes]:
         """Token ids (and types) of each masked text as bytes: (b, n) -> b items.
