@@ -43,15 +43,15 @@ class Stages:
         )
         self.preprocess.update(parameters or {})
 
-    def inputs(self, value: Any) -> Any:
+    def inputs(self, value: Any, **more: Any) -> Any:
         """The model inputs of one input: a mapping, or a list of them where the pipeline asks
-        several times.
+        several times; ``more`` are further parameters of ``preprocess``.
 
         Raises:
             ModelError: the pipeline cannot read this input.
         """
         try:
-            made = self.pipe.preprocess(_as_chat(value), **self.preprocess)
+            made = self.pipe.preprocess(_as_chat(value), **{**self.preprocess, **more})
             return list(made) if isinstance(made, (GeneratorType, Iterator)) else made
         except ProxySpexError:
             raise

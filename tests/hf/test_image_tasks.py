@@ -95,8 +95,6 @@ def pair_inputs(pipe: Any, pairs: list[tuple[Any, str]]) -> dict[str, torch.Tens
     siglip = "siglip" in pipe.model.config.model_type
     padding = {"padding": "max_length", "max_length": 64} if siglip else {"padding": True}
     texts = pipe.tokenizer([text for _, text in pairs], return_tensors="pt", **padding)
-    if siglip:
-        texts.pop("attention_mask")
     return {**texts, **pixels}
 
 

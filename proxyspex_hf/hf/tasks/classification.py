@@ -102,21 +102,31 @@ def class_target(bound: BoundInput, options: FeatureOptions, applied: Applied) -
     names = {int(i): str(label) for i, label in bound.model.config.id2label.items()}
     # A head that was replaced by hand has other outputs than the config has names.
     labels = {i: names.get(i, f"LABEL_{i}") for i in range(bound.whole.shape[1])}
-    if not callable(options.value) and kind != "logit":
-        if applied == "none":
-            raise InputError(
-                f"value={kind!r} has no meaning here: the pipeline applies no function to the "
-                "logits (regression, or function_to_apply='none'), so its score is no probability. "
-                "Leave value out, or pass function_to_apply='sigmoid' or 'softmax'."
-            )
-        if applied == "softmax" and len(labels) == 1:
-            raise InputError(
-                f"value={kind!r} has no meaning here: a softmax over one label is always 1. Leave "
-                "value out."
-            )
+    check_value(options.value, applied, len(labels))
     predicted = int(bound.whole[0].argmax())
     target, bound.targets = wanted_targets(labels, options, kind, predicted)
     return target
+
+
+def check_value(value: Any, applied: Applied, count: int) -> None:
+    """Whether a number has a meaning where a pipeline makes this of ``count`` labels.
+
+    Raises:
+        InputError: it has none.
+    """
+    if value is None or callable(value) or value == "logit":
+        return
+    if applied == "none":
+        raise InputError(
+            f"value={value!r} has no meaning here: the pipeline applies no function to the logits "
+            "(regression, or function_to_apply='none'), so its score is no probability. Leave "
+            "value out, or pass function_to_apply='sigmoid' or 'softmax'."
+        )
+    if applied == "softmax" and count == 1:
+        raise InputError(
+            f"value={value!r} has no meaning here: a softmax over one label is always 1. Leave "
+            "value out."
+        )
 
 
 def class_claims(

@@ -1,12 +1,13 @@
 """zero-shot-image-classification (CLIP, SigLIP): image patches and the words of a caption together.
 
-Each tower's masked input is embedded once; what the embeddings say of each other is arithmetic. The
-other pairs of a contrastive loss are embedded once for all masks.
+By the fast path, each tower's masked input is embedded once; what the embeddings say of each other
+is arithmetic. The other pairs of a contrastive loss are embedded once for all masks.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,12 +17,14 @@ from PIL import Image
 
 from proxyspex_hf.core.masks import BoolArray, as_masks
 from proxyspex_hf.core.spectrum import FloatArray
-from proxyspex_hf.errors import InputError
+from proxyspex_hf.errors import InputError, ModelError
 from proxyspex_hf.hf.evaluating import evaluating, model_device
 from proxyspex_hf.hf.masked_image import MaskedImage, open_image
 from proxyspex_hf.hf.options import FeatureOptions
 from proxyspex_hf.hf.sequence import padded
-from proxyspex_hf.hf.targets import CLASS_VALUES, class_score, value_name, wanted_targets
+from proxyspex_hf.hf.stages import Stages, first_line
+from proxyspex_hf.hf.targets import CLASS_VALUES, Applied, class_score, value_name, wanted_targets
+from proxyspex_hf.hf.tasks.classification import check_value
 from proxyspex_hf.hf.tasks.image_classification import image_tokens
 from proxyspex_hf.hf.text.prepared import Words, read_words
 from proxyspex_hf.hf.text.tokens import token_arrays
@@ -40,11 +43,11 @@ class ImageText(BoundInput):
     The input is a mapping with ``image`` and one of
 
     - ``text``: a caption whose words are masked like the image's patches. The value is the
-      model's image-text logit, their cosine ``"similarity"``, or the ``"contrastive loss"`` of the
-      batch that the pair makes with ``others`` (pairs (image, text)), as the model itself gives it
-      with ``return_loss=True``;
+      pipeline's image-text logit, their cosine ``"similarity"``, or the ``"contrastive loss"`` of
+      the batch that the pair makes with ``others`` (pairs (image, text)), as the model itself gives
+      it with ``return_loss=True``. Outputs are (similarity, logit), or the loss;
     - ``candidate_labels``: fixed captions (put into ``hypothesis_template``); the value is made of
-      the logits of all of them, default that of the best.
+      the pipeline's logits of all of them, default that of the best.
 
     Raises:
         InputError: another input, or an option that does not fit it.
@@ -53,7 +56,13 @@ class ImageText(BoundInput):
     def __init__(self, pipe: Any, value: Any, options: FeatureOptions) -> None:
         self.model, self.batch_size = pipe.model, options.batch_size
         self._pipe, self._value = pipe, options.value
-        image, text, labels, others, template = _read(value)
+        image, text, labels, others, template = _read(value, pipe)
+        template = template if template is not None else options.hypothesis_template
+        self.stages = Stages(
+            pipe,
+            candidate_labels=list(labels) if text is None else [text],
+            hypothesis_template=template if text is None else "{}",
+        )
         self._sigmoid = "siglip" in str(self.model.config.model_type)
         self._masked = MaskedImage(
             open_image(image),
@@ -65,15 +74,22 @@ class ImageText(BoundInput):
         self.picture, self.image_masking = self._masked.picture, options.image_masking
         self.features = self._masked.features()
         self._words: Words | None = None
-        self._others: tuple[torch.Tensor, torch.Tensor] | None = None
-        self._fixed: torch.Tensor | None = None
+        self._pairs: list[tuple[Image.Image, str]] = []
         if text is not None:
             self._with_caption(text, others, options)
         else:
-            self._among(labels, template, options)
+            self._among(labels, options)
 
     def _with_caption(self, text: str, others: Sequence[Any], options: FeatureOptions) -> None:
-        words = read_words(self._pipe, text, options, most=_text_length(self._pipe))
+        words = read_words(
+            self._pipe,
+            text,
+            options,
+            read=lambda texts: self._texts([texts[0]]),
+            truncates=self._sigmoid,
+            most=_text_length(self._pipe),
+            settings=_padding(self._pipe) if self._sigmoid else None,
+        )
         self._words, self.text, self.notes = words, words.text, words.notes
         self.mask_token = words.mask_token
         image, caption = self.features, words.features
@@ -90,22 +106,117 @@ class ImageText(BoundInput):
                 "value='contrastive loss' and others=[(image, text), …] belong together: the loss "
                 "is that of the batch which the pair makes with the others."
             )
-        if options.target is not None or options.targets:
+        if options.target is not None:
             raise InputError("target has no meaning with a caption: the pair itself is explained.")
         self.target = Target(words.text, None, kind, None)
         if others:
-            self._others = self._embed_others(others)
-            self.arguments = {"others": [str(caption) for _, caption in others]}
+            self._pairs = [(open_image(image), str(caption)) for image, caption in others]
+            self.arguments = {"others": [caption for _, caption in self._pairs]}
+        if kind == "similarity" and np.isnan(self.whole).any():
+            raise InputError(
+                f"{type(self.model).__name__} gives no embeddings of which a similarity could be "
+                "made: use value='logit'."
+            )
 
-    def _among(self, labels: Sequence[str], template: str, options: FeatureOptions) -> None:
+    def _among(self, labels: Sequence[str], options: FeatureOptions) -> None:
         kind = value_name(options.value, CLASS_VALUES)
-        self._fixed = self._embed_texts([template.format(label) for label in labels])
+        check_value(options.value, self._applied, len(labels))
+        own = "" if self.stages is None else self.stages.preprocess.get("hypothesis_template")
+        template = own or "This is a photo of {}."
         self.arguments = {"candidate_labels": list(labels), "hypothesis_template": template}
+        best = int(self.whole[0].argmax())
         named = dict(enumerate(labels))
-        whole = self.items(np.ones((1, self.n_features), dtype=np.bool_))
-        with evaluating(self.model):
-            best = int(self.outputs(whole)[0].argmax())
         self.target, self.targets = wanted_targets(named, options, kind, best)
+
+    @property
+    def _applied(self) -> Applied:
+        return "sigmoid" if self._sigmoid else "softmax"
+
+    def masked_input(self, mask: NDArray[np.bool_]) -> dict[str, Any]:
+        """The masked image, and the masked caption or the candidate labels."""
+        row = as_masks(mask, self.n_features, "mask")[0]
+        split = self.features.text_start
+        image = self._masked.masked_image(row[:split])
+        if self._words is None:
+            return {"image": image, **self.arguments}
+        return {"image": image, "text": self._words.masked.masked_text(row[split:])}
+
+    def by_pipeline(self, mask: NDArray[np.bool_]) -> FloatArray:
+        """The pipeline's logits; beside a caption's, what the model says of the embeddings."""
+        if self.stages is None:
+            raise ModelError("there is no pipeline to ask.")
+        given = self.masked_input(mask)
+        with evaluating(self.model):
+            if self._words is None:
+                rows = self.stages.run(self.stages.inputs(given["image"]))["logits"]
+            elif self._pairs:
+                rows = self._loss_of(given["image"], given["text"])
+            else:
+                inputs = self.stages.inputs(given["image"], candidate_labels=[given["text"]])
+                logit = self.stages.run(inputs)["logits"]
+                rows = torch.cat([self._similarity_of(inputs), logit.double()], dim=1)
+        found: FloatArray = rows.double().cpu().numpy()
+        return found
+
+    def _similarity_of(self, inputs: Any) -> torch.Tensor:
+        """The cosine of the model's embeddings, (1, 1); NaN where it gives none."""
+        outputs = self._asked(_images_of(inputs), inputs["text_inputs"][0])
+        if outputs.get("image_embeds") is None or outputs.get("text_embeds") is None:
+            return torch.full((1, 1), torch.nan, dtype=torch.float64)
+        image, text = _unit(outputs["image_embeds"]), _unit(outputs["text_embeds"])
+        if image.shape != text.shape:
+            return torch.full((1, 1), torch.nan, dtype=torch.float64)
+        return (image * text).sum(-1, keepdim=True).double().cpu()
+
+    def _loss_of(self, image: Image.Image, text: str) -> torch.Tensor:
+        """The loss of the batch of one masked pair and the others, (1, 1)."""
+        images = [_images_of(self._given(each)) for each in (image, *(i for i, _ in self._pairs))]
+        batch = {name: torch.cat([each[name] for each in images]) for name in images[0]}
+        texts = self._texts([text, *(caption for _, caption in self._pairs)])
+        outputs = self._asked(batch, texts, return_loss=True)
+        return torch.as_tensor(outputs["loss"]).reshape(1, 1)
+
+    def _asked(self, images: Mapping[str, Any], texts: Any, **more: Any) -> Any:
+        device = model_device(self.model)
+        try:
+            tensors = {k: v.to(device) for k, v in {**images, **texts}.items()}
+            return self.model(**tensors, **more)
+        except (torch.cuda.OutOfMemoryError, MemoryError):
+            raise
+        except Exception as error:
+            raise ModelError(
+                f"the model failed on an image and a text: {type(error).__name__}: "
+                f"{first_line(error)}"
+            ) from error
+
+    def _given(self, image: Image.Image) -> Any:
+        if self.stages is None:
+            raise ModelError("there is no pipeline to ask.")
+        return self.stages.inputs(image)
+
+    def _texts(self, texts: list[str]) -> Any:
+        """Texts as the pipeline's ``preprocess`` gives them to the model."""
+        if self.stages is None:
+            raise ModelError("there is no pipeline to ask.")
+        blank = Image.new("RGB", (2, 2))
+        made = self.stages.inputs(blank, candidate_labels=texts, hypothesis_template="{}")
+        return made["text_inputs"][0]
+
+    def claims(self) -> tuple[Sequence[Any], Sequence[Any]] | None:
+        if self.stages is None or self._words is not None:
+            return None
+        whole = self.masked_input(np.ones(self.n_features, dtype=np.bool_))
+        labels = self.arguments["candidate_labels"]
+        said = self.stages.answer(whole["image"], candidate_labels=labels)
+        try:
+            pairs = [(str(entry["label"]), float(entry["score"])) for entry in said]
+        except (KeyError, TypeError, ValueError, IndexError):
+            return None
+        made = [
+            (label, float(class_score(self.whole, i, "probability", applied=self._applied)[0]))
+            for i, label in enumerate(labels)
+        ]
+        return sorted(pairs), sorted(made)
 
     def items(self, masks: BoolArray) -> list[bytes]:
         return packed(as_masks(masks, self.n_features))
@@ -118,37 +229,26 @@ class ImageText(BoundInput):
         split = self.features.text_start
         image = self._image_embedding(self._masked.pixels(masks[:, :split]))
         if self._words is None:
-            return self._logits(image, self._fixed)
+            return self._logits(image, self._labels)
         texts, place = np.unique(masks[:, split:], axis=0, return_inverse=True)
         text = self._text_embedding(self._words.masked.items(texts))[place.reshape(-1)]
         similarity = (image * text).sum(-1, keepdim=True)
-        if self._others is None:
+        if not self._pairs:
             return torch.cat([similarity, self._scaled(similarity)], dim=1)
         return self._losses(image, text)[:, None]
 
     def score(self, outputs: FloatArray) -> FloatArray:
         if self._words is None:
             index = self.target.index or 0
-            return class_score(
-                outputs, index, self._value, applied="sigmoid" if self._sigmoid else "softmax"
-            )
+            return class_score(outputs, index, self._value, applied=self._applied)
         if callable(self._value):
             return class_score(outputs, 0, self._value)
         column: FloatArray = outputs[:, 1 if self.target.kind == "logit" else 0]
         return column
 
-    def masked_input(self, mask: NDArray[np.bool_]) -> dict[str, Any]:
-        """The masked image, and the masked caption or the candidate labels."""
-        row = as_masks(mask, self.n_features, "mask")[0]
-        split = self.features.text_start
-        image = self._masked.masked_image(row[:split])
-        if self._words is None:
-            return {"image": image, **self.arguments}
-        return {"image": image, "text": self._words.masked.masked_text(row[split:])}
-
     def _losses(self, image: torch.Tensor, text: torch.Tensor) -> torch.Tensor:
         """The contrastive loss of the batch of each masked pair and the others, (b,)."""
-        images, texts = self._others or (image, text)
+        images, texts = self._others
         b, count = len(image), len(images)
         logits = image.new_empty((b, count + 1, count + 1))  # rows: texts, columns: images
         logits[:, 1:, 1:] = self._logits(images, texts).T
@@ -169,8 +269,8 @@ class ImageText(BoundInput):
         bias = getattr(self.model, "logit_bias", None)
         return logits if bias is None else logits + bias.to(cosines)
 
-    def _logits(self, left: torch.Tensor, right: torch.Tensor | None) -> torch.Tensor:
-        return self._scaled(left @ (left if right is None else right).T)
+    def _logits(self, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+        return self._scaled(left @ right.T)
 
     def _processed(self, images: list[Image.Image]) -> torch.Tensor:
         made = self._pipe.image_processor(images=images, return_tensors="pt")
@@ -182,32 +282,50 @@ class ImageText(BoundInput):
         return _unit(self.model.get_image_features(pixel_values=pixels))
 
     def _text_embedding(self, items: Sequence[bytes]) -> torch.Tensor:
-        rows, _ = token_arrays(items)
-        tokenizer = self._pipe.tokenizer
-        if self._sigmoid:  # was trained on texts padded to the full length, without a mask
-            length = _text_length(self._pipe)
-            full = np.full((len(rows), length), tokenizer.pad_token_id, dtype=np.int64)
-            for place, row in enumerate(rows):
-                full[place, : len(row)] = row
-            ids = torch.from_numpy(full).to(model_device(self.model))
-            return _unit(self.model.get_text_features(input_ids=ids))
-        inputs = padded(rows, tokenizer.pad_token_id or 0, "right", model_device(self.model))
-        return _unit(self.model.get_text_features(**inputs))
+        rows, typed = token_arrays(items)
+        pad, device = self._pipe.tokenizer.pad_token_id or 0, model_device(self.model)
+        if self._sigmoid:  # one row more, as long as the pipeline pads all of them
+            rows = [*rows, np.full(_SIGLIP_LENGTH, pad, dtype=np.int64)]
+        inputs = padded(rows, pad, "right", device, types=typed)
+        kept = {k: v[: len(items)] for k, v in inputs.items() if k in self._text_names}
+        return _unit(self.model.get_text_features(**kept))
 
-    def _embed_texts(self, texts: Sequence[str]) -> torch.Tensor:
-        tokenizer = self._pipe.tokenizer
-        encoded = tokenizer(list(texts), truncation=True, max_length=_text_length(self._pipe))
-        items = [np.array(row, dtype=np.int64).tobytes() for row in encoded["input_ids"]]
-        with evaluating(self.model):
-            return self._text_embedding(items)
+    @cached_property
+    def _text_names(self) -> set[str]:
+        """What the pipeline's tokenizer gives the model of a text."""
+        return set(self._texts(["a"]).keys())
 
-    def _embed_others(self, others: Sequence[Any]) -> tuple[torch.Tensor, torch.Tensor]:
+    @cached_property
+    def _labels(self) -> torch.Tensor:
+        """The embeddings of the candidate labels, each in its hypothesis."""
+        template = self.arguments["hypothesis_template"]
+        return self._embedded([template.format(x) for x in self.arguments["candidate_labels"]])
+
+    @cached_property
+    def _others(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """The embeddings of the other pairs' images and texts."""
         images = []
         with evaluating(self.model):
-            for start in range(0, len(others), 16):
-                part = [open_image(image) for image, _ in others[start : start + 16]]
+            for start in range(0, len(self._pairs), 16):
+                part = [image for image, _ in self._pairs[start : start + 16]]
                 images.append(self._image_embedding(self._processed(part)))
-        return torch.cat(images), self._embed_texts([str(text) for _, text in others])
+        return torch.cat(images), self._embedded([text for _, text in self._pairs])
+
+    def _embedded(self, texts: list[str]) -> torch.Tensor:
+        made = self._texts(texts)
+        with evaluating(self.model):
+            inputs = {name: value.to(model_device(self.model)) for name, value in made.items()}
+            return _unit(self.model.get_text_features(**inputs))
+
+
+def _images_of(inputs: Any) -> dict[str, torch.Tensor]:
+    """Of a pipeline's model inputs, those of the image."""
+    return {k: v for k, v in inputs.items() if k not in ("candidate_labels", "text_inputs")}
+
+
+def _padding(pipe: Any) -> dict[str, Any]:
+    """How the pipeline's tokenizer pads and cuts SigLIP's texts."""
+    return {"padding": "max_length", "max_length": _text_length(pipe), "truncation": True}
 
 
 def _unit(features: Any) -> torch.Tensor:
@@ -217,13 +335,27 @@ def _unit(features: Any) -> torch.Tensor:
     return unit
 
 
-def _text_length(pipe: Any) -> int:
-    return int(pipe.model.config.text_config.max_position_embeddings)
+#: The length to which the pipeline pads SigLIP's texts, whatever its model.
+_SIGLIP_LENGTH = 64
 
 
-def _read(value: Any) -> tuple[Any, str | None, Sequence[str], Sequence[Any], str]:
+def _text_length(pipe: Any) -> int | None:
+    """Tokens of a caption that the model takes."""
+    if "siglip" in str(pipe.model.config.model_type):
+        return _SIGLIP_LENGTH
+    config = getattr(pipe.model.config, "text_config", pipe.model.config)
+    found = getattr(config, "max_position_embeddings", None)
+    return found if isinstance(found, int) else None
+
+
+def _read(
+    value: Any, pipe: Any
+) -> tuple[Any, str | None, Sequence[str], Sequence[Any], str | None]:
     known = {"image", "text", "candidate_labels", "others", "hypothesis_template"}
     fits = isinstance(value, Mapping) and "image" in value and set(value) <= known
+    own = pipe._preprocess_params.get("candidate_labels")
+    if fits and own is not None and not {"text", "candidate_labels"} & set(value):
+        value = {**value, "candidate_labels": own}
     if not fits or ("text" in value) == ("candidate_labels" in value):
         raise InputError(
             "zero-shot-image-classification explains {'image': …, 'text': caption} or {'image': …, "
@@ -237,7 +369,7 @@ def _read(value: Any) -> tuple[Any, str | None, Sequence[str], Sequence[Any], st
         isinstance(labels, str) or not all(map(_is_text, labels)) or not labels
     ):
         raise InputError("'candidate_labels' must be a list of texts, at least one.")
-    template = value.get("hypothesis_template", "This is a photo of {}.")
+    template = value.get("hypothesis_template")
     return value["image"], text, labels, value.get("others", ()), template
 
 

@@ -21,8 +21,8 @@ from proxyspex_hf.hf.targets import (
 )
 from proxyspex_hf.hf.tasks.function import finite
 from proxyspex_hf.hf.text.features import text_features
-from proxyspex_hf.hf.text.masked_spans import MaskedSpans
 from proxyspex_hf.hf.text.mask_token import Masking, resolve_mask_token
+from proxyspex_hf.hf.text.masked_spans import MaskedSpans
 from proxyspex_hf.hf.value_function import BoundInput, answer
 from proxyspex_hf.record import Target
 
