@@ -2,8 +2,9 @@
 
 The image is taken as the model reads it: resized and cropped by the pipeline's own processor, so
 that a masked image goes through the processor unchanged, and the pixels of every mask can be put
-together from those of a few processed images. Where the processor does more than that (several
-crops, its own sizes), each masked image is processed on its own.
+together from those of a few processed images. Where the processor changes what it left once more
+(it crops again, makes tokens of it), the image is masked as it was given, and each masked image is
+processed on its own.
 """
 
 from __future__ import annotations
@@ -11,47 +12,84 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Callable
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
+from transformers.image_utils import load_image
 
 from proxyspex_hf.core.masks import BoolArray
 from proxyspex_hf.errors import InputError
+from proxyspex_hf.hf.stages import first_line
 from proxyspex_hf.inputs import Features, ImageMasking, Picture, Region, RegionKind
 
 __all__ = ["MaskedImage", "open_image"]
 
 #: The paper's number of patches an image (appendix B.1.5).
 _PATCHES = 48
-#: Where an image cannot be taken as the processor leaves it, it is shrunk to this edge.
+#: The longest edge of a picture in the record.
 _LONGEST_EDGE = 512
 
 Processed = Callable[[list[Image.Image]], torch.Tensor]
 
 
-def open_image(value: Any) -> Image.Image:
-    """An image as RGB: a PIL image, a path, or an array (height, width[, 3]) of 0 to 255.
+def open_image(value: Any, *, timeout: float | None = None) -> Image.Image:
+    """An image as RGB, upright, opened as the pipelines open it.
+
+    Args:
+        value: a PIL image, a path, a URL, a base64 text, or an array (a picture's 0 to 255, or
+            0.0 to 1.0; height, width[, channels], or channels first).
+        timeout: seconds to wait for a URL.
 
     Raises:
         InputError: none of these, or a file that is no image.
     """
-    if isinstance(value, Image.Image):
-        return value.convert("RGB")
-    if isinstance(value, np.ndarray) and value.dtype == np.uint8:
-        return Image.fromarray(value).convert("RGB")
-    if isinstance(value, str) and not value.startswith(("http://", "https://")):
-        try:
-            with Image.open(value) as opened:
-                return opened.convert("RGB")
-        except OSError as error:
-            raise InputError(f"cannot read the image {value!r}: {error}.") from error
-    raise InputError(
-        "expected an image: a PIL image, the path of a file, or an array of uint8 (height, width, "
-        f"3); got {type(value).__name__}."
-    )
+    if isinstance(value, (np.ndarray, torch.Tensor)):
+        return _of_array(value)
+    if isinstance(value, PurePath):
+        value = str(value)
+    if not isinstance(value, (str, Image.Image)):
+        raise InputError(
+            "expected an image: a PIL image, the path of a file, a URL, a base64 text, or an array "
+            f"of uint8 (height, width, 3); got {type(value).__name__}."
+        )
+    try:
+        return load_image(value, timeout=timeout)
+    except Exception as error:  # PIL's, the network's, the decoder's own
+        what = "the image" if isinstance(value, Image.Image) else f"the image {value[:60]!r}"
+        hint = ""
+        if isinstance(value, str) and isinstance(error, ValueError):
+            hint = "there is no such file, and it is no URL and no base64 text of an image"
+        raise InputError(
+            f"cannot read {what}: {hint or f'{type(error).__name__}: {first_line(error)}'}."
+        ) from error
+
+
+def _of_array(value: Any) -> Image.Image:
+    pixels = value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else value
+    shape = tuple(pixels.shape)
+    if pixels.ndim == 3 and shape[0] in (1, 3):  # channels first, as the processors guess
+        pixels = np.moveaxis(pixels, 0, -1)
+    if pixels.ndim == 3 and pixels.shape[-1] == 1:
+        pixels = pixels[..., 0]
+    fits = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[-1] == 3)
+    if not fits or not pixels.size or pixels.dtype.kind not in "uif":
+        raise InputError(
+            "expected an image's array: numbers of the shape (height, width, 3), (3, height, "
+            f"width) or (height, width); got {value.dtype} of shape {shape}."
+        )
+    numbers = pixels.astype(np.float64)
+    if pixels.dtype.kind == "f" and numbers.max() <= 1.0:
+        numbers = numbers * 255
+    if not (np.isfinite(numbers).all() and numbers.min() >= 0 and numbers.max() <= 255):
+        raise InputError(
+            "expected an image's array of 0 to 255 (or 0.0 to 1.0); got values from "
+            f"{pixels.min():.4g} to {pixels.max():.4g}."
+        )
+    return Image.fromarray(np.rint(numbers).astype(np.uint8)).convert("RGB")
 
 
 class MaskedImage:
@@ -63,9 +101,11 @@ class MaskedImage:
         processor: the same processor, for the mean and the scale of its normalisation.
         patches: see :class:`proxyspex_hf.options.ExplainerOptions`.
         masking: what a region becomes.
+        as_read: whether the image may be masked as the processor leaves it.
 
     Attributes:
-        image: the image as the model reads it.
+        image: the image that is masked: as the model reads it, where that goes through the
+            processor unchanged, else as it was given.
         labels: (n,) the regions' names.
         composes: whether masks are applied to processed pixels directly.
     """
@@ -77,92 +117,101 @@ class MaskedImage:
         processor: Any,
         patches: int | tuple[int, int] | str | None,
         masking: ImageMasking,
+        *,
+        as_read: bool = True,
     ) -> None:
         self._processed = processed
-        self.image, self._same = _as_read(image, processed, processor)
-        width, height = self.image.size
+        read = _as_read(image, processed, processor) if as_read else None
+        self.composes = read is not None
+        self.image = image if read is None else read
+        self._drawn = self.image.copy()
+        self._drawn.thumbnail((_LONGEST_EDGE, _LONGEST_EDGE))
+        width, height = self._drawn.size
         self.region_kind: RegionKind = "superpixels" if isinstance(patches, str) else "patches"
         if isinstance(patches, str):
-            self._map = _superpixels(self.image, patches)
-            self.labels = tuple(f"region {i + 1}" for i in range(int(self._map.max()) + 1))
+            self._drawn_map = _superpixels(self._drawn, patches)
+            self.labels = tuple(f"region {i + 1}" for i in range(int(self._drawn_map.max()) + 1))
         else:
             rows, columns = _grid(width, height, patches)
-            self._map = _grid_map(width, height, rows, columns)
+            self._drawn_map = _grid_map(width, height, rows, columns)
             self.labels = tuple(
                 f"row {r + 1}, column {c + 1}" for r in range(rows) for c in range(columns)
             )
+        self._map = _enlarged(self._drawn_map, self.image.size)
+        self._pixels = np.asarray(self.image)
         self._fill = _filled(self.image, masking)
-        self._pixels: tuple[torch.Tensor, torch.Tensor] | None = None
-        self.composes = self._same and self._agrees()
+        self._processed_ends: tuple[torch.Tensor, torch.Tensor] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
 
     @property
     def picture(self) -> Picture:
-        """The image for the record."""
+        """The image for the record; a large one is drawn smaller."""
         stream = io.BytesIO()
-        self.image.save(stream, "PNG")
-        return Picture(stream.getvalue(), *self.image.size)
+        self._drawn.save(stream, "PNG")
+        return Picture(stream.getvalue(), *self._drawn.size)
 
     def features(self) -> Features:
         """The regions alone as features."""
-        regions = regions_of(self._map)
+        regions = regions_of(self._drawn_map)
         return Features(self.labels, (), self.region_kind, regions, self.region_kind)
 
     def masked_image(self, mask: NDArray[np.bool_]) -> Image.Image:
         """The image under one mask, shape (n,)."""
         keep = mask[self._map][..., None]
-        return Image.fromarray(np.where(keep, np.asarray(self.image), self._fill))
+        return Image.fromarray(np.where(keep, self._pixels, self._fill))
 
     def pixels(self, masks: BoolArray) -> torch.Tensor:
         """Processed pixels of each masked image: (b, n) -> (b, …)."""
         if not self.composes:
             return self._processed([self.masked_image(mask) for mask in masks])
-        kept, filled = self._ends()
-        keep = torch.from_numpy(masks[:, self._map])[:, None]
-        return torch.where(keep, kept, filled)
-
-    def _ends(self) -> tuple[torch.Tensor, torch.Tensor]:
-        if self._pixels is None:
+        if self._processed_ends is None:
             both = self._processed([self.image, Image.fromarray(self._fill)])
-            self._pixels = (both[0], both[1])
-        return self._pixels
-
-    def _agrees(self) -> bool:
-        """Whether pixels put together are the processor's, on a few masks."""
-        rng = np.random.default_rng(0)
-        masks = rng.random((3, len(self))) < 0.5
-        actual = self._processed([self.masked_image(mask) for mask in masks])
-        kept, filled = self._ends()
-        size = (self.image.height, self.image.width)
-        if kept.ndim != 3 or kept.shape[-2:] != size or actual.shape[1:] != kept.shape:
-            return False
-        made = torch.where(torch.from_numpy(masks[:, self._map])[:, None], kept, filled)
-        return bool(torch.allclose(made, actual, atol=1e-5))
+            self._processed_ends = (both[0], both[1])
+        keep = torch.from_numpy(masks[:, self._map])[:, None]
+        return torch.where(keep, *self._processed_ends)
 
 
-def _as_read(image: Image.Image, processed: Processed, processor: Any) -> tuple[Image.Image, bool]:
-    """The image as the processor leaves it, and whether that goes through it unchanged."""
+def _as_read(image: Image.Image, processed: Processed, processor: Any) -> Image.Image | None:
+    """The image as the processor leaves it, where that goes through it unchanged."""
     pixels = processed([image])
-    if pixels.ndim == 4 and pixels.shape[1] == 3:
-        channels = (1, 1, 3)
-        mean = np.reshape(getattr(processor, "image_mean", None) or [0.0] * 3, channels)
-        std = np.reshape(getattr(processor, "image_std", None) or [1.0] * 3, channels)
-        raw = pixels[0].permute(1, 2, 0).double().cpu().numpy()
+    if pixels.ndim != 4 or pixels.shape[1] != 3:
+        return None
+    raw = pixels[0].permute(1, 2, 0).double().cpu().numpy()
+    step = 0.5 + 1e-3  # half a step of 8 bits, in the processor's own unit
+    try:
         if getattr(processor, "do_normalize", True):
+            mean, std = (
+                np.broadcast_to(np.asarray(given, dtype=np.float64), (3,))
+                for given in (processor.image_mean, processor.image_std)
+            )
             raw = raw * std + mean
-        scale = getattr(processor, "rescale_factor", None) or 1 / 255
-        raw = raw / scale if getattr(processor, "do_rescale", True) else raw
-        read = Image.fromarray(np.clip(np.rint(raw), 0, 255).astype(np.uint8))
-        again = processed([read])
-        # Half a step of 8 bits, in the processor's own unit.
-        step = scale / float(std.min()) * (0.5 + 1e-3)
-        if again.shape == pixels.shape and bool((again - pixels).abs().max() <= step):
-            return read, True
-    shrunk = image.copy()
-    shrunk.thumbnail((_LONGEST_EDGE, _LONGEST_EDGE))
-    return shrunk, False
+            step /= float(std.min())
+        if getattr(processor, "do_rescale", True):
+            scale = float(processor.rescale_factor)
+            raw = raw / scale
+            step *= scale
+    except (AttributeError, TypeError, ValueError):
+        return None  # a processor that normalises in a way of its own
+    if getattr(processor, "do_flip_channel_order", False):
+        raw = raw[..., ::-1]
+    read = Image.fromarray(np.clip(np.rint(raw), 0, 255).astype(np.uint8))
+    again = processed([read])
+    if again.shape != pixels.shape or bool((again - pixels).abs().max() > step):
+        return None
+    return read
+
+
+def _enlarged(label_map: NDArray[np.int64], size: tuple[int, int]) -> NDArray[np.int64]:
+    """The map of a smaller drawing for the image itself, (height, width)."""
+    width, height = size
+    if label_map.shape == (height, width):
+        return label_map
+    row = np.arange(height) * label_map.shape[0] // height
+    column = np.arange(width) * label_map.shape[1] // width
+    enlarged: NDArray[np.int64] = label_map[row[:, None], column[None, :]]
+    return enlarged
 
 
 def _grid(width: int, height: int, patches: int | tuple[int, int] | None) -> tuple[int, int]:

@@ -207,7 +207,7 @@ def test_sound() -> None:
         scores = pipe(masked, top_k=2)
         (own,) = (s["score"] for s in scores if s["label"] == function.target.label)
         assert share == pytest.approx(own, abs=1e-5)
-    with pytest.raises(InputError, match="the recording has 8000 samples a second"):
+    with pytest.raises(InputError, match="torchaudio is required to resample"):
         bind(pipe, {"raw": wave, "sampling_rate": 8_000})
 
 
@@ -216,7 +216,6 @@ def test_sound() -> None:
     [
         (image_classifier, 7, {}, "expected an image"),
         (image_classifier, "no such file.png", {}, "cannot read the image"),
-        (image_classifier, "https://example.com/a.png", {}, "expected an image"),
         (image_classifier, picture(), {"patches": 0}, "cannot divide an image of 32 x 32"),
         (image_classifier, picture(), {"patches": "squares"}, "or 'superpixels', got 'squares'"),
         (image_classifier, picture(), {"image_masking": "paint"}, "'zero', 'mean' or 'blur'"),
