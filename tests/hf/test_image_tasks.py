@@ -181,17 +181,16 @@ def test_an_image_and_a_question(mask_text: bool) -> None:
     masks = masks_of(function.n_features)
     for mask, value in zip(masks, function(masks), strict=True):
         given = function.masked_input(mask)
-        ids = pipe.processor.tokenizer(given["text"])["input_ids"]
-        if not mask_text:
-            made = pipe.processor(images=given["image"], text=given["text"])
-            ids = made["input_ids"][0]
-        pixels = pipe.processor.image_processor(images=given["image"], return_tensors="pt")
+        made = pipe.processor(images=given["images"], text=given["text"])
+        ids = made["input_ids"][0]
+        pixels = pipe.processor.image_processor(images=given["images"], return_tensors="pt")
         whole = torch.tensor([[*ids, *function.target_ids]])
         with torch.inference_mode():
             logits = pipe.model(input_ids=whole, **pixels).logits[0]
         after = logits[len(ids) - 1 : -1].log_softmax(-1)
         own = -after.gather(1, torch.from_numpy(function.target_ids)[:, None]).mean().item()
         assert value == pytest.approx(own, rel=1e-3, abs=1e-4)
+    assert function.way == "together"
 
 
 def test_sound() -> None:

@@ -13,11 +13,19 @@ from PIL import Image
 
 from proxyspex_hf.core.masks import BoolArray, as_masks
 from proxyspex_hf.core.spectrum import FloatArray
-from proxyspex_hf.errors import InputError
+from proxyspex_hf.errors import InputError, ModelError
 from proxyspex_hf.hf.evaluating import evaluating, model_device
 from proxyspex_hf.hf.masked_image import MaskedImage, open_image
 from proxyspex_hf.hf.options import FeatureOptions
-from proxyspex_hf.hf.sequence import SEQUENCE_VALUES, own_output, sequence_score
+from proxyspex_hf.hf.sequence import (
+    SEQUENCE_VALUES,
+    forced_log_probabilities,
+    generation_notes,
+    log_probabilities,
+    own_output,
+    sequence_score,
+)
+from proxyspex_hf.hf.stages import Stages, first_line
 from proxyspex_hf.hf.targets import value_name
 from proxyspex_hf.hf.text.chat import located
 from proxyspex_hf.hf.text.mask_token import resolve_mask_token
@@ -35,14 +43,16 @@ class ImagePrompt(BoundInput):
     """The set function of an image and a question under an image-text-to-text pipeline.
 
     The input is ``{"image": …, "text": …}``: the image's patches are masked, the text is not; with
-    ``"mask_text": True`` its words are, too. The value is made of the log-probabilities of the
-    model's own output (or of ``target``), as for text-generation.
+    ``"mask_text": True`` its words are, too. Where the processor has a chat template, both are put
+    into a message of the user's. The value is made of the log-probabilities of the pipeline's own
+    output (or of ``target``) when the model is made to say it, as for text-generation.
 
     Raises:
         InputError: another input, or an option that does not fit it.
     """
 
     def __init__(self, pipe: Any, value: Any, options: FeatureOptions) -> None:
+        self.stages = Stages(pipe)
         self.model, self.batch_size = pipe.model, options.batch_size
         self._processor, self._value = pipe.processor, options.value
         self._tokenizer = pipe.processor.tokenizer
@@ -56,119 +66,72 @@ class ImagePrompt(BoundInput):
             options.image_masking,
         )
         self.picture, self.image_masking = self._image.picture, options.image_masking
-        prompt = self._rendered(question)
-        self._inputs = dict(
-            self._processor(images=[self._image.image], text=[prompt], return_tensors="pt")
-        )
-        self._ids = self._inputs.pop("input_ids")[0].numpy()
-        self._inputs.pop("attention_mask", None)
-        self._inputs.pop("pixel_values")
-        self.features = self._image.features()
+        self.features, self.text = self._image.features(), self._rendered(question)
+        self._question, self._place = question, (0, 0)
         self._words: MaskedText | None = None
-        self.text = prompt
         if mask_text:
             self._mask_words(question, options)
-        self._keeps = "logits_to_keep" in inspect.signature(self.model.forward).parameters
-        self.target_ids, label = self._target_tokens(options)
-        self.target = Target(label, None, kind, None if options.target is not None else label)
+        whole = self._inputs(np.ones(self.n_features, dtype=np.bool_))
+        self.target_ids, label = own_output(self.stages, self._tokenizer, whole, options)
+        own = options.target is None
+        self.target = Target(label, None, kind, label if own else None)
+        self.notes = (*self.notes, *(generation_notes(self.stages) if own else ()))
         self.arguments = {"question": question, "target_tokens": self.target_ids.tolist()}
 
     def _mask_words(self, question: str, options: FeatureOptions) -> None:
-        """Make the words of the question features, in the prompt with its image tokens."""
-        token = str(self._processor.image_token)
-        count = int((self._ids == self._tokenizer.convert_tokens_to_ids(token)).sum())
+        """Make the words of the question features, in the prompt as it is rendered."""
         self.text, (start,) = located(
-            lambda texts: self._rendered(texts[0]).replace(token, token * count),
+            lambda texts: self._rendered(texts[0]),
             [question],
             ["the question"],
             "leave mask_text out",
         )
-        own = Prompt((PromptPart(question, "question", masked=True),))
         found, self.parts = prompt_features(
             self.text,
-            own,
+            Prompt((PromptPart(question, "question", masked=True),)),
             start - len(question) + len(question.lstrip()),
             options.features,
             self._tokenizer,
         )
         self.mask_token = resolve_mask_token(self._tokenizer, options.masking, options.mask_token)
+        self._place = (start, start + len(question.strip()))
         self._words = MaskedText(
-            self._tokenizer, self.text, found, options.masking, self.mask_token
+            self._tokenizer,
+            self.text,
+            found,
+            options.masking,
+            self.mask_token,
+            blocks=(self._place,),
         )
-        whole = self._words.items(np.ones((1, len(found)), dtype=np.bool_))[0]
-        if not np.array_equal(np.frombuffer(whole, dtype=np.int64), self._ids):
-            raise InputError(
-                "this processor writes more into the text than its image tokens, so its words "
-                "cannot be masked: leave mask_text out."
-            )
         image = self.features
         self.features = Features(
             image.labels + found.labels, found.spans, found.kind, image.regions, image.region_kind
         )
 
-    def items(self, masks: BoolArray) -> list[bytes]:
-        return packed(as_masks(masks, self.n_features))
-
-    def size(self, _item: bytes) -> int:
-        return len(self._ids) + len(self.target_ids)
-
-    def outputs(self, items: Sequence[bytes]) -> torch.Tensor:
-        masks = unpacked(items, self.n_features)
-        split = self.features.text_start
-        pixels = self._image.pixels(masks[:, :split])
-        if self._words is None:
-            prompts = [self._ids] * len(items)
-        else:
-            texts = self._words.items(masks[:, split:])
-            prompts = [np.frombuffer(text, dtype=np.int64) for text in texts]
-        rows = [np.concatenate([prompt, self.target_ids[:-1]]) for prompt in prompts]
-        longest = max(map(len, rows))
-        ids = np.full((len(rows), longest), self._tokenizer.pad_token_id or 0, dtype=np.int64)
-        attention = np.zeros_like(ids)
-        for place, row in enumerate(rows):
-            ids[place, longest - len(row) :] = row
-            attention[place, longest - len(row) :] = 1
-        device, wanted = model_device(self.model), len(self.target_ids)
-        logits = self.model(
-            input_ids=torch.from_numpy(ids).to(device),
-            attention_mask=torch.from_numpy(attention).to(device),
-            pixel_values=pixels.to(device, self.model.dtype),
-            **self._others(len(items), longest),
-            **({"logits_to_keep": wanted} if self._keeps else {}),
-        ).logits[:, -wanted:]
-        target = torch.from_numpy(self.target_ids).to(logits.device).expand(len(rows), -1)
-        chosen = logits.float().gather(-1, target[..., None])[..., 0]
-        found: torch.Tensor = chosen - logits.float().logsumexp(dim=-1)
-        return found
-
-    def score(self, outputs: FloatArray) -> FloatArray:
-        return sequence_score(outputs, self._value)
-
-    def masked_input(self, mask: NDArray[np.bool_]) -> dict[str, Any]:
-        """The masked image, and the text with the chat template and its masked words."""
+    def masked_input(self, mask: NDArray[np.bool_]) -> Any:
+        """The masked image and text: messages where there is a chat template, else a mapping."""
         row = as_masks(mask, self.n_features, "mask")[0]
-        split = self.features.text_start
-        text = self.text if self._words is None else self._words.masked_text(row[split:])
-        return {"image": self._image.masked_image(row[:split]), "text": text}
+        image = self._image.masked_image(row[: self.features.text_start])
+        question = self._masked_question(row)
+        if getattr(self._processor, "chat_template", None):
+            parts = [{"type": "image", "image": image}, {"type": "text", "text": question}]
+            return [{"role": "user", "content": parts}]
+        return {"images": image, "text": self._rendered(question)}
 
-    def _others(self, rows: int, length: int) -> dict[str, torch.Tensor]:
-        """What else the processor gave (sizes, types of tokens), for as many rows."""
-        out = {}
-        for name, value in self._inputs.items():
-            tensor = value
-            if tensor.ndim == 2 and tensor.shape[1] == len(self._ids):  # one entry a token
-                more = tensor.new_zeros((1, length - tensor.shape[1]))
-                tensor = torch.cat([tensor, more], dim=1)
-            repeats = [rows, *[1] * (tensor.ndim - 1)]
-            out[name] = tensor.repeat(repeats).to(model_device(self.model))
-        return out
+    def _masked_question(self, row: BoolArray) -> str:
+        if self._words is None:
+            return self._question
+        body = self._question.strip()
+        lead, _, tail = self._question.partition(body)
+        words = row[self.features.text_start :]
+        return lead + self._words.masked_range(words, *self._place) + tail
 
-    def _processed(self, images: list[Image.Image]) -> torch.Tensor:
-        processor = self._processor.image_processor
-        parts = [processor(images=[i], return_tensors="pt")["pixel_values"] for i in images]
-        return torch.cat(parts)
+    def masked_text(self, mask: NDArray[np.bool_]) -> str:
+        """The prompt that the model reads under one mask, shape (n,)."""
+        return self._rendered(self._masked_question(as_masks(mask, self.n_features, "mask")[0]))
 
     def _rendered(self, question: str) -> str:
+        """The prompt with a place for the image, as the pipeline or its template makes it."""
         if getattr(self._processor, "chat_template", None):
             content = [{"type": "image"}, {"type": "text", "text": question}]
             messages = [{"role": "user", "content": content}]
@@ -177,15 +140,94 @@ class ImagePrompt(BoundInput):
                     messages, tokenize=False, add_generation_prompt=True
                 )
             )
-        token = str(self._processor.image_token)
-        return question if token in question else f"{token}\n{question}"
+        token = str(getattr(self._processor, "image_token", "") or "")
+        return question if not token or token in question else f"{token}\n{question}"
 
-    def _target_tokens(self, options: FeatureOptions) -> tuple[NDArray[np.int64], str]:
-        inputs = {name: value.to(model_device(self.model)) for name, value in self._inputs.items()}
-        pixels = self._image.pixels(np.ones((1, len(self._image)), dtype=np.bool_))
-        inputs["pixel_values"] = pixels.to(model_device(self.model), self.model.dtype)
-        with evaluating(self.model):
-            return own_output(self.model, self._tokenizer, self._ids, options, **inputs)
+    def _inputs(self, mask: NDArray[np.bool_]) -> Any:
+        if self.stages is None:
+            raise ModelError("there is no pipeline to ask.")
+        return self.stages.inputs(self.masked_input(mask))
+
+    def by_pipeline(self, mask: NDArray[np.bool_]) -> FloatArray:
+        """Log-probabilities of the output's tokens, (1, t), as the model generates them."""
+        inputs = self._inputs(mask)
+        pipe = None if self.stages is None else self.stages.pipe
+        try:
+            with evaluating(self.model):
+                tensors = {k: v for k, v in inputs.items() if isinstance(v, torch.Tensor)}
+                moved = {k: v.to(model_device(self.model)) for k, v in tensors.items()}
+                rows = forced_log_probabilities(self.model, moved, self.target_ids)
+        except (torch.cuda.OutOfMemoryError, MemoryError):
+            raise
+        except Exception as error:
+            raise ModelError(
+                f"the model of {type(pipe).__name__} failed to generate: {type(error).__name__}: "
+                f"{first_line(error)}"
+            ) from error
+        found: FloatArray = rows.double().cpu().numpy()
+        return found
+
+    def items(self, masks: BoolArray) -> list[bytes]:
+        return packed(as_masks(masks, self.n_features))
+
+    def outputs(self, items: Sequence[bytes]) -> torch.Tensor:
+        """By one forward pass over prompt and output, the shorter ones padded behind it."""
+        masks = unpacked(items, self.n_features)
+        pixels = self._image.pixels(masks[:, : self.features.text_start])
+        read = [self._read_once(mask) for mask in self._distinct_texts(masks)]
+        place = self._places(masks)
+        wanted = len(self.target_ids)
+        rows = [np.concatenate([read[i]["input_ids"], self.target_ids[:-1]]) for i in place]
+        ids = np.full((len(rows), max(map(len, rows))), self._tokenizer.pad_token_id or 0)
+        attention = np.zeros_like(ids)
+        for row, tokens in enumerate(rows):
+            ids[row, : len(tokens)] = tokens
+            attention[row, : len(tokens)] = 1
+        device = model_device(self.model)
+        first = np.array([len(tokens) - wanted for tokens in rows])
+        more, start = {}, 0
+        if "logits_to_keep" in inspect.signature(self.model.forward).parameters:
+            start = int(first.min())
+            kept = torch.arange(start, int(first.max()) + wanted, device=device)
+            more["logits_to_keep"] = kept
+        logits = self.model(
+            input_ids=torch.from_numpy(ids).to(device),
+            attention_mask=torch.from_numpy(attention).to(device),
+            pixel_values=pixels.to(device, self.model.dtype),
+            **more,
+        ).logits
+        places = torch.from_numpy(first[:, None] + np.arange(wanted) - start).to(logits.device)
+        row_of = torch.arange(len(rows), device=logits.device)[:, None]
+        return log_probabilities(logits[row_of, places], self.target_ids)
+
+    def _texts_of(self, masks: BoolArray) -> tuple[BoolArray, NDArray[np.intp]]:
+        texts, place = np.unique(masks[:, self.features.text_start :], axis=0, return_inverse=True)
+        return texts, place.reshape(-1)
+
+    def _distinct_texts(self, masks: BoolArray) -> list[BoolArray]:
+        """A mask for each distinct text, of the whole image."""
+        texts, _ = self._texts_of(masks)
+        image = np.ones(self.features.text_start, dtype=np.bool_)
+        return [np.concatenate([image, text]) for text in texts]
+
+    def _places(self, masks: BoolArray) -> list[int]:
+        return [int(i) for i in self._texts_of(masks)[1]]
+
+    def _read_once(self, mask: BoolArray) -> dict[str, NDArray[np.int64]]:
+        """The tokens of one text; the image's pixels are put in later."""
+        inputs = self._inputs(mask)
+        known = {"input_ids", "attention_mask", "pixel_values", "text"}
+        if set(inputs.keys()) - known or not bool(inputs["attention_mask"].all()):
+            raise ModelError("this model reads more than tokens and pixels.")
+        return {"input_ids": inputs["input_ids"][0].numpy()}
+
+    def score(self, outputs: FloatArray) -> FloatArray:
+        return sequence_score(outputs, self._value)
+
+    def _processed(self, images: list[Image.Image]) -> torch.Tensor:
+        processor = self._processor.image_processor
+        parts = [processor(images=[i], return_tensors="pt")["pixel_values"] for i in images]
+        return torch.cat(parts)
 
 
 def _read(value: Any) -> tuple[Any, str, bool]:
