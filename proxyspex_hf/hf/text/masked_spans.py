@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,21 +33,23 @@ class MaskedSpans:
 
     def masked(self, mask: NDArray[np.bool_], start: int = 0, stop: int | None = None) -> str:
         """The text, or its part from ``start`` to ``stop``, under one mask, shape (n,)."""
+        return "".join(self.parts(mask, start, stop))
+
+    def parts(self, mask: NDArray[np.bool_], start: int = 0, stop: int | None = None) -> list[str]:
+        """The same in 2k + 1 parts for k spans: what stands before the first, in its place, between
+        it and the next, …; any may be empty."""
         stop = len(self._text) if stop is None else stop
-        spans = self._spans
-        inside = [i for i in range(len(spans)) if start <= spans[i][0] < stop]
-        edges = [start, *(edge for i in inside for edge in spans[i]), stop]
-        gaps = [self._text[edges[k] : edges[k + 1]] for k in range(0, len(edges), 2)]
-        parts = [gaps[0]]
-        for i, gap in zip(inside, gaps[1:], strict=True):
+        inside = [i for i, span in enumerate(self._spans) if start <= span[0] < stop]
+        edges = [start, *(edge for i in inside for edge in self._spans[i]), stop]
+        parts = [self._text[a:b] for a, b in pairwise(edges)]
+        for place, i in zip(range(1, len(parts), 2), inside, strict=True):
             if mask[i]:
-                parts += [self._text[slice(*spans[i])], gap]
-            elif self._replacements[i] is not None:
-                parts += [self._replacements[i] or "", gap]
-            else:  # deleted: one of the two gaps around it goes as well, if it is only space
-                if parts[-1].isspace():
-                    parts.pop()
-                elif not any(parts) and gap.isspace():
-                    gap = ""
-                parts.append(gap)
-        return "".join(parts)
+                continue
+            replacement = self._replacements[i]
+            parts[place] = replacement or ""
+            if replacement is None:  # one of the two gaps around it goes too, if it is only space
+                if parts[place - 1].isspace():
+                    parts[place - 1] = ""
+                elif not any(parts[:place]) and parts[place + 1].isspace():
+                    parts[place + 1] = ""
+        return parts
