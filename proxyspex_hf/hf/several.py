@@ -25,6 +25,7 @@ _SHARED_OUTPUTS = (
     "text-classification",
     "image-classification",
     "audio-classification",
+    "zero-shot-classification",
     "zero-shot-image-classification",
     FUNCTION,
 )
@@ -103,13 +104,12 @@ def bind_each(
         value = str(value)  # numpy's texts are written as any other
     elif task_of(pipe) == FUNCTION:
         value = value if listed(value) is None else listed(value)
-    if task_of(pipe) in _SHARED_OUTPUTS or not (options.targets or _all_candidates(value, options)):
+    if task_of(pipe) in _SHARED_OUTPUTS or not options.targets:
         bound = bind(pipe, value, options)
         if not bound.targets:
             return {None: (bound, bound)}
         return {key: (_about(bound, target), bound) for key, target in bound.targets.items()}
-    targets = options.targets or tuple(range(len(value["candidate_labels"])))
-    each = [bind(pipe, value, replace(options, target=t, targets=())) for t in targets]
+    each = [bind(pipe, value, replace(options, target=t, targets=())) for t in options.targets]
     labels = [(bound.target.label, bound.target.index) for bound in each]
     named: dict[str | int | None, tuple[BoundInput, BoundInput]] = {}
     for (label, index), bound in zip(labels, each, strict=True):
@@ -123,13 +123,3 @@ def _about(bound: BoundInput, target: Any) -> BoundInput:
     other = copy.copy(bound)
     other.target = target
     return other
-
-
-def _all_candidates(value: Any, options: FeatureOptions) -> bool:
-    """Whether ``target="all"`` asks for every candidate label of the input."""
-    labels = value.get("candidate_labels") if isinstance(value, Mapping) else None
-    return (
-        options.target == "all"
-        and isinstance(labels, (list, tuple))
-        and not any(str(label).casefold() == "all" for label in labels)
-    )

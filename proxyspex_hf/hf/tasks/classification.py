@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 
 from proxyspex_hf.core.spectrum import FloatArray
@@ -134,16 +135,17 @@ def class_claims(
 ) -> tuple[Sequence[Any], Sequence[Any]] | None:
     """The pipeline's scores by label, and those made of the model's logits; None where the
     pipeline answers in a form of its own."""
-    if bound.stages is None:
+    labels = bound.model.config.id2label
+    # Without a name for each output, the pipeline cannot answer itself.
+    if bound.stages is None or not set(range(bound.whole.shape[1])) <= set(labels):
         return None
-    whole = torch.ones(bound.n_features, dtype=torch.bool).numpy()
+    whole = np.ones(bound.n_features, dtype=np.bool_)
     said = bound.stages.answer(bound.masked_input(whole), **call)
     try:
         pairs = [(str(entry["label"]), float(entry["score"])) for entry in said]
     except (KeyError, TypeError, ValueError, IndexError):
         return None
     value = "logit" if applied == "none" else "probability"
-    labels = bound.model.config.id2label
     made = [
         (str(labels[i]), float(class_score(bound.whole, i, value, applied=applied)[0]))
         for i in range(bound.whole.shape[1])

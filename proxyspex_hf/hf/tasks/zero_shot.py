@@ -17,13 +17,12 @@ from proxyspex_hf.core.spectrum import FloatArray
 from proxyspex_hf.errors import InputError, ModelError
 from proxyspex_hf.hf.options import FeatureOptions
 from proxyspex_hf.hf.stages import Stages, first_line
-from proxyspex_hf.hf.targets import CLASS_VALUES, class_score, label_index, own_score, value_name
+from proxyspex_hf.hf.targets import CLASS_VALUES, class_score, own_score, value_name, wanted_targets
 from proxyspex_hf.hf.tasks.classification import logits_of
 from proxyspex_hf.hf.text.masking import MaskedText
 from proxyspex_hf.hf.text.prepared import read_words
 from proxyspex_hf.hf.text.token_input import TokenInput
 from proxyspex_hf.hf.text.tokens import tokens_read
-from proxyspex_hf.record import Target
 
 __all__ = ["ZeroShotClassification"]
 
@@ -71,12 +70,12 @@ class ZeroShotClassification(TokenInput):
         kind = value_name(options.value, CLASS_VALUES)
         self._every = self.whole
         predicted = int(np.argmax([self._made(label, "log-odds") for label in labels]))
-        index = predicted if options.target is None else _index(labels, options.target)
-        self.target = Target(labels[index], index, kind, labels[predicted])
+        self.target, self.targets = wanted_targets(labels, options, kind, predicted)
+        wanted = list(self.targets.values()) or [self.target]
         if not callable(options.value) and (kind == "logit" or self._asked.independent):
-            self._needed = (index,)
+            self._needed = sorted({target.index or 0 for target in wanted})
             self.stages = self._asked.stages(self._needed)
-            self.whole = self._every[:, [index]]
+            self.whole = self._every[:, self._needed]
         self.arguments = {
             "candidate_labels": list(self._asked.labels),
             "hypothesis_template": self._asked.template,
@@ -280,13 +279,3 @@ def _checked(template: Any, labels: Sequence[str]) -> str:
             "again: it needs one {} in the label's place, which the pipeline fills."
         )
     return str(template)
-
-
-def _index(labels: Mapping[int, str], wanted: Any) -> int:
-    same = [i for i, label in labels.items() if label == wanted]
-    if len(same) > 1:
-        raise InputError(
-            f"target={wanted!r} names {len(same)} of the candidate labels: give the index of one, "
-            f"{', '.join(map(str, same))}."
-        )
-    return label_index(labels, wanted)
