@@ -142,7 +142,7 @@ def test_an_interrupted_call_is_continued_after_a_few_masks() -> None:
     explainer = InteractionExplainer(pipe, target="POSITIVE")
     with pytest.raises(KeyboardInterrupt):
         explainer(TEXT, progress=stop_late)
-    binding = rows_asked(pipe, lambda: explainer.value_function(TEXT).may_mix())
+    binding = rows_asked(pipe, lambda: explainer.value_function(TEXT).way)
     found: list[Any] = []
     asked = rows_asked(pipe, lambda: found.append(explainer(TEXT)))
     assert asked == binding + AGAIN
