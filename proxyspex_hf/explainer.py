@@ -22,6 +22,8 @@ from proxyspex_hf.hf.memory import Memory
 from proxyspex_hf.hf.rebuild import held_input, options_again
 from proxyspex_hf.hf.several import bind_each, inputs_of, is_missing
 from proxyspex_hf.hf.targets import own_name
+from proxyspex_hf.hf.tasks.generation import TextGeneration
+from proxyspex_hf.hf.tasks.image_prompt import ImagePrompt
 from proxyspex_hf.hf.tasks.table import FUNCTION, task_of
 from proxyspex_hf.hf.value_function import BoundInput
 from proxyspex_hf.options import ExplainerOptions
@@ -260,10 +262,9 @@ class InteractionExplainer:
             )
         tokens = record.settings.arguments.get("target_tokens")
         if tokens is not None and tokens != function.arguments.get("target_tokens"):
-            raise InputError(
-                f"the explained output {record.target.label!r} reads as other tokens than the "
-                "model once generated, so the same number cannot be asked for again."
-            )
+            if not isinstance(function, (TextGeneration, ImagePrompt)):
+                raise InputError(f"an output's tokens have no meaning for {record.task}.")
+            function.say(tokens)
         return function
 
     def _bind_one(self, inputs: Any, chosen: ExplainerOptions) -> _Bound:

@@ -105,12 +105,21 @@ def test_what_cannot_be_asked(pipe: Any) -> None:
     )
 
 
-def test_an_output_of_other_tokens_is_not_asked_for() -> None:
+def test_an_output_is_asked_for_in_the_tokens_it_was_generated_in() -> None:
     """What this model makes up is no text that a tokenizer would divide so."""
     explainer = InteractionExplainer(generator(), masking="delete", max_new_tokens=3)
     explanation = explainer({"context": "Jim is a baker.", "question": "Who?"})
-    with pytest.raises(InputError, match="reads as other tokens"):
-        explainer.ask(explanation, np.ones((1, 4), bool))
+    record = explanation.record
+    tokens = record.settings.arguments["target_tokens"]
+    divided = explainer.pipe.tokenizer(record.target.label, add_special_tokens=False)["input_ids"]
+    assert divided != tokens
+    (value,) = explainer.ask(explanation, np.ones((1, 4), bool))
+    assert value == pytest.approx(record.full_value, abs=1e-5)
+    for other in ([0, 1, 2], [10**9], ["a"], "abc", [True], []):
+        arguments = {**record.settings.arguments, "target_tokens": other}
+        changed = replace(record, settings=replace(record.settings, arguments=arguments))
+        with pytest.raises(InputError, match="reads as other tokens"):
+            explainer.ask(InteractionExplanation(changed), np.ones((1, 4), bool))
 
 
 def test_documents_are_read_by_their_text_not_their_name() -> None:

@@ -28,6 +28,7 @@ __all__ = [
     "forced",
     "forced_log_probabilities",
     "generation_notes",
+    "known_output",
     "log_probabilities",
     "own_output",
     "padded",
@@ -300,6 +301,25 @@ def own_output(
             "target='...' (a text) or another prompt."
         )
     return output.astype(np.int64), str(tokenizer.decode(output))
+
+
+def known_output(tokenizer: Any, label: str, tokens: Any) -> NDArray[np.int64]:
+    """The tokens of an output that was explained before; a text may be read as others than those
+    that were once generated. They come from a file, so nothing is taken for granted.
+
+    Raises:
+        InputError: they are no tokens of this tokenizer, or say something else.
+    """
+    size = len(tokenizer)
+    fits = isinstance(tokens, (list, tuple)) and all(
+        isinstance(token, int) and 0 <= token < size for token in tokens
+    )
+    if not fits or not tokens or str(tokenizer.decode(tokens)) != label:
+        raise InputError(
+            f"the explained output {label!r:.60} reads as other tokens than the model once "
+            "generated, so the same number cannot be asked for again: it is another model."
+        )
+    return np.array(tokens, dtype=np.int64)
 
 
 def _end_tokens(model: Any, chosen: Mapping[str, Any]) -> set[int]:

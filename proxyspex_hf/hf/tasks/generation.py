@@ -20,6 +20,7 @@ from proxyspex_hf.hf.sequence import (
     Continuations,
     forced,
     generation_notes,
+    known_output,
     log_probabilities,
     own_output,
     sequence_score,
@@ -88,6 +89,19 @@ class TextGeneration(BoundInput):
                 "shorter prompt or a smaller max_new_tokens."
             )
         self._prefix = 0
+        self._reads_as_it_generates = self._same_reading(whole)
+
+    def say(self, tokens: Any) -> None:
+        """Explain the same output in other tokens: those in which it was once generated.
+
+        Raises:
+            InputError: they say something else.
+        """
+        self.target_ids = known_output(self.tokenizer, self.target.label, tokens)
+        self.arguments = {**self.arguments, "target_tokens": self.target_ids.tolist()}
+        for name in ("whole", "way", "_empty", "_continuations"):
+            self.__dict__.pop(name, None)
+        whole = self._inputs(np.ones(self.n_features, dtype=np.bool_))
         self._reads_as_it_generates = self._same_reading(whole)
 
     def masked_input(self, mask: NDArray[np.bool_]) -> Any:

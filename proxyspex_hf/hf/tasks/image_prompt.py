@@ -21,6 +21,7 @@ from proxyspex_hf.hf.sequence import (
     SEQUENCE_VALUES,
     forced_log_probabilities,
     generation_notes,
+    known_output,
     log_probabilities,
     own_output,
     sequence_score,
@@ -107,6 +108,17 @@ class ImagePrompt(BoundInput):
         self.features = Features(
             image.labels + found.labels, found.spans, found.kind, image.regions, image.region_kind
         )
+
+    def say(self, tokens: Any) -> None:
+        """Explain the same output in other tokens: those in which it was once generated.
+
+        Raises:
+            InputError: they say something else.
+        """
+        self.target_ids = known_output(self._tokenizer, self.target.label, tokens)
+        self.arguments = {**self.arguments, "target_tokens": self.target_ids.tolist()}
+        for name in ("whole", "way"):
+            self.__dict__.pop(name, None)
 
     def masked_input(self, mask: NDArray[np.bool_]) -> Any:
         """The masked image and text: messages where there is a chat template, else a mapping."""
