@@ -32,7 +32,11 @@ def vit(**more: Any) -> Any:
 def mobile_vit() -> Any:
     sizes = {"hidden_sizes": [16] * 3, "neck_hidden_sizes": [8] * 6 + [16]}
     config = tf.MobileViTConfig(image_size=64, num_attention_heads=2, **sizes, **LABELS)
-    return tf.MobileViTForImageClassification(config)
+    model = tf.MobileViTForImageClassification(config)
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):  # else nothing of the picture comes through
+            torch.nn.init.constant_(module.weight, 3.0)
+    return model
 
 
 def siglip() -> Any:
@@ -81,7 +85,7 @@ KINDS: dict[str, tuple[Callable[[], tuple[Any, Any]], bool, tuple[int, int], str
     "padded": (
         lambda: (
             vit(),
-            tf.CLIPImageProcessorPil(size={"longest_edge": 32}, crop_size=SQUARE),
+            tf.CLIPImageProcessorPil(size={"max_height": 32, "max_width": 32}, crop_size=SQUARE),
         ),
         True,
         (32, 32),
@@ -152,14 +156,14 @@ def piped(model: Any, processor: Any, **more: Any) -> Any:
     torch.manual_seed(0)
     for parameter in model.parameters():
         if parameter.ndim > 1:
-            torch.nn.init.normal_(parameter, std=0.3)
+            torch.nn.init.normal_(parameter, std=2 / parameter[0].numel() ** 0.5)
     return tf.ImageClassificationPipeline(
         model=model.eval(), image_processor=processor, device="cpu", **more
     )
 
 
-def bind(pipe: Any, value: Any, **options: Any) -> Any:
-    return InteractionExplainer(pipe, **{"patches": (3, 4), **options}).value_function(value)
+def bind(pipe: Any, given: Any, /, **options: Any) -> Any:
+    return InteractionExplainer(pipe, **{"patches": (3, 4), **options}).value_function(given)
 
 
 def logit(pipe: Any, value: Any, label: str) -> float:
@@ -306,12 +310,7 @@ ARRAY = np.asarray(picture(96, 64))
 )
 def test_arrays_are_read_as_the_processor_reads_them(array: Any) -> None:
     pipe = image_classifier()
-    try:
-        own = logit(pipe, array, "dog")
-    except Exception:
-        with pytest.raises(InputError):
-            bind(pipe, array, target="dog")
-        return
+    own = logit(pipe, array, "dog")
     function = bind(pipe, array, target="dog")
     assert function(np.ones((1, 12), bool))[0] == pytest.approx(own, abs=1e-4)
 
@@ -319,7 +318,7 @@ def test_arrays_are_read_as_the_processor_reads_them(array: Any) -> None:
 @pytest.mark.parametrize(
     ("array", "message"),
     [
-        (ARRAY[..., 0], ""),
+        (ARRAY[..., 0], "the pipeline cannot read an input"),
         (ARRAY / 255.0, "does not read the array as the image that it shows"),
         (ARRAY / 127.5 - 1, "of 0 to 255"),
         (ARRAY[..., :2], r"got uint8 of shape \(64, 96, 2\)"),
@@ -357,7 +356,7 @@ def test_what_cannot_be_opened_is_told_in_words(tmp_path: Path) -> None:
         (tmp_path / "missing.png", "there is no such file"),
         ("data:image/png;base64,AAAA", "no base64 text of an image"),
         (text, "UnidentifiedImageError"),
-        (cut, "cannot read the image .*truncated"),
+        (cut, "cannot read the image .*Truncated"),
         (bomb(tmp_path / "bomb.png"), "DecompressionBombError"),
         (b"bytes", "got bytes"),
         (None, "got NoneType"),
