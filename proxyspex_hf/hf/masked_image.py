@@ -59,7 +59,9 @@ def open_image(value: Any, *, timeout: float | None = None) -> Image.Image:
     try:
         return load_image(value, timeout=timeout)
     except Exception as error:  # PIL's, the network's, the decoder's own
-        what = "the image" if isinstance(value, Image.Image) else f"the image {value[:60]!r}"
+        what = "the image"
+        if isinstance(value, str):  # base64 texts are long
+            what += f" {value!r}" if len(value) <= 300 else f" {value[:40]!r}…"
         hint = ""
         if isinstance(value, str) and isinstance(error, ValueError):
             hint = "there is no such file, and it is no URL and no base64 text of an image"

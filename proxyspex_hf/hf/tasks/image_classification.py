@@ -53,7 +53,7 @@ class ImageClassification(SignalClassification):
                 "the pipeline answers this image otherwise than the same image as RGB, or answers "
                 "it anew each time it is asked: its masked forms cannot be compared."
             )
-        self.notes = crop_notes(self.stages.inputs, image.size)
+        self.notes = crop_notes(pipe.image_processor, image)
         self.aim(options)
 
     def _given_array(self, value: Any, read: Any) -> Any:
