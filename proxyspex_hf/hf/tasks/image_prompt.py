@@ -14,6 +14,7 @@ from PIL import Image
 from proxyspex_hf.core.masks import BoolArray, as_masks
 from proxyspex_hf.core.spectrum import FloatArray
 from proxyspex_hf.errors import InputError, ModelError
+from proxyspex_hf.hf.cropped import crop_notes
 from proxyspex_hf.hf.evaluating import evaluating, model_device
 from proxyspex_hf.hf.masked_image import MaskedImage, open_image
 from proxyspex_hf.hf.options import FeatureOptions
@@ -59,8 +60,10 @@ class ImagePrompt(BoundInput):
         self._tokenizer = pipe.processor.tokenizer
         kind = value_name(options.value, SEQUENCE_VALUES)
         image, question, mask_text = _read(value)
+        opened = open_image(image, timeout=self.stages.preprocess.get("timeout"))
+        self.notes = crop_notes(self._processor.image_processor, opened)
         self._image = MaskedImage(
-            open_image(image),
+            opened,
             self._processed,
             self._processor.image_processor,
             options.patches,

@@ -18,6 +18,7 @@ from PIL import Image
 from proxyspex_hf.core.masks import BoolArray, as_masks
 from proxyspex_hf.core.spectrum import FloatArray
 from proxyspex_hf.errors import InputError, ModelError
+from proxyspex_hf.hf.cropped import crop_notes
 from proxyspex_hf.hf.evaluating import evaluating, model_device
 from proxyspex_hf.hf.masked_image import MaskedImage, open_image
 from proxyspex_hf.hf.options import FeatureOptions
@@ -64,8 +65,10 @@ class ImageText(BoundInput):
             hypothesis_template=template if text is None else "{}",
         )
         self._sigmoid = "siglip" in str(self.model.config.model_type)
+        opened = open_image(image, timeout=self.stages.preprocess.get("timeout"))
+        self.notes = crop_notes(pipe.image_processor, opened)
         self._masked = MaskedImage(
-            open_image(image),
+            opened,
             self._processed,
             pipe.image_processor,
             options.patches,
@@ -90,7 +93,8 @@ class ImageText(BoundInput):
             most=_text_length(self._pipe),
             settings=_padding(self._pipe) if self._sigmoid else None,
         )
-        self._words, self.text, self.notes = words, words.text, words.notes
+        self._words, self.text = words, words.text
+        self.notes = (*self.notes, *words.notes)
         self.mask_token = words.mask_token
         image, caption = self.features, words.features
         self.features = Features(
