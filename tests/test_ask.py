@@ -20,7 +20,7 @@ STORY = "Jim is a baker. His dog is called Rex. Ann is a doctor. She has a cat."
 
 def cases() -> dict[str, tuple[Any, Any, dict[str, Any]]]:
     """Name -> (pipeline, input, options); the options' own way of masking matters in each."""
-    image = picture(48, 32)
+    image = picture(48, 48)
     return {
         "sentences deleted": (None, f"{TEXT} I slept.", {"features": "sentences"}),
         "words deleted": (None, TEXT, {"masking": "delete", "target": "POSITIVE"}),
@@ -136,7 +136,7 @@ def test_documents_are_read_by_their_text_not_their_name() -> None:
 
 def test_a_damaged_picture_is_an_error_in_words() -> None:
     explainer = InteractionExplainer(image_classifier())
-    record = explainer(picture(), patches=(2, 2)).record
+    record = explainer(picture(48, 48), patches=(2, 2)).record
     assert record.picture is not None
     broken = Picture(record.picture.png[:40], record.picture.width, record.picture.height)
     with pytest.raises(InputError, match="picture of the explanation is damaged"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -165,8 +166,10 @@ def _output_layers(model: str, revision: str | None) -> list[str]:
             empty = architecture._from_config(config)
     except (OSError, ValueError, KeyError, RuntimeError, ImportError, NotImplementedError):
         return []  # what cannot be read is said when it is loaded
-    ends = [empty.get_output_embeddings(), empty.get_input_embeddings()]
-    weights = {id(end.weight) for end in ends if hasattr(end, "weight")}
+    weights = set()
+    for find in (empty.get_output_embeddings, empty.get_input_embeddings):
+        with suppress(NotImplementedError, AttributeError):  # of two towers, or of none
+            weights.add(id(find().weight))
     *_, last = (name.rsplit(".", 1)[0] for name, _ in empty.named_parameters())
     tied = {
         name

@@ -39,6 +39,7 @@ import torch
 import transformers as tf
 from harness.tiny_architectures import CLASSES, built, classes, config_of
 from harness.tiny_tokenizers import DECODERS, ENCODERS, tokenizer
+from PIL import Image
 
 from proxyspex_hf import InteractionExplainer
 from proxyspex_hf.errors import ModelError, ProxySpexError
@@ -87,6 +88,8 @@ TEXT_TASKS = (
     "text-generation",
     "feature-extraction",
 )
+#: Image classifiers, too; other images, pairs and recordings are tried in tests/hf.
+TASKS = (*TEXT_TASKS, "image-classification")
 
 
 def cases(tasks: Sequence[str], every_tokenizer: bool) -> Iterator[Case]:
@@ -118,7 +121,12 @@ def pipeline_of(case: Case) -> Any:
     config = config_of(case.kind, **{k: v for k, v in settings.items() if v is not None})
     config.id2label, config.label2id = LABELS, {v: k for k, v in LABELS.items()}
     model = built(case.name, config)
+    if case.task == "image-classification":
+        parts["image_processor"] = tf.CLIPImageProcessorPil(
+            size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}
+        )
     classes_of = {
+        "image-classification": tf.ImageClassificationPipeline,
         "text-classification": tf.TextClassificationPipeline,
         "zero-shot-classification": tf.ZeroShotClassificationPipeline,
         "token-classification": tf.TokenClassificationPipeline,
@@ -135,8 +143,14 @@ def masks_of(n: int) -> np.ndarray:
     return np.concatenate([np.stack(ends), rng.random((6, n)) < rng.uniform(0.2, 0.9, (6, 1))])
 
 
+def case_is_text(pipe: Any) -> bool:
+    return pipe.tokenizer is not None
+
+
 def classified(pipe: Any, function: Any, mask: np.ndarray) -> float:
-    said = pipe(function.masked_input(mask), top_k=None, function_to_apply="none")
+    count = {} if case_is_text(pipe) else {"top_k": len(LABELS)}
+    settings = {"top_k": None, "function_to_apply": "none", **count}
+    said = pipe(function.masked_input(mask), **settings)
     return float(next(s["score"] for s in said if s["label"] == function.target.label))
 
 
@@ -171,6 +185,7 @@ def at_site(pipe: Any, function: Any, mask: np.ndarray) -> float:
 
 REFERENCES: dict[str, Callable[[Any, Any, np.ndarray], float]] = {
     "text-classification": classified,
+    "image-classification": classified,
     "zero-shot-classification": zero_shot,
     "feature-extraction": embedded,
     "text-generation": said,
@@ -180,6 +195,9 @@ REFERENCES: dict[str, Callable[[Any, Any, np.ndarray], float]] = {
 def asked(case: Case, pipe: Any) -> Any:
     """The value function of a case."""
     explainer = InteractionExplainer(pipe, masking=case.masking)
+    if case.task == "image-classification":
+        pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+        return explainer.value_function(Image.fromarray(pixels), patches=(3, 3))
     if case.task == "zero-shot-classification":
         given = {"text": TEXT, "candidate_labels": ["film", "politics"]}
         return explainer.value_function(given, value="probability")
@@ -206,6 +224,8 @@ def judged(case: Case) -> Verdict:
         function = asked(case, pipe)
         masks = masks_of(function.n_features)
         values = function(masks)
+    except TimeoutError:
+        raise
     except ProxySpexError as error:
         own = isinstance(error, ModelError) and "pipeline" in str(error)
         result.verdict, result.message = "pipeline fails" if own else "refused", str(error)[:300]
@@ -297,7 +317,7 @@ def quiet() -> None:
 def main() -> None:
     """See the module's first lines."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--tasks", nargs="+", default=list(TEXT_TASKS), choices=list(CLASSES))
+    parser.add_argument("--tasks", nargs="+", default=list(TASKS), choices=list(TASKS))
     parser.add_argument("--families", nargs="+", help="only these model types")
     parser.add_argument("--every-tokenizer", action="store_true", help="not one a class, in turn")
     parser.add_argument("--every", type=int, default=1, help="only each k-th class")

@@ -233,7 +233,7 @@ def test_bad_input_is_refused(make: Any, value: Any, options: dict, message: str
 
 def test_a_clip_is_explained_and_kept(tmp_path: Any) -> None:
     explainer = InteractionExplainer(clip(), patches=(2, 3), budget=60, n_test=10, proxy="lasso")
-    explanation = explainer({"image": picture(), "text": "not bad"})
+    explanation = explainer({"image": picture(48, 48), "text": "not bad"})
     explanation.save(tmp_path / "e.json")
     assert type(explanation).load(tmp_path / "e.json") == explanation
     record = explanation.record

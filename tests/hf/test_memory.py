@@ -142,7 +142,7 @@ def test_an_interrupted_call_is_continued_after_a_few_masks() -> None:
     explainer = InteractionExplainer(pipe, target="POSITIVE")
     with pytest.raises(KeyboardInterrupt):
         explainer(TEXT, progress=stop_late)
-    binding = rows_asked(pipe, lambda: explainer.value_function(TEXT).way)
+    binding = rows_asked(pipe, lambda: explainer.value_function(TEXT))
     found: list[Any] = []
     asked = rows_asked(pipe, lambda: found.append(explainer(TEXT)))
     assert asked == binding + AGAIN
@@ -224,7 +224,7 @@ def test_a_store_is_used_for_a_model_that_fails_now(tmp_path: Path) -> None:
     explainer(TEXT)
     steering.strength = float("nan")
     with (
-        pytest.warns(ProxySpexWarning, match="it now fails"),
+        pytest.warns(ProxySpexWarning, match="it now gives nan"),
         pytest.raises(ModelError, match="gave nan"),
     ):
         explainer(TEXT)
@@ -234,8 +234,8 @@ def masked_tokens() -> dict[str, Any]:
     return {
         "text": (roberta_pipeline, TEXT, {}),
         "prompt": (generator, "Jim is a baker", {"mask_token": "_", "max_new_tokens": 2}),
-        "pair": (clip, {"image": picture(), "text": "a red circle"}, {"patches": 2}),
-        "image": (image_classifier, picture(), {"patches": 4}),
+        "pair": (clip, {"image": picture(48, 48), "text": "a red circle"}, {"patches": 2}),
+        "image": (image_classifier, picture(48, 48), {"patches": 4}),
         "sound": (audio_classifier, np.sin(np.arange(1600) / 9).astype("f4"), {"patches": 4}),
     }
 

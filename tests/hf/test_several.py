@@ -86,8 +86,8 @@ def test_images_and_sounds_are_arrays_not_lists() -> None:
     assert isinstance(one, InteractionExplanation)
     assert explainer([sound, sound]) == [one, one]
     explainer = InteractionExplainer(image_classifier(), **options)
-    assert isinstance(explainer(picture()), InteractionExplanation)
-    assert [len(e.features) for e in explainer((picture(), picture()))] == [2, 2]
+    assert isinstance(explainer(picture(48, 48)), InteractionExplanation)
+    assert [len(e.features) for e in explainer((picture(48, 48), picture(48, 48)))] == [2, 2]
 
 
 def test_a_chat_is_one_input_in_any_container() -> None:
@@ -189,18 +189,18 @@ def test_labels_share_their_forward_passes(roberta: Any) -> None:
 def test_images_share_their_forward_passes_too() -> None:
     pipe = image_classifier()
     explainer = InteractionExplainer(pipe, patches=(2, 2))
-    alone, rows_alone = rows_of(pipe, lambda: explainer(picture(), target="dog"))
-    found, rows = rows_of(pipe, lambda: explainer(picture(), target=["dog", "cat"]))
+    alone, rows_alone = rows_of(pipe, lambda: explainer(picture(48, 48), target="dog"))
+    found, rows = rows_of(pipe, lambda: explainer(picture(48, 48), target=["dog", "cat"]))
     assert rows == rows_alone
     assert list(found) == ["dog", "cat"]
     assert found["dog"] == alone
-    image = {"image": picture(), "candidate_labels": ["a cat", "a dog"]}
+    image = {"image": picture(48, 48), "candidate_labels": ["a cat", "a dog"]}
     explainer = InteractionExplainer(clip(), patches=(2, 2))
     labels = explainer(image, target="all")
     assert {k: e.record.target.index for k, e in labels.items()} == {"a cat": 0, "a dog": 1}
     assert labels["a dog"] == explainer(image, target=1)
     with pytest.raises(InputError, match="target has no meaning with a caption"):
-        explainer({"image": picture(), "text": "a cat"}, target=["a", "b"])
+        explainer({"image": picture(48, 48), "text": "a cat"}, target=["a", "b"])
 
 
 @pytest.mark.parametrize("value", [None, "probability"])
