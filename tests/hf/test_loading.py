@@ -60,7 +60,7 @@ def test_a_quantized_classifier(quantization: str, kind: str, least: float) -> N
 def test_quantized_random_models_of_other_kinds(
     quantization: str, kind: str, least: float, tmp_path: Path
 ) -> None:
-    pair = {"image": picture(), "text": "not bad, not dull"}
+    pair = {"image": picture(48, 48), "text": "not bad, not dull"}
     cases: list[tuple[Any, Any, dict]] = [
         (generator(width=128), TEXT, {"mask_token": "_", "target": " great fun"}),
         (clip(width=64), pair, {"patches": (3, 3)}),
