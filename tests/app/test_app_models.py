@@ -230,7 +230,7 @@ def test_a_model_that_is_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def png() -> bytes:
     stream = io.BytesIO()
-    picture(48, 32).save(stream, "PNG")
+    picture(48, 48).save(stream, "PNG")
     return stream.getvalue()
 
 
