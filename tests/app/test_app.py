@@ -345,7 +345,7 @@ def test_time_is_limited_and_the_answers_stay(pipe: Any, tmp_path: Any) -> None:
     model = models.pipeline(SHIPPED[0]).model
 
     def slowly(module: Any, _args: Any, output: Any) -> None:
-        """The first batch of answers takes longer than there is time; what comes before does not."""
+        """The first batch of answers takes longer than there is time."""
         time.sleep(6.5 if module is model and len(output.logits) > 8 else 0.0)
 
     # Beside the model: a hook of its own would make it another one.

@@ -110,7 +110,7 @@ class ImageText(BoundInput):
                 "value='contrastive loss' and others=[(image, text), …] belong together: the loss "
                 "is that of the batch which the pair makes with the others."
             )
-        if options.target is not None:
+        if options.target is not None or options.targets:
             raise InputError("target has no meaning with a caption: the pair itself is explained.")
         self.target = Target(words.text, None, kind, None)
         if others:
