@@ -211,7 +211,16 @@ def forced_log_probabilities(
         inputs: what ``generate`` is given, one input.
         target: token ids, (t,).
     """
-    made = model.generate(**inputs, **forced(target))
+    settings = forced(target)
+    try:
+        made = model.generate(**inputs, **settings)
+    except TypeError as error:
+        if "eos_token_id" not in str(error):
+            raise
+        # BLIP's own generate sets it; none of the target's tokens is the last, so it may.
+        del settings["eos_token_id"]
+        settings["logits_processor"] = forced(target)["logits_processor"]
+        made = model.generate(**inputs, **settings)
     return log_probabilities(torch.stack(list(made.logits), dim=1), target)
 
 

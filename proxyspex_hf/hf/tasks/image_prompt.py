@@ -61,14 +61,8 @@ class ImagePrompt(BoundInput):
         kind = value_name(options.value, SEQUENCE_VALUES)
         image, question, mask_text = _read(value)
         opened = open_image(image, timeout=self.stages.preprocess.get("timeout"))
-        self.notes = crop_notes(self._processor.image_processor, opened)
-        self._image = MaskedImage(
-            opened,
-            self._processed,
-            self._processor.image_processor,
-            options.patches,
-            options.image_masking,
-        )
+        self.notes = crop_notes(getattr(self._processor, "image_processor", None), opened)
+        self._image = self._divided(opened, options)
         self.picture, self.image_masking = self._image.picture, options.image_masking
         self.features, self.text = self._image.features(), self._rendered(question)
         self._question, self._place = question, (0, 0)
@@ -81,6 +75,24 @@ class ImagePrompt(BoundInput):
         self.target = Target(label, None, kind, label if own else None)
         self.notes = (*self.notes, *(generation_notes(self.stages) if own else ()))
         self.arguments = {"question": question, "target_tokens": self.target_ids.tolist()}
+
+    def _divided(self, image: Image.Image, options: FeatureOptions) -> MaskedImage:
+        """The image as the model reads it, or as it was given where the processor makes no picture
+        of it."""
+        processor = getattr(self._processor, "image_processor", None)
+        for as_read in (True, False):
+            try:
+                return MaskedImage(
+                    image,
+                    self._processed,
+                    processor,
+                    options.patches,
+                    options.image_masking,
+                    as_read=as_read,
+                )
+            except ModelError:
+                continue
+        raise InputError("the image cannot be divided: its processor gives no pixels.")
 
     def _mask_words(self, question: str, options: FeatureOptions) -> None:
         """Make the words of the question features, in the prompt as it is rendered."""
@@ -241,8 +253,14 @@ class ImagePrompt(BoundInput):
 
     def _processed(self, images: list[Image.Image]) -> torch.Tensor:
         processor = self._processor.image_processor
-        parts = [processor(images=[i], return_tensors="pt")["pixel_values"] for i in images]
-        return torch.cat(parts)
+        try:
+            made = [processor(images=[i], return_tensors="pt")["pixel_values"] for i in images]
+            return torch.cat(made)
+        except Exception as error:
+            raise ModelError(
+                f"{type(processor).__name__} makes no single picture of an image: "
+                f"{type(error).__name__}: {first_line(error)}"
+            ) from error
 
 
 def _read(value: Any) -> tuple[Any, str, bool]:
