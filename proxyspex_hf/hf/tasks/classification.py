@@ -69,7 +69,7 @@ def logits_of(outputs: Any) -> torch.Tensor:
     Raises:
         ModelError: it gave none of that shape.
     """
-    logits = outputs["logits"] if isinstance(outputs, Mapping) else outputs[0]
+    logits = outputs.get("logits") if isinstance(outputs, Mapping) else outputs[0]
     if not isinstance(logits, torch.Tensor) or logits.ndim != 2:
         raise ModelError(
             f"the model gave logits of shape {tuple(getattr(logits, 'shape', ()))}; class logits "

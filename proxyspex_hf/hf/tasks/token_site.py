@@ -135,7 +135,7 @@ def token_logits(model: Any, outputs: Any, inputs: Any) -> torch.Tensor:
     Raises:
         ModelError: the model gives others.
     """
-    logits = outputs["logits"] if isinstance(outputs, Mapping) else outputs[0]
+    logits = outputs.get("logits") if isinstance(outputs, Mapping) else outputs[0]
     rows, tokens = inputs["input_ids"].shape
     shape = tuple(getattr(logits, "shape", ()))
     if len(shape) != 3 or shape[:2] != (rows, tokens):
