@@ -10,6 +10,7 @@ import torch
 from transformers import Pipeline
 
 from proxyspex_hf.errors import InputError
+from proxyspex_hf.hf.confirm import confirm
 from proxyspex_hf.hf.options import FeatureOptions
 from proxyspex_hf.hf.tasks.audio import AudioClassification
 from proxyspex_hf.hf.tasks.classification import TextClassification
@@ -23,7 +24,7 @@ from proxyspex_hf.hf.tasks.image_text import ImageText
 from proxyspex_hf.hf.tasks.text_function import FunctionOfTexts
 from proxyspex_hf.hf.tasks.token_classification import TokenClassification
 from proxyspex_hf.hf.tasks.zero_shot import ZeroShotClassification
-from proxyspex_hf.hf.value_function import BoundInput, confirm
+from proxyspex_hf.hf.value_function import BoundInput
 
 __all__ = ["FUNCTION", "TASKS", "bind", "task_of"]
 
