@@ -24,9 +24,9 @@ from proxyspex_hf.core.spectrum import FloatArray
 from proxyspex_hf.core.spex import spex, spex_budget
 from proxyspex_hf.core.values import Cached, FunctionOfMasks
 from proxyspex_hf.hf.answers import Asker
-from proxyspex_hf.hf.store import ValueStore, key_of
+from proxyspex_hf.hf.identity import identity_of, key_of
+from proxyspex_hf.hf.store import ValueStore
 from proxyspex_hf.hf.tasks.table import task_of
-from proxyspex_hf.recording import model_name
 
 DENSITIES = (0.5, 0.7, 0.9)
 #: The largest α of the paper: test masks are none of its masks.
@@ -99,7 +99,7 @@ class Case:
         self._memory = memory
         self.function = explainer.value_function(value)
         pipe = explainer.pipe
-        key = key_of(self.function, *model_name(pipe), task_of(pipe))
+        key = key_of(self.function, identity_of(pipe, self.function.model, task_of(pipe)))
         store = ValueStore(memory.answers, key, self.function.n_features)
         self.key = store.path.stem
         self.asker = Asker(self.function, store)
