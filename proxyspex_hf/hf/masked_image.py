@@ -2,16 +2,16 @@
 
 The image is taken as the model reads it: resized and cropped by the pipeline's own processor, so
 that a masked image goes through the processor unchanged, and the pixels of every mask can be put
-together from those of a few processed images. Where the processor changes what it left once more
-(it crops again, makes tokens of it), the image is masked as it was given, and each masked image is
-processed on its own.
+together from those of a few processed images. Where the processor would crop again what it left,
+the image is taken as it is before the crop, and only what the crop leaves is divided. Where neither
+goes through unchanged (tokens are made of the image), the image is masked as it was given, and each
+masked image is processed on its own.
 """
 
 from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable
 from pathlib import PurePath
 from typing import Any
 
@@ -23,6 +23,7 @@ from transformers.image_utils import load_image
 
 from proxyspex_hf.core.masks import BoolArray
 from proxyspex_hf.errors import InputError
+from proxyspex_hf.hf.as_read import Box, Processed, as_read_by
 from proxyspex_hf.hf.stages import first_line
 from proxyspex_hf.inputs import Features, ImageMasking, Picture, Region, RegionKind
 
@@ -30,10 +31,9 @@ __all__ = ["MaskedImage", "open_image"]
 
 #: The paper's number of patches an image (appendix B.1.5).
 _PATCHES = 48
-#: The longest edge of a picture in the record.
+#: The longest edge in the record of a picture that is masked at its own size: a photo's PNG would
+#: weigh tens of megabytes.
 _LONGEST_EDGE = 512
-
-Processed = Callable[[list[Image.Image]], torch.Tensor]
 
 
 def open_image(value: Any, *, timeout: float | None = None) -> Image.Image:
@@ -106,10 +106,11 @@ class MaskedImage:
         as_read: whether the image may be masked as the processor leaves it.
 
     Attributes:
-        image: the image that is masked: as the model reads it, where that goes through the
-            processor unchanged, else as it was given.
+        image: the image that is masked: as the model reads it, or as it is before the processor
+            crops it, where that goes through the processor unchanged, else as it was given.
         labels: (n,) the regions' names.
         composes: whether masks are applied to processed pixels directly.
+        held: whether :attr:`picture` is :attr:`image`, not a smaller drawing of it.
     """
 
     def __init__(
@@ -123,25 +124,31 @@ class MaskedImage:
         as_read: bool = True,
     ) -> None:
         self._processed = processed
-        read = _as_read(image, processed, processor) if as_read else None
-        self.composes = read is not None
-        self.image = image if read is None else read
+        self.image, self._box, self.composes = image, (0, 0, *image.size), False
+        if as_read:
+            self.image, self._box, self.composes = as_read_by(processor, processed, image)
         self._drawn = self.image.copy()
-        self._drawn.thumbnail((_LONGEST_EDGE, _LONGEST_EDGE))
-        width, height = self._drawn.size
+        if not self.composes:
+            self._drawn.thumbnail((_LONGEST_EDGE, _LONGEST_EDGE))
+        self.held = self._drawn.size == self.image.size
+        place = _scaled(self._box, self.image.size, self._drawn.size)
+        drawn = self._drawn.crop(place)
         self.region_kind: RegionKind = "superpixels" if isinstance(patches, str) else "patches"
         if isinstance(patches, str):
-            self._drawn_map = _superpixels(self._drawn, patches)
-            self.labels = tuple(f"region {i + 1}" for i in range(int(self._drawn_map.max()) + 1))
+            inside = _superpixels(drawn, patches)
+            self.labels = tuple(f"region {i + 1}" for i in range(int(inside.max()) + 1))
         else:
-            rows, columns = _grid(width, height, patches)
-            self._drawn_map = _grid_map(width, height, rows, columns)
+            rows, columns = _grid(*drawn.size, patches)
+            inside = _grid_map(*drawn.size, rows, columns)
             self.labels = tuple(
                 f"row {r + 1}, column {c + 1}" for r in range(rows) for c in range(columns)
             )
-        self._map = _enlarged(self._drawn_map, self.image.size)
+        left, top, right, bottom = self._box
+        self._read_map = _enlarged(inside, (right - left, bottom - top))
+        self._map = _placed(self._read_map, (left, top), self.image.size)
+        self._drawn_map = _placed(inside, place[:2], self._drawn.size)
         self._pixels = np.asarray(self.image)
-        self._fill = _filled(self.image, masking)
+        self._fill = _filled(self.image, masking, self._box)
         self._processed_ends: tuple[torch.Tensor, torch.Tensor] | None = None
 
     def __len__(self) -> int:
@@ -149,7 +156,7 @@ class MaskedImage:
 
     @property
     def picture(self) -> Picture:
-        """The image for the record; a large one is drawn smaller."""
+        """The image for the record; a large one, masked at its own size, is drawn smaller."""
         stream = io.BytesIO()
         self._drawn.save(stream, "PNG")
         return Picture(stream.getvalue(), *self._drawn.size)
@@ -161,7 +168,7 @@ class MaskedImage:
 
     def masked_image(self, mask: NDArray[np.bool_]) -> Image.Image:
         """The image under one mask, shape (n,)."""
-        keep = mask[self._map][..., None]
+        keep = np.append(mask, True)[self._map][..., None]
         return Image.fromarray(np.where(keep, self._pixels, self._fill))
 
     def pixels(self, masks: BoolArray) -> torch.Tensor:
@@ -171,38 +178,24 @@ class MaskedImage:
         if self._processed_ends is None:
             both = self._processed([self.image, Image.fromarray(self._fill)])
             self._processed_ends = (both[0], both[1])
-        keep = torch.from_numpy(masks[:, self._map])[:, None]
+        keep = torch.from_numpy(masks[:, self._read_map])[:, None]
         return torch.where(keep, *self._processed_ends)
 
 
-def _as_read(image: Image.Image, processed: Processed, processor: Any) -> Image.Image | None:
-    """The image as the processor leaves it, where that goes through it unchanged."""
-    pixels = processed([image])
-    if pixels.ndim != 4 or pixels.shape[1] != 3:
-        return None
-    raw = pixels[0].permute(1, 2, 0).double().cpu().numpy()
-    step = 0.5 + 1e-3  # half a step of 8 bits, in the processor's own unit
-    try:
-        if getattr(processor, "do_normalize", True):
-            mean, std = (
-                np.broadcast_to(np.asarray(given, dtype=np.float64), (3,))
-                for given in (processor.image_mean, processor.image_std)
-            )
-            raw = raw * std + mean
-            step /= float(std.min())
-        if getattr(processor, "do_rescale", True):
-            scale = float(processor.rescale_factor)
-            raw = raw / scale
-            step *= scale
-    except (AttributeError, TypeError, ValueError):
-        return None  # a processor that normalises in a way of its own
-    if getattr(processor, "do_flip_channel_order", False):
-        raw = raw[..., ::-1]
-    read = Image.fromarray(np.clip(np.rint(raw), 0, 255).astype(np.uint8))
-    again = processed([read])
-    if again.shape != pixels.shape or bool((again - pixels).abs().max() > step):
-        return None
-    return read
+def _scaled(box: Box, size: tuple[int, int], new: tuple[int, int]) -> Box:
+    """A box of an image in the same image of another size."""
+    (x, y), (left, top, right, bottom) = (new[0] / size[0], new[1] / size[1]), box
+    return round(left * x), round(top * y), round(right * x), round(bottom * y)
+
+
+def _placed(
+    label_map: NDArray[np.int64], corner: tuple[int, ...], size: tuple[int, int]
+) -> NDArray[np.int64]:
+    """The map of a box in that of the whole image, (height, width); outside lies region -1."""
+    out = np.full(size[::-1], -1, dtype=np.int64)
+    (left, top), (height, width) = corner, label_map.shape
+    out[top : top + height, left : left + width] = label_map
+    return out
 
 
 def _enlarged(label_map: NDArray[np.int64], size: tuple[int, int]) -> NDArray[np.int64]:
@@ -254,13 +247,14 @@ def _superpixels(image: Image.Image, patches: str) -> NDArray[np.int64]:
     return compact.reshape(labels.shape).astype(np.int64)
 
 
-def _filled(image: Image.Image, masking: ImageMasking) -> NDArray[np.uint8]:
-    """The image with everything masked."""
+def _filled(image: Image.Image, masking: ImageMasking, box: Box) -> NDArray[np.uint8]:
+    """The image with everything masked; ``box`` is what is read of it."""
     pixels = np.asarray(image)
     if masking == "zero":
         return np.zeros_like(pixels)
     if masking == "mean":
-        mean = np.rint(pixels.reshape(-1, 3).mean(axis=0)).astype(np.uint8)
+        read = np.asarray(image.crop(box))
+        mean = np.rint(read.reshape(-1, 3).mean(axis=0)).astype(np.uint8)
         return np.broadcast_to(mean, pixels.shape).copy()
     if masking == "blur":
         radius = max(image.size) / 12

@@ -17,7 +17,7 @@ import transformers as tf
 from PIL import Image, ImageOps
 from tiny_pipelines import SIZES, image_classifier, image_processor, picture
 
-from proxyspex_hf import InputError, InteractionExplainer
+from proxyspex_hf import InputError, InteractionExplainer, ProxySpexWarning
 
 LABELS = {"id2label": {0: "cat", 1: "dog", 2: "owl"}}
 SEEN = {**SIZES, "image_size": 32, "patch_size": 8}
@@ -26,7 +26,7 @@ CONVOLUTIONS = {"hidden_sizes": [8, 16, 16, 16], "depths": [1, 1, 1, 1]}
 
 
 def vit(**more: Any) -> Any:
-    return tf.ViTForImageClassification(tf.ViTConfig(**SEEN, **{**LABELS, **more}))
+    return tf.ViTForImageClassification(tf.ViTConfig(**{**SEEN, **LABELS, **more}))
 
 
 def mobile_vit() -> Any:
@@ -64,7 +64,7 @@ def perceiver() -> tuple[Any, Any]:
 
 
 #: Each: model and processor, whether masks are put together from few processed pictures, the size
-#: of what is masked, and what the note says is read of a picture of 96 x 64.
+#: of the picture in which is masked, and what the note says is read of a picture of 96 x 64.
 KINDS: dict[str, tuple[Callable[[], tuple[Any, Any]], bool, tuple[int, int], str | None]] = {
     "squashed": (
         lambda: (vit(), tf.ViTImageProcessorPil(size=SQUARE)),
@@ -78,8 +78,8 @@ KINDS: dict[str, tuple[Callable[[], tuple[Any, Any]], bool, tuple[int, int], str
             vit(),
             tf.CLIPImageProcessorPil(size={"shortest_edge": 36}, crop_size=SQUARE),
         ),
-        False,
-        (96, 64),
+        True,
+        (54, 36),
         "32 x 32 of 54 x 36",
     ),
     "padded": (
@@ -96,8 +96,8 @@ KINDS: dict[str, tuple[Callable[[], tuple[Any, Any]], bool, tuple[int, int], str
             tf.ConvNextForImageClassification(tf.ConvNextConfig(**CONVOLUTIONS, **LABELS)),
             tf.ConvNextImageProcessorPil(size={"shortest_edge": 64}),
         ),
-        False,
-        (96, 64),
+        True,
+        (109, 73),
         "64 x 64 of 109 x 73",
     ),
     "resnet": (
@@ -107,8 +107,8 @@ KINDS: dict[str, tuple[Callable[[], tuple[Any, Any]], bool, tuple[int, int], str
             ),
             tf.ConvNextImageProcessorPil(size={"shortest_edge": 32}),
         ),
-        False,
-        (96, 64),
+        True,
+        (54, 36),
         "32 x 32 of 54 x 36",
     ),
     "swin": (
@@ -215,18 +215,109 @@ def test_half_precision_is_read_as_the_pipeline_reads_it() -> None:
     assert function._fast
 
 
-def test_a_large_photo_is_masked_at_its_own_size_and_drawn_smaller() -> None:
+def outside(function: Any) -> np.ndarray:
+    """The pixels of a picture that no region holds."""
+    empty = np.asarray(function.masked_input(np.zeros(function.n_features, bool)))
+    whole = np.asarray(function.masked_input(np.ones(function.n_features, bool)))
+    return (empty == whole).all(-1)
+
+
+@pytest.mark.parametrize("patches", [(2, 2), "superpixels"])
+@pytest.mark.parametrize("masking", ["zero", "mean", "blur"])
+def test_what_is_cropped_away_is_no_feature(patches: Any, masking: str) -> None:
     pipe = image_classifier()
     pipe.image_processor.size = {"shortest_edge": 36}
+    image = Image.effect_noise((96, 64), 80).convert("RGB")
+    function = bind(pipe, image, patches=patches, image_masking=masking)
+    kept = np.ones((36, 54), bool)
+    kept[2:34, 11:43] = False
+    assert outside(function)[kept].all()
+    assert outside(function)[~kept].mean() < 0.1  # a pixel may be as what masks it
+    corners = [xy for region in function.features.regions for ring in region for xy in ring]
+    assert np.min(corners, 0).tolist() == [11, 2]
+    assert np.max(corners, 0).tolist() == [43, 34]
+    own = logit(pipe, image, function.target.label)
+    assert function(np.ones((1, function.n_features), bool))[0] == pytest.approx(own, abs=1e-4)
+    if masking == "mean" and patches == (2, 2):
+        empty = np.asarray(function.masked_input(np.zeros(4, bool)))
+        read = np.asarray(function._masked.image.crop((11, 2, 43, 34))).reshape(-1, 3)
+        np.testing.assert_allclose(empty[2:34, 11:43].reshape(-1, 3), [read.mean(0)] * 1024, atol=1)
+
+
+def test_a_large_photo_is_processed_once_not_for_each_mask() -> None:
+    pipe = image_classifier()
+    pipe.image_processor.size = {"shortest_edge": 36}
+    function = bind(pipe, picture(1500, 900), patches=(2, 3))
+    assert function.masked_input(np.ones(6, bool)).size == (60, 36)
+    assert (function.picture.width, function.picture.height) == (60, 36)
+    assert function.way == "together"
+    seen = []
+    own = type(pipe.image_processor).preprocess
+
+    def preprocess(self: Any, images: Any, *args: Any, **kwargs: Any) -> Any:
+        seen.append(len(images) if isinstance(images, list) else 1)
+        return own(self, images, *args, **kwargs)
+
+    masks = np.unpackbits(np.arange(64, dtype=np.uint8)[:, None], axis=1)[:, 2:].astype(bool)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(type(pipe.image_processor), "preprocess", preprocess)
+        values = function(masks)
+    assert sum(seen) <= 2
+    assert values[-1] == pytest.approx(
+        logit(pipe, picture(1500, 900), function.target.label), abs=1e-4
+    )
+
+
+def test_a_large_photo_that_is_read_in_a_way_of_its_own_is_masked_at_its_own_size() -> None:
+    pipe = piped(*image_gpt())
     function = bind(pipe, picture(1500, 900), patches=(2, 3))
     masked = function.masked_input(np.array([True, True, False, True, True, True]))
     assert masked.size == (1500, 900)
     assert (function.picture.width, function.picture.height) == (512, 307)
+    assert function.arguments == {"image_size": [1500, 900]}
     assert (np.asarray(masked)[:440, 1010:] == 0).all()
     whole = np.asarray(picture(1500, 900))
     np.testing.assert_array_equal(np.asarray(masked)[:, :990], whole[:, :990])
     value = function(np.ones((1, 6), bool))[0]
     assert value == pytest.approx(logit(pipe, picture(1500, 900), function.target.label), abs=1e-4)
+
+
+def large_reader() -> Any:
+    processor = image_processor(640)
+    return piped(vit(image_size=640, patch_size=160), processor)
+
+
+def cropping() -> Any:
+    return piped(*KINDS["cropped again"][0]())
+
+
+@pytest.mark.parametrize(
+    ("make", "size"), [(large_reader, (640, 640)), (cropping, (48, 36)), (image_classifier, None)]
+)
+def test_the_same_is_asked_of_what_an_explanation_holds(make: Any, size: Any) -> None:
+    explainer = InteractionExplainer(make(), patches=(2, 2), budget=64, proxy="lasso")
+    image = picture(1200, 900)
+    with pytest.warns(ProxySpexWarning, match="The processor reads the middle"):
+        explanation = explainer(image, progress=False)
+    held = explanation.record.picture
+    assert size is None or (held.width, held.height) == size
+    masks = masks_of(4)
+    expected = explainer.value_function(image)(masks)
+    assert np.ptp(expected) > 1e-3
+    np.testing.assert_allclose(explainer.ask(explanation, masks), expected, atol=1e-4)
+
+
+def test_of_a_smaller_drawing_nothing_is_asked() -> None:
+    """It would be another picture: other numbers, and nobody told."""
+    explainer = InteractionExplainer(
+        piped(*image_gpt()), patches=(2, 2), budget=64, proxy="lasso", progress=False
+    )
+    explanation = explainer(picture(1200, 900))
+    with pytest.raises(InputError, match="does not hold its whole input: pass inputs"):
+        explainer.ask(explanation, masks_of(4))
+    expected = explainer.value_function(picture(1200, 900))(masks_of(4))
+    asked = explainer.ask(explanation, masks_of(4), inputs=picture(1200, 900))
+    np.testing.assert_allclose(asked, expected, atol=1e-6)
 
 
 def test_a_subclass_with_a_preprocess_of_its_own() -> None:
@@ -264,7 +355,7 @@ def test_opened_as_the_pipeline_opens_it(tmp_path: Path) -> None:
     for value in given:
         function = bind(pipe, value, target=label)
         assert function(np.ones((1, 12), bool))[0] == pytest.approx(own, abs=1e-4)
-    pipe.image_processor.size = {"shortest_edge": 36}
+    pipe.image_processor.size = {"shortest_edge": 40}  # as it is, before the crop
     whole = bind(pipe, path).masked_input(np.ones(12, bool))
     np.testing.assert_array_equal(np.asarray(whole), upright)
 

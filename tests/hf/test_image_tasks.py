@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from tiny_pipelines import audio_classifier, clip, image_classifier, picture, vision_language
 
-from proxyspex_hf import InputError, InteractionExplainer
+from proxyspex_hf import InputError, InteractionExplainer, ProxySpexWarning
 from proxyspex_hf.hf.masked_image import regions_of
 
 
@@ -41,17 +41,38 @@ def test_images(masking: str, patches: Any) -> None:
     assert function.picture.width == function.picture.height == 32
 
 
-def test_a_processor_that_resizes_again_is_given_each_masked_image() -> None:
-    """A crop smaller than the resized image cannot be undone: every image goes through it."""
+def test_a_processor_that_crops_again_is_given_the_image_before_the_crop() -> None:
+    """A crop smaller than the resized image cannot be undone."""
     pipe = image_classifier()
     pipe.image_processor.size = {"shortest_edge": 40}
     function = bind(pipe, picture(96, 64), patches=(4, 6))
-    assert not function._masked.composes
-    assert (function.picture.width, function.picture.height) == (96, 64)
+    assert function._masked.composes
+    assert (function.picture.width, function.picture.height) == (60, 40)
     for mask, value in zip(masks_of(24), function(masks_of(24)), strict=True):
         scores = pipe(function.masked_input(mask), function_to_apply="none")
         (own,) = (s["score"] for s in scores if s["label"] == function.target.label)
         assert value == pytest.approx(own, abs=1e-4)
+
+
+@pytest.mark.parametrize("family", ["clip", "siglip"])
+@pytest.mark.parametrize("edge", [32, 40])
+def test_a_photo_with_a_caption_is_asked_again_as_it_was(family: str, edge: int) -> None:
+    pipe = clip(family)
+    pipe.image_processor.size = {"shortest_edge": edge}
+    value = {"image": picture(1200, 900), "text": "not bad"}
+    explainer = InteractionExplainer(pipe, patches=(2, 2), budget=64, proxy="lasso")
+    with pytest.warns(ProxySpexWarning, match="The processor reads the middle"):
+        explanation = explainer(value, progress=False)
+    masks = masks_of(6)
+    expected = []
+    for mask in masks:
+        given = explainer.value_function(value).masked_input(mask)
+        inputs = pipe.preprocess(given["image"], [given["text"]], "{}")
+        expected.append(pipe.forward(inputs)["logits"].item())
+    whole = pipe.forward(pipe.preprocess(value["image"], ["not bad"], "{}"))["logits"].item()
+    assert np.ptp(expected) > 1e-3
+    assert expected[0] == pytest.approx(whole, abs=1e-4)
+    np.testing.assert_allclose(explainer.ask(explanation, masks), expected, atol=1e-4)
 
 
 def test_what_masked_regions_look_like() -> None:

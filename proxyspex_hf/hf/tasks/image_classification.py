@@ -54,6 +54,8 @@ class ImageClassification(SignalClassification):
                 "it anew each time it is asked: its masked forms cannot be compared."
             )
         self.notes = crop_notes(pipe.image_processor, image)
+        if not self._masked.held:
+            self.arguments = {"image_size": list(image.size)}
         self.aim(options)
 
     def _given_array(self, value: Any, read: Any) -> Any:

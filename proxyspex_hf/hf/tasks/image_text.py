@@ -116,6 +116,8 @@ class ImageText(BoundInput):
         if others:
             self._pairs = [(open_image(image), str(caption)) for image, caption in others]
             self.arguments = {"others": [caption for _, caption in self._pairs]}
+        if not self._masked.held:
+            self.arguments = {**self.arguments, "image_size": list(self._masked.image.size)}
         if kind == "similarity" and np.isnan(self.whole).any():
             raise InputError(
                 f"{type(self.model).__name__} gives no embeddings of which a similarity could be "
