@@ -30,6 +30,7 @@ from proxyspex_hf.inputs import (
 )
 
 __all__ = [
+    "CALL_OPTIONS",
     "SCHEMA_VERSION",
     "DensityScore",
     "ExplanationRecord",
@@ -137,6 +138,17 @@ class FitReport:
     cv_r2: float | None
     cv: tuple[Mapping[str, Any], ...] = ()
     dropped_energy: float = 0.0
+
+
+#: Options of a call that decide a value; where they were given, they are among the arguments.
+CALL_OPTIONS: Mapping[str, type] = MappingProxyType(
+    {
+        "function_to_apply": str,
+        "multi_label": bool,
+        "hypothesis_template": str,
+        "aggregation_strategy": str,
+    }
+)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from proxyspex_hf.hf.loading import device_map_of, model_bytes, quantization_of
 from proxyspex_hf.hf.tasks.table import task_of
 from proxyspex_hf.hf.value_function import BoundInput
 from proxyspex_hf.options import ExplainerOptions
-from proxyspex_hf.record import ExplanationRecord, Provenance, Queries, Settings
+from proxyspex_hf.record import CALL_OPTIONS, ExplanationRecord, Provenance, Queries, Settings
 from proxyspex_hf.refit import fit_report
 
 __all__ = ["make_record", "model_name"]
@@ -66,10 +66,16 @@ def make_record(
             sampling=_sampling(found),
             seed=algorithm.seed,
             image_masking=bound.image_masking,
-            arguments=dict(bound.arguments),
+            arguments={**_given(chosen), **bound.arguments},
         ),
         provenance=_provenance(pipe, bound, found, noise),
     )
+
+
+def _given(chosen: ExplainerOptions) -> dict[str, Any]:
+    """The options of the call that decide a value."""
+    given = {name: getattr(chosen, name) for name in CALL_OPTIONS}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _sampling(found: Attribution) -> str:

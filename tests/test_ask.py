@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tiny_models import roberta_pipeline
 from tiny_pipelines import clip, generator, image_classifier, picture, zero_shot
 
 from proxyspex_hf import DEMO_CLIP, InputError, InteractionExplainer, InteractionExplanation
 from proxyspex_hf.inputs import Picture
 from proxyspex_hf.prompts import context_prompt
+from proxyspex_hf.viz.code import python_code
 
 TEXT = "It could have been great, but the plot is dull and never funny."
 STORY = "Jim is a baker. His dog is called Rex. Ann is a doctor. She has a cat."
@@ -143,3 +145,32 @@ def test_a_damaged_picture_is_an_error_in_words() -> None:
         explainer.ask(
             InteractionExplanation(replace(record, picture=broken)), np.ones((1, 4), bool)
         )
+
+
+def test_options_of_one_call_are_asked_with_again() -> None:
+    classifier = InteractionExplainer(roberta_pipeline(), value="probability")
+    explained = classifier(TEXT, function_to_apply="sigmoid")
+    images = InteractionExplainer(image_classifier(), value="probability", patches=(2, 2))
+    seen = images(picture(48, 48), function_to_apply="sigmoid")
+    for explainer, explanation in ((classifier, explained), (images, seen)):
+        full = np.ones((1, len(explanation.record.features)), bool)
+        assert explanation.record.settings.arguments == {"function_to_apply": "sigmoid"}
+        (value,) = explainer.ask(explanation, full)
+        assert value == pytest.approx(explanation.record.full_value, abs=1e-5)
+        assert "function_to_apply='sigmoid'" in python_code(explanation.record)
+    labels = InteractionExplainer(zero_shot(), value="probability")
+    inputs = {"text": "a dull film", "candidate_labels": ["good", "bad"]}
+    several = labels(inputs, multi_label=True, hypothesis_template="It is {}.")
+    (value,) = labels.ask(several, np.ones((1, 3), bool), inputs=inputs)
+    assert value == pytest.approx(several.record.full_value, abs=1e-5)
+    arguments = {"function_to_apply": 3}
+    changed = replace(
+        explained.record, settings=replace(explained.record.settings, arguments=arguments)
+    )
+    with pytest.raises(InputError, match="function_to_apply is no str: 3"):
+        classifier.ask(InteractionExplanation(changed), np.ones((1, 13), bool))
+
+
+def test_an_option_that_a_task_has_not_is_refused() -> None:
+    with pytest.raises(InputError, match="multi_label has no meaning for text-classification"):
+        InteractionExplainer(roberta_pipeline()).value_function(TEXT, multi_label=True)

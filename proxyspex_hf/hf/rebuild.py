@@ -15,7 +15,7 @@ from proxyspex_hf.errors import InputError
 from proxyspex_hf.hf.sequence import SEQUENCE_VALUES
 from proxyspex_hf.inputs import Picture
 from proxyspex_hf.prompts import Prompt, PromptPart
-from proxyspex_hf.record import ExplanationRecord, Target
+from proxyspex_hf.record import CALL_OPTIONS, ExplanationRecord, Target
 
 __all__ = ["held_input", "options_again"]
 
@@ -42,7 +42,7 @@ def held_input(record: ExplanationRecord) -> tuple[Any, dict[str, Any]]:
             blocks=record.blocks,
         )
         return prompt, {"features": spans}
-    plain = not record.parts and not record.settings.arguments
+    plain = not record.parts and not set(record.settings.arguments) - set(CALL_OPTIONS)
     if plain and picture is None and record.text:
         return record.text, {"features": spans}
     if plain and picture is not None and record.task == "image-classification":
@@ -72,6 +72,12 @@ def options_again(record: ExplanationRecord) -> dict[str, Any]:
         options["features"] = asked.features
     if record.features.region_kind in ("patches", "superpixels"):
         options["patches"] = _division(record)
+    for name, kind in CALL_OPTIONS.items():
+        given = asked.arguments.get(name)
+        if given is not None and not isinstance(given, kind):
+            raise InputError(f"the explanation's {name} is no {kind.__name__}: {given!r:.60}.")
+        if given is not None:
+            options[name] = given
     return options
 
 

@@ -10,7 +10,7 @@ import re
 from typing import Any
 
 from proxyspex_hf.errors import InputError
-from proxyspex_hf.record import ExplanationRecord
+from proxyspex_hf.record import CALL_OPTIONS, ExplanationRecord
 
 __all__ = ["python_code"]
 
@@ -107,6 +107,10 @@ def _options(record: ExplanationRecord) -> dict[str, str]:
     target = record.target
     if target.index is not None and target.predicted != target.label:
         options["target"] = target.index if record.task == "function" else target.label
+    for name in CALL_OPTIONS:
+        # The template stands in the input, and False is the default of the other.
+        if name != "hypothesis_template" and asked.arguments.get(name):
+            options[name] = asked.arguments[name]
     tokens = asked.arguments.get("target_tokens")
     if isinstance(tokens, (list, tuple)):
         if target.predicted is None:

@@ -41,6 +41,14 @@ TASKS: dict[str, Callable[[Any, Any, FeatureOptions], BoundInput]] = {
     "audio-classification": AudioClassification,
 }
 
+#: Options that only some tasks have.
+_TAKEN_BY = {
+    "function_to_apply": ("text-classification", "image-classification", "audio-classification"),
+    "multi_label": ("zero-shot-classification",),
+    "hypothesis_template": ("zero-shot-classification", "zero-shot-image-classification"),
+    "aggregation_strategy": ("token-classification",),
+}
+
 #: What a plain function from masks or texts to numbers is called in explanations.
 FUNCTION = "function"
 
@@ -89,6 +97,9 @@ def bind(pipe: Any, value: Any, options: FeatureOptions) -> BoundInput:
             "how to add one; a function from masks or texts to numbers can be given instead of a "
             "pipeline."
         )
+    for name, tasks in _TAKEN_BY.items():
+        if getattr(options, name) is not None and task not in tasks:
+            raise InputError(f"{name} has no meaning for {task}; it has for {', '.join(tasks)}.")
     bound = TASKS[task](pipe, value, options)
     confirm(bound)
     return bound
