@@ -134,7 +134,7 @@ def _options(given: argparse.Namespace) -> dict[str, Any]:
 
 def _density(given: str) -> Any:
     """A name, or numbers."""
-    from proxyspex_hf.core.attribution import DENSITIES  # slow to import: not for --help
+    from proxyspex_hf.core.queries import DENSITIES  # slow to import: not for --help
 
     if given in DENSITIES:
         return given

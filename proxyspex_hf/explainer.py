@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from proxyspex_hf.core.attribution import Plan
+from proxyspex_hf.core.queries import Plan
 from proxyspex_hf.core.removal import RemovalSolution
 from proxyspex_hf.core.spectrum import FloatArray
 from proxyspex_hf.errors import InputError, ProxySpexError, ProxySpexWarning
@@ -288,7 +288,7 @@ class InteractionExplainer:
         keep = chosen.errors == "keep" and not (alone and len(bound) == 1)
         askers = self._memory.askers(self.pipe, bound, chosen.value, chosen.cache_dir)
         try:
-            made = explained(self.pipe, askers, chosen, keep=keep)
+            made = explained(self.pipe, _by_input(inputs, askers), chosen, keep=keep)
         except BaseException:
             self._memory.keep(self.pipe, askers, chosen.value)
             raise
@@ -311,6 +311,14 @@ class InteractionExplainer:
                 }
             out.append(found.get(None, found))
         return out
+
+
+def _by_input(
+    inputs: Sequence[_Bound | ProxySpexError], askers: Sequence[Asker]
+) -> list[list[Asker]]:
+    """The askers of each input, which has one or one a label."""
+    rest = iter(askers)
+    return [[next(rest) for _ in each] for each in inputs if isinstance(each, dict)]
 
 
 def _same_label(record: ExplanationRecord, function: BoundInput) -> bool:

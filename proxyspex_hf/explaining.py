@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from proxyspex_hf.core.attribution import Plan, attribute
-from proxyspex_hf.errors import InputError, ProxySpexError
+from proxyspex_hf.core.attribution import Attribution, counted_on, explain
+from proxyspex_hf.core.inquiry import Asked, Inquiry, inquiry
+from proxyspex_hf.core.masks import BoolArray
+from proxyspex_hf.core.progress import ProgressCallback
+from proxyspex_hf.core.queries import Plan
+from proxyspex_hf.core.spectrum import FloatArray
+from proxyspex_hf.errors import ProxySpexError
 from proxyspex_hf.explanation import InteractionExplanation
 from proxyspex_hf.hf.answers import Asker, ask_together, noise_floor
 from proxyspex_hf.hf.processes import Processes
@@ -15,15 +21,21 @@ from proxyspex_hf.options import ExplainerOptions
 from proxyspex_hf.progress_bar import progress_callback
 from proxyspex_hf.recording import make_record
 
-__all__ = ["explained", "placed"]
-
 
 def explained(
-    pipe: Any, askers: Sequence[Asker], chosen: ExplainerOptions, *, keep: bool
+    pipe: Any,
+    inputs: Sequence[Sequence[Asker]],
+    chosen: ExplainerOptions,
+    *,
+    keep: bool,
+    known: Asked | None = None,
 ) -> list[InteractionExplanation | ProxySpexError]:
-    """The explanation of what each asker asks.
+    """The explanation of what each asker asks, in order.
 
-    With ``keep``, an input that cannot be explained has its error in its place.
+    Args:
+        inputs: the askers of each input: one, or one a label. Those of one input share its masks.
+        keep: an input that cannot be explained has its error in its place.
+        known: what the only asker was asked before.
 
     Raises:
         InputError: options that do not fit an input.
@@ -31,36 +43,104 @@ def explained(
     """
     progress = progress_callback(chosen.progress if Processes().first else False)
     made: dict[Asker, InteractionExplanation | ProxySpexError] = {}
-    plans: dict[Asker, Plan] = {}
-    masks: dict[Asker, Any] = {}
-    for asker in askers:
-        with _kept(made, asker, keep):
-            plans[asker] = chosen.plan(asker.bound.n_features)
-            if len(askers) > 1:
-                masks[asker] = _masks_of(asker, plans[asker], chosen)
-    if masks:
-        ask_together(list(masks), list(masks.values()), progress, keep=keep)
-    for asker in (asker for asker in askers if asker not in made):
-        with _kept(made, asker, keep):
-            if asker.error is not None:
-                raise asker.error
-            algorithm = chosen.algorithm()
-            found = attribute(asker, plans[asker], algorithm, progress=progress)
-            noise = noise_floor(asker, found.masks, chosen.noise)
-            record = make_record(pipe, asker, chosen, algorithm, found, noise)
-            made[asker] = InteractionExplanation(record)
-    return [made[asker] for asker in askers]
+    running: list[_Running] = []
+    for askers in inputs:
+        with _kept(made, askers, keep):
+            how = chosen.plan(askers[0].bound.n_features)
+            running.append(_Running(askers, how, chosen.seed, known))
+    _ask_all(running, progress, keep)
+    for run in running:
+        for place, asker in enumerate(run.askers):
+            with _kept(made, [asker], keep):
+                if asker.error is not None:
+                    raise asker.error
+                found = run.explained(place, chosen, progress)
+                noise = noise_floor(asker, found.masks, chosen.noise)
+                record = make_record(pipe, asker, chosen, chosen.algorithm(), found, noise)
+                made[asker] = InteractionExplanation(record)
+    return [made[asker] for askers in inputs for asker in askers]
+
+
+class _Running:
+    """One input in the middle of its rounds.
+
+    Attributes:
+        masks: what is to be asked next; None when all is asked.
+    """
+
+    def __init__(self, askers: Sequence[Asker], how: Plan, seed: int, known: Asked | None) -> None:
+        self.askers, self.how, self._seed, self._known = askers, how, seed, known
+        self._seconds = {"model": 0.0, "masks": 0.0}
+        self._start()
+
+    def _start(self) -> None:
+        self._live = [asker for asker in self.askers if asker.error is None]
+        self._asked: Asked | None = None
+        self._steps: Inquiry = inquiry(self.how, self._seed, known=self._known)
+        self.masks: BoolArray | None = None
+        if self._live:
+            self._advance(None)
+
+    @property
+    def live(self) -> Sequence[Asker]:
+        """Who still asks: those without an error."""
+        return self._live
+
+    def answered(self, values: Sequence[FloatArray], seconds: float) -> None:
+        """Take the values of ``masks``, one array for each that is live."""
+        self._seconds["model"] += seconds
+        if any(asker.error is not None for asker in self._live):
+            # The others start again without it; what they were answered is known.
+            self._start()
+        else:
+            self._advance(values)
+
+    def explained(
+        self, place: int, chosen: ExplainerOptions, progress: ProgressCallback | None
+    ) -> Attribution:
+        """Fit the answers of one asker."""
+        if self._asked is None:
+            raise RuntimeError("an input was fitted before it was asked")
+        queries = self._asked.queries(self._live.index(self.askers[place]))
+        return explain(queries, self.how, chosen.algorithm(), self._seconds, progress)
+
+    def _advance(self, values: Sequence[FloatArray] | None) -> None:
+        start = time.perf_counter()
+        try:
+            self.masks = next(self._steps) if values is None else self._steps.send(values)
+        except StopIteration as done:
+            self.masks, self._asked = None, done.value
+        self._seconds["masks"] += time.perf_counter() - start
+
+
+def _ask_all(running: Sequence[_Running], progress: ProgressCallback | None, keep: bool) -> None:
+    """Ask every input's next masks together until none has more."""
+    total = sum(run.how.calls * len(run.askers) for run in running)
+    done = 0
+    while open_ := [run for run in running if run.masks is not None]:
+        askers: list[Asker] = []
+        masks: list[BoolArray] = []
+        for run in open_:
+            askers += run.live
+            masks += [run.masks for _ in run.live if run.masks is not None]
+        start = time.perf_counter()
+        tell = counted_on(progress, done, total)
+        values = iter(ask_together(askers, masks, tell, keep=keep))
+        seconds = time.perf_counter() - start
+        done += sum(map(len, masks))
+        for run in open_:
+            run.answered([next(values) for _ in run.live], seconds / len(open_))
 
 
 @contextmanager
-def _kept(made: dict[Any, Any], place: Any, keep: bool) -> Iterator[None]:
-    """With ``keep``, an error inside becomes what was made in its place."""
+def _kept(made: dict[Asker, Any], askers: Sequence[Asker], keep: bool) -> Iterator[None]:
+    """With ``keep``, an error inside becomes what was made in the askers' place."""
     try:
         yield
     except ProxySpexError as error:
         if not keep:
             raise
-        made[place] = error
+        made.update((asker, error) for asker in askers)
 
 
 def placed(error: ProxySpexError, position: int, count: int) -> ProxySpexError:
@@ -68,22 +148,3 @@ def placed(error: ProxySpexError, position: int, count: int) -> ProxySpexError:
     named = type(error)(f"input {position} of {count}: {error}")
     named.__cause__ = error
     return named
-
-
-class _Planned(Exception):  # noqa: N818 - no error: it carries the masks out
-    def __init__(self, masks: Any) -> None:
-        self.masks = masks
-
-
-class _Planner(Asker):
-    def __call__(self, masks: Any, progress: Any = None) -> Any:  # noqa: ARG002
-        raise _Planned(masks)
-
-
-def _masks_of(asker: Asker, how: Plan, chosen: ExplainerOptions) -> Any:
-    """The masks that :func:`attribute` will ask, so that several inputs can be asked together."""
-    try:
-        attribute(_Planner(asker.bound), how, chosen.algorithm())
-    except _Planned as planned:
-        return planned.masks
-    raise InputError("the plan asks nothing.")

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from proxyspex_hf.core.effects import Kind, removal_masks
 from proxyspex_hf.core.faithfulness import DensityScore
 from proxyspex_hf.core.hierarchy import (
     EnergyByOrder,
@@ -20,6 +22,9 @@ from proxyspex_hf.core.hierarchy import (
     hierarchy_rates,
 )
 from proxyspex_hf.core.interactions import Interactions
+from proxyspex_hf.core.intervals import prediction_intervals, with_intervals
+from proxyspex_hf.core.masks import BoolArray, as_masks
+from proxyspex_hf.core.posterior import stretched
 from proxyspex_hf.core.removal import (
     RemovalSolution,
     best_removal,
@@ -32,6 +37,7 @@ from proxyspex_hf.errors import InputError, SchemaError
 from proxyspex_hf.hub_verbs import HubVerbs
 from proxyspex_hf.record import Features
 from proxyspex_hf.serialize import MAX_FILE_BYTES, dumps, record_from_json
+from proxyspex_hf.viz.wording import number, sentence, visible
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,30 +50,58 @@ __all__ = ["Interaction", "InteractionExplanation"]
 
 
 class Interaction(NamedTuple):
-    """One combination of features.
+    """One feature or combination, and what it does at the input.
 
     Attributes:
         members: the features' indices, ascending.
         labels: their texts.
-        effect: 2 (-1)^|T| F(T), in units of the model's output: what the output loses through
-            this combination when any one of its members is taken out of the full input. For one
-            feature it is the Banzhaf value.
-        coefficient: the Fourier coefficient F(T).
+        effect: at the input, in the value's unit (:mod:`proxyspex_hf.core.effects`). Of one
+            feature: what the value loses when it is taken out. Of several: how much of their
+            losses they share.
+        interval: 90% of what ``effect`` may be, (low, high); None in explanations of before 0.2.
+        kind: ``"alone"``, ``"both needed"``, ``"either is enough"``, and where it lowers the value
+            ``"lowers alone"``, ``"lowers only together"``, ``"either one lowers"``.
+        coefficient: the Fourier coefficient F(T); 0 where the spectrum has none.
     """
 
     members: tuple[int, ...]
     labels: tuple[str, ...]
     effect: float
+    interval: tuple[float, float] | None
+    kind: Kind
     coefficient: float
 
     @property
     def order(self) -> int:
         return len(self.members)
 
+    @property
+    def is_sure(self) -> bool:
+        """Whether the interval leaves out zero."""
+        low, high = self.interval or (self.effect, self.effect)
+        return low > 0.0 or high < 0.0
+
+    @property
+    def sentence(self) -> str:
+        """What it does, in words: ``“not” and “bad” raise it only together (+1.80 ± 0.20)``."""
+        return sentence(self.labels, self.kind, self.effect, self.interval)
+
     def __str__(self) -> str:
-        # A stranger's label may hold control characters, which a terminal would obey.
-        names = (repr(x)[1:-1] if not x.isprintable() else x for x in self.labels)
-        return f"{self.effect:+.3f}  {' × '.join(names)}"
+        return f"{number(self.effect, self.interval)}  {' × '.join(map(visible, self.labels))}"
+
+
+class RemovalEffect(NamedTuple):
+    """What the value loses when features are taken out of the whole input together.
+
+    Attributes:
+        members: the features.
+        effect: f̂(N) - f̂(N∖R), by the explanation.
+        interval: 90% of what it may be; None in explanations of before 0.2.
+    """
+
+    members: tuple[int, ...]
+    effect: float
+    interval: tuple[float, float] | None
 
 
 class InteractionExplanation(HubVerbs):
@@ -105,22 +139,55 @@ class InteractionExplanation(HubVerbs):
         return self.record.faithfulness
 
     def _ranked(self) -> Iterator[Interaction]:
-        """Every interaction but ∅, the strongest first; ties in canonical order."""
-        spectrum = self.spectrum
-        effects, sets = spectrum.effects, spectrum.sets
-        for row in np.argsort(-np.abs(effects), kind="stable"):
-            if sets[row]:
-                labels = tuple(self.features.labels[i] for i in sets[row])
-                yield Interaction(
-                    sets[row], labels, float(effects[row]), float(spectrum.coefficients[row])
-                )
+        """Every effect at the input that is known, the largest first; ties in canonical order."""
+        coefficients = self.spectrum.to_dict()
+        for found in self.record.effects:
+            yield Interaction(
+                members=found.members,
+                labels=tuple(self.features.labels[i] for i in found.members),
+                effect=found.value,
+                interval=found.interval,
+                kind=found.kind,
+                coefficient=coefficients.get(found.members, 0.0),
+            )
 
-    def top(self, k: int = 10, *, order: int | None = None) -> list[Interaction]:
-        """The ``k`` strongest interactions, of one ``order`` if given."""
+    def top(
+        self, k: int = 10, *, order: int | None = None, unsure: bool = False
+    ) -> list[Interaction]:
+        """The ``k`` largest effects at the input, of one ``order`` if given.
+
+        Args:
+            unsure: also those whose 90% interval holds zero, which are no findings. An empty list
+                of ``order=2`` is one: no two features do together what they do not do apart.
+        """
         if k < 0:
             raise InputError(f"k must not be negative, got {k}.")
-        found = [i for i in self._ranked() if order in (None, i.order)]
-        return found[:k]
+        found = (i for i in self._ranked() if order in (None, i.order) and (unsure or i.is_sure))
+        return list(islice(found, k))
+
+    def removal_effect(self, features: Iterable[int]) -> RemovalEffect:
+        """What the value loses without ``features`` (indices), together, and how sure that is.
+
+        Raises:
+            InputError: an index that is no feature's.
+        """
+        members = tuple(sorted({int(i) for i in features}))
+        n = len(self.features)
+        if any(not 0 <= i < n for i in members):
+            raise InputError(f"features must lie in 0 to {n - 1}, got {list(members)}.")
+        masks = removal_masks(n, [members])
+        full, left = self.spectrum.evaluate(masks).tolist()
+        return RemovalEffect(members, full - left, self._interval_of_loss(masks, full - left))
+
+    def _interval_of_loss(self, masks: BoolArray, shown: float) -> tuple[float, float] | None:
+        record = self.record
+        if record.is_exact:
+            return shown, shown
+        if record.posterior is None:
+            return None
+        found = record.posterior.combination(masks, np.array([[1.0, -1.0]]))
+        low, high = stretched(found, np.array([shown]))[0].tolist()
+        return (low, high) if np.isfinite([low, high]).all() else None
 
     def predict(self, masks: Any) -> FloatArray:
         """What the explanation predicts for masks (b, n), 1 = kept -> (b,): no model call.
@@ -130,18 +197,40 @@ class InteractionExplanation(HubVerbs):
         """
         return self.spectrum.evaluate(masks)
 
+    def predict_interval(self, masks: Any) -> FloatArray:
+        """90% intervals of what the model gives for masks (b, n): (b, 2), low and high.
+
+        Raises:
+            InputError: masks of another width or not 0/1, or an explanation of before 0.2, which
+                has no intervals: :meth:`refit` makes them.
+        """
+        rows = as_masks(masks, len(self.features))
+        if self.record.is_exact:
+            shown = self.predict(rows)
+            return np.stack([shown, shown], axis=1)
+        if self.record.posterior is None:
+            raise InputError("this explanation was made without intervals: refit() makes them.")
+        return prediction_intervals(self.spectrum, self.record.posterior, rows)
+
     def interactions(self, index: str, order: int | None = None) -> Interactions:
-        """An interaction index of every combination, by name: exact and without model calls.
+        """An interaction index of every combination, by name, without model calls.
+
+        Each score has its 90% ``intervals``: wide where the masks that were asked say little of it.
 
         Args:
-            index: any case, short or long: banzhaf, shapley, influence, moebius, or, BII, SII,
-                STII, FBII, FSII.
+            index: any case, short or long: effect, banzhaf, shapley, influence, moebius, or, BII,
+                SII, STII, FBII, FSII.
             order: largest combination; default 2 (all, for moebius and or).
 
         Raises:
             InputError: an unknown index, or an order below one.
         """
-        return replace(self.spectrum.interactions(index, order), labels=self.features.labels)
+        record = self.record
+        found = self.spectrum.interactions(index, order)
+        found = with_intervals(
+            found, record.posterior, exact=record.is_exact, seed=record.settings.seed
+        )
+        return replace(found, labels=self.features.labels)
 
     def removal(self, k: int, **limits: Any) -> RemovalSolution:
         """The ``k`` features whose removal moves the prediction most, up or down (equation 4).
@@ -149,19 +238,24 @@ class InteractionExplanation(HubVerbs):
         ``limits``: time_limit (seconds), always_keep, always_remove (feature indices). Errors as
         :func:`proxyspex_hf.core.removal.best_removal`.
         """
-        return best_removal(self.spectrum, k, **limits)
+        return self._with_interval(best_removal(self.spectrum, k, **limits))
 
     def removal_curve(self, ks: Sequence[int], **limits: Any) -> tuple[RemovalSolution, ...]:
         """:meth:`removal` for each of ``ks``, building the program once."""
-        return removal_curve(self.spectrum, ks, **limits)
+        return tuple(map(self._with_interval, removal_curve(self.spectrum, ks, **limits)))
+
+    def _with_interval(self, solution: RemovalSolution) -> RemovalSolution:
+        masks = np.stack([np.ones_like(solution.mask), solution.mask])
+        loss = self._interval_of_loss(masks, -solution.change)
+        return replace(solution, interval=None if loss is None else (-loss[1], -loss[0]))
 
     def maximize(self, **limits: Any) -> RemovalSolution:
         """The kept set of largest prediction; min_kept, max_kept, exactly and limits as above."""
-        return maximize(self.spectrum, **limits)
+        return self._with_interval(maximize(self.spectrum, **limits))
 
     def minimize(self, **limits: Any) -> RemovalSolution:
         """The kept set of smallest prediction; arguments as :meth:`maximize`."""
-        return minimize(self.spectrum, **limits)
+        return self._with_interval(minimize(self.spectrum, **limits))
 
     def hierarchy(self, ks: Sequence[int]) -> HierarchyRates:
         """DSR, SCR and SHR of the ``k`` largest coefficients (equations 3, 10, 11)."""
@@ -209,12 +303,27 @@ class InteractionExplanation(HubVerbs):
         return InteractionExplanation(refit_record(self.record, algorithm, progress))
 
     def to_dataframe(self) -> pd.DataFrame:
-        """One row an interaction, strongest first: labels, members, order, effect, coefficient."""
+        """One row an effect at the input, largest first, those that are not sure among them.
+
+        Columns: labels, members, order, effect, low, high (of the 90% interval), kind, sure,
+        coefficient.
+        """
         import pandas as pd  # 0.3 s to import: only for those who ask for a frame
 
-        columns = ["labels", "members", "order", "effect", "coefficient"]
+        columns = ["labels", "members", "order", "effect", "low", "high"]
+        columns += ["kind", "sure", "coefficient"]
+        unknown = (float("nan"), float("nan"))
         rows = [
-            (" × ".join(i.labels), i.members, i.order, i.effect, i.coefficient)
+            (
+                " × ".join(i.labels),
+                i.members,
+                i.order,
+                i.effect,
+                *(i.interval or unknown),
+                i.kind,
+                i.is_sure,
+                i.coefficient,
+            )
             for i in self._ranked()
         ]
         return pd.DataFrame(rows, columns=columns)

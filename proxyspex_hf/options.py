@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from proxyspex_hf.core.algorithm import ProxySPEX, as_integer
-from proxyspex_hf.core.attribution import Plan, Sampling, plan
 from proxyspex_hf.core.progress import ProgressCallback
 from proxyspex_hf.core.proxies.base import Proxy
+from proxyspex_hf.core.queries import Goal, Plan, Question, Sampling, plan
 from proxyspex_hf.core.refine import RefineMethod
 from proxyspex_hf.errors import InputError
 from proxyspex_hf.hf.options import FeatureOptions
@@ -57,11 +57,21 @@ class ExplainerOptions:
     About the effort:
         alpha: inference multiplier: alpha * n * log2(n) masks are fitted (the paper uses 2 to 8);
             default 2. Up to 8 features, all 2^n subsets are then asked instead.
-        budget: the exact number of masks to fit, instead of ``alpha``.
-        n_test: held-out masks at each of the densities 0.5, 0.7 and 0.9.
-        density: which masks are fitted. ``"mixed"`` keeps 0.5, 0.7 and 0.9 of the features in
-            equal parts: faithful for a few removed features as for half of them. ``"uniform"``
-            keeps 0.5, as the paper does. Or own shares, one or several.
+        budget: the exact number of masks to fit, instead of ``alpha``; or ``"auto"``: as many as
+            ``goal`` needs, and alpha * n * log2(n) at most (alpha 8 where none is given).
+        goal: with ``budget="auto"``, when enough was asked: ``Goal(r2=0.9)`` at each of the
+            densities 0.5, 0.7 and 0.9, or ``Goal(width=0.1)``, the median 90% interval of a single
+            feature's effect, in the value's unit.
+        question: what the masks should tell: ``"any"`` (the default) serves predictions, effects
+            at the input and Shapley values alike; ``"input"`` is better for what happens when one
+            or two features are taken out, ``"shapley"`` for Shapley values and interactions;
+            ``"subsets"`` draws uniform masks, as the paper does.
+        rounds: masks are asked in so many rounds (4); from the second on, those are chosen that
+            lower the uncertainty of the question most, given the answers so far. 1 draws all.
+        density: draw all masks at once, with these shares of the features kept: ``"wide"`` (0.1
+            to 0.9), ``"mixed"`` (0.5, 0.7, 0.9), ``"uniform"`` (0.5), or numbers.
+        n_test: masks at each of the densities 0.5, 0.7 and 0.9 that are asked for a test alone.
+            By default none: drawn masks are predicted by fits that have not seen them.
 
     About the explanation:
         n_coefficients: interactions to keep at the most; default 500.
@@ -89,9 +99,12 @@ class ExplainerOptions:
     errors: Literal["raise", "keep"] = "raise"
     noise: bool | None = None
     alpha: float | None = None
-    budget: int | None = None
-    n_test: int = 100
-    density: Sampling = "mixed"
+    budget: int | Literal["auto"] | None = None
+    goal: Goal | None = None
+    question: Question = "any"
+    rounds: int | None = None
+    density: Sampling | None = None
+    n_test: int = 0
     n_coefficients: int | None = None
     max_order: int | None = None
     proxy: str | Proxy = "blend"
@@ -109,9 +122,10 @@ class ExplainerOptions:
         unknown = sorted(set(changes) - set(known))
         if unknown:
             raise InputError(f"unknown option {unknown[0]!r}; the options are {', '.join(known)}.")
-        if changes.get("budget") is not None and "alpha" not in changes:
+        budget = changes.get("budget")
+        if budget is not None and budget != "auto" and "alpha" not in changes:
             changes = {**changes, "alpha": None}
-        if changes.get("alpha") is not None and "budget" not in changes:
+        if changes.get("alpha") is not None and "budget" not in changes and self.budget != "auto":
             changes = {**changes, "budget": None}
         if changes.get("errors", "raise") not in ("raise", "keep"):
             raise InputError(f"errors must be 'raise' or 'keep', got {changes['errors']!r}.")
@@ -141,6 +155,9 @@ class ExplainerOptions:
             budget=self.budget,
             n_test=self.n_test,
             density=self.density,
+            question=self.question,
+            rounds=self.rounds,
+            goal=self.goal,
         )
 
     def algorithm(self) -> ProxySPEX:

@@ -8,14 +8,15 @@ from __future__ import annotations
 import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Literal
 
-import numpy as np
-
+from proxyspex_hf.core.effects import Effect, effects_at_input
 from proxyspex_hf.core.faithfulness import DensityScore
-from proxyspex_hf.core.masks import BoolArray
-from proxyspex_hf.core.spectrum import FloatArray, FourierSpectrum
+from proxyspex_hf.core.posterior import Doubt, Posterior
+from proxyspex_hf.core.queries import Queries
+from proxyspex_hf.core.spectrum import FourierSpectrum
 from proxyspex_hf.errors import InputError
 from proxyspex_hf.inputs import (
     FeatureKind,
@@ -50,7 +51,7 @@ __all__ = [
     "TextKind",
 ]
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -73,50 +74,6 @@ class Target:
     index: int | None
     kind: str
     predicted: str | None
-
-
-@dataclass(frozen=True, eq=False)
-class Queries:
-    """Every mask the model was asked, and its answer; ``n_fit`` were fitted, the rest held out.
-
-    Attributes:
-        masks: (m, n) bool, 1 = kept. Row 0 keeps everything, row 1 nothing.
-        values: (m,) float64.
-        n_fit: rows used for fitting; all of them where every subset was enumerated.
-        densities: (m,) the keep probability each mask was drawn with.
-    """
-
-    masks: BoolArray
-    values: FloatArray
-    n_fit: int
-    densities: FloatArray
-
-    def __post_init__(self) -> None:
-        m = len(self.masks)
-        if self.masks.ndim != 2 or self.values.shape != (m,) or self.densities.shape != (m,):
-            raise InputError(
-                "queries need masks (m, n), values (m,) and densities (m,), got "
-                f"{self.masks.shape}, {self.values.shape}, {self.densities.shape}."
-            )
-        if not 0 <= self.n_fit <= m:
-            raise InputError(f"n_fit must lie between 0 and {m}, got {self.n_fit}.")
-        for array in (self.masks, self.values, self.densities):
-            array.flags.writeable = False
-
-    def __len__(self) -> int:
-        return len(self.values)
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Queries):
-            return NotImplemented
-        return (
-            self.n_fit == other.n_fit
-            and np.array_equal(self.masks, other.masks)
-            and np.array_equal(self.values, other.values)
-            and np.array_equal(self.densities, other.densities)
-        )
-
-    __hash__ = None  # type: ignore[assignment]
 
 
 @dataclass(frozen=True)
@@ -215,6 +172,8 @@ class ExplanationRecord:
         picture: the input's image as the model reads it, None without one.
         parts: named ranges of the text, in order and disjoint.
         features, target, spectrum, queries, faithfulness, fit, settings, provenance: see there.
+        doubt: the Gaussian process that intervals come from; None where the spectrum is exact, and
+            in explanations of before version 3.
         schema_version: version of the stored form.
     """
 
@@ -230,6 +189,7 @@ class ExplanationRecord:
     provenance: Provenance
     picture: Picture | None = None
     parts: tuple[Part, ...] = ()
+    doubt: Doubt | None = None
     schema_version: int = SCHEMA_VERSION
 
     def __post_init__(self) -> None:
@@ -242,6 +202,10 @@ class ExplanationRecord:
         spans = self.features.spans
         if spans and spans[-1][1] > len(self.text):
             raise InputError("the features' spans reach beyond the end of the text.")
+        if self.doubt is not None and len(self.doubt.kernel.relevance) != n:
+            raise InputError(
+                f"{n} features, but the intervals' kernel has {len(self.doubt.kernel.relevance)}."
+            )
         position = 0
         for part in self.parts:
             if not position <= part.start <= part.stop <= len(self.text):
@@ -260,6 +224,19 @@ class ExplanationRecord:
             0 <= x <= self.picture.width and 0 <= y <= self.picture.height for x, y in corners
         ):
             raise InputError("a region reaches beyond the edge of the picture.")
+
+    @cached_property
+    def posterior(self) -> Posterior | None:
+        """What intervals come from; None where there is none."""
+        if self.doubt is None:
+            return None
+        fitted = slice(self.queries.n_fit)
+        return Posterior(self.doubt, self.queries.masks[fitted], self.queries.values[fitted])
+
+    @cached_property
+    def effects(self) -> tuple[Effect, ...]:
+        """Effects at the input, largest first: every single feature, and the sets that matter."""
+        return effects_at_input(self.spectrum, self.posterior, exact=self.is_exact)
 
     @property
     def is_exact(self) -> bool:

@@ -16,7 +16,7 @@ from proxyspex_hf.hf.loading import device_map_of, model_bytes, quantization_of
 from proxyspex_hf.hf.tasks.table import task_of
 from proxyspex_hf.hf.value_function import BoundInput
 from proxyspex_hf.options import ExplainerOptions
-from proxyspex_hf.record import CALL_OPTIONS, ExplanationRecord, Provenance, Queries, Settings
+from proxyspex_hf.record import CALL_OPTIONS, ExplanationRecord, Provenance, Settings
 from proxyspex_hf.refit import fit_report
 
 __all__ = ["make_record", "model_name"]
@@ -52,15 +52,16 @@ def make_record(
         features=bound.features,
         target=bound.target,
         spectrum=fit.spectrum,
-        queries=Queries(found.masks, found.values, found.n_fit, found.densities),
+        queries=found.queries,
+        doubt=fit.doubt,
         faithfulness=found.faithfulness,
         fit=fit_report(fit),
         settings=Settings(
             features=bound.features.kind,
             masking=getattr(bound, "masking", chosen.masking),
             mask_token=bound.mask_token,
-            alpha=None if how.exact or alpha is None else float(alpha),
-            budget=how.budget,
+            alpha=None if how.exact or how.goal is not None or alpha is None else float(alpha),
+            budget=how.budget if how.goal is None else found.n_fit,
             n_coefficients=algorithm.size,
             max_order=algorithm.max_order,
             sampling=_sampling(found),
@@ -81,9 +82,16 @@ def _given(chosen: ExplainerOptions) -> dict[str, Any]:
 def _sampling(found: Attribution) -> str:
     if found.plan.exact:
         return "all subsets"
-    if found.plan.densities == (0.5,):
-        return "uniform"
-    return "density " + ", ".join(f"{d:g}" for d in found.plan.densities)
+    how = found.plan
+    drawn = "uniform"
+    if how.densities != (0.5,):
+        drawn = "density " + ", ".join(f"{d:g}" for d in how.densities)
+    if how.rounds == 1 and how.goal is None:
+        return drawn
+    if how.goal is not None:
+        return f"question {how.question}, until a goal was met: {drawn}, and others chosen"
+    chosen = int((found.densities[2 : found.n_fit] == 0.0).sum())
+    return f"question {how.question}, {how.rounds} rounds: {drawn}, and {chosen:,} chosen"
 
 
 def _notes(bound: BoundInput, found: Attribution) -> tuple[str, ...]:

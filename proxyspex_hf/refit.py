@@ -10,7 +10,7 @@ from importlib.metadata import version
 from proxyspex_hf.core.algorithm import ProxySPEX, SpectrumFit
 from proxyspex_hf.core.attribution import faithfulness_of
 from proxyspex_hf.core.progress import ProgressCallback
-from proxyspex_hf.record import ExplanationRecord, FitReport
+from proxyspex_hf.record import SCHEMA_VERSION, ExplanationRecord, FitReport
 
 __all__ = ["fit_report", "refit_record"]
 
@@ -33,9 +33,7 @@ def refit_record(
         queries.masks[: queries.n_fit], queries.values[: queries.n_fit], progress=progress
     )
     fitted = time.perf_counter()
-    faithfulness = faithfulness_of(
-        queries.masks, queries.values, queries.densities, queries.n_fit, fit, seed=algorithm.seed
-    )
+    faithfulness = faithfulness_of(queries, fit, seed=algorithm.seed)
     note = (
         f"Fitted again to the stored queries, without asking the model: proxy {fit.method}, "
         f"refine {algorithm.refinement}, seed {algorithm.seed}."
@@ -58,6 +56,8 @@ def refit_record(
         spectrum=fit.spectrum,
         faithfulness=faithfulness,
         fit=fit_report(fit),
+        doubt=fit.doubt,
+        schema_version=SCHEMA_VERSION,
         settings=replace(
             record.settings,
             n_coefficients=algorithm.size,

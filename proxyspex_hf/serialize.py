@@ -15,6 +15,8 @@ from typing import Any, Final, cast, get_args
 import numpy as np
 
 from proxyspex_hf.core.masks import BoolArray
+from proxyspex_hf.core.posterior import Doubt
+from proxyspex_hf.core.proxies.kernel import MaskKernel
 from proxyspex_hf.core.spectrum import FourierSpectrum, pack_support
 from proxyspex_hf.errors import InputError, SchemaError
 from proxyspex_hf.json_reader import Reader, integers, plain, short
@@ -44,6 +46,9 @@ MAX_FEATURES = 100_000
 MAX_COEFFICIENTS = 1_000_000
 MAX_QUERIES = 10_000_000
 MAX_TEXT = 10_000_000
+#: Bounds on what a kernel may hold; learnt ones stay far within (:mod:`.core.proxies.kernel`).
+MAX_REACH = 100
+MAX_KERNEL = 100.0
 MAX_PNG_BYTES = 256 * 2**20
 MAX_EDGE = 100_000
 MAX_MASK_BYTES = 2 * 2**30
@@ -84,8 +89,12 @@ def record_to_json(record: ExplanationRecord) -> dict[str, Any]:
             "densities": queries.densities.tolist(),
             "n_fit": queries.n_fit,
         },
-        "faithfulness": [vars(score).copy() for score in record.faithfulness],
+        "faithfulness": [
+            {**vars(score), "interval": None if score.interval is None else list(score.interval)}
+            for score in record.faithfulness
+        ],
         "fit": {**vars(record.fit), "cv": [dict(row) for row in record.fit.cv]},
+        "doubt": None if record.doubt is None else _doubt_to_json(record.doubt),
         "settings": {**vars(record.settings), "arguments": dict(record.settings.arguments)},
         "provenance": {
             **vars(record.provenance),
@@ -154,6 +163,7 @@ def _record(top: Reader, version: int) -> ExplanationRecord:
             cv=tuple(_plain_row(row) for row in fit.array("cv", 10_000)),
             dropped_energy=fit.number("dropped_energy"),
         ),
+        doubt=_doubt(top),
         settings=Settings(
             features=settings.text("features", 100),
             masking="mask" if masking == "mask" else "delete",
@@ -294,7 +304,51 @@ def _score(reader: Reader) -> DensityScore:
         r2=reader.optional_number("r2"),
         linear_r2=reader.optional_number("linear_r2"),
         n_masks=reader.integer("n_masks", 0, MAX_QUERIES),
+        interval=_interval(reader),
     )
+
+
+def _interval(reader: Reader) -> tuple[float, float] | None:
+    if reader.data.get("interval") is None:  # before version 3 there were none
+        return None
+    ends = reader.numbers("interval", 2)
+    if len(ends) != 2 or not ends[0] <= ends[1]:
+        raise SchemaError("faithfulness.interval must hold its two ends, the lower one first.")
+    return float(ends[0]), float(ends[1])
+
+
+def _doubt_to_json(doubt: Doubt) -> dict[str, Any]:
+    kernel = doubt.kernel
+    return {
+        "relevance": kernel.relevance.tolist(),
+        "tilt": kernel.tilt,
+        "product": kernel.product,
+        "single": kernel.single,
+        "noise": kernel.noise,
+        "pairs": kernel.pairs.tolist(),
+        "level": doubt.level,
+        "scale": doubt.scale,
+    }
+
+
+def _doubt(top: Reader) -> Doubt | None:
+    if top.data.get("doubt") is None:
+        return None
+    reader = top.child("doubt")
+    relevance = reader.numbers("relevance", MAX_FEATURES)
+    pairs = reader.numbers("pairs", MAX_REACH)
+    numbers = {name: reader.number(name) for name in ("tilt", "product", "single", "noise")}
+    level, scale = reader.number("level"), reader.number("scale")
+    positive = [*numbers.values(), scale, *pairs.tolist(), 0.0]
+    if not (
+        ((relevance >= 0.0) & (relevance <= MAX_KERNEL)).all()
+        and abs(numbers["tilt"]) <= MAX_KERNEL
+        and min(positive[1:]) >= 0.0
+        and max(positive) <= MAX_KERNEL**6
+        and scale > 0.0
+    ):
+        raise SchemaError("doubt holds no kernel: its parameters are out of range.")
+    return Doubt(MaskKernel(relevance=relevance, pairs=pairs, **numbers), level, scale)
 
 
 def _plain_row(row: Any) -> Mapping[str, Any]:

@@ -23,8 +23,8 @@ from proxyspex_hf.app.folders import is_stopped
 from proxyspex_hf.app.models import Choice, Models
 from proxyspex_hf.app.settings import Limits
 from proxyspex_hf.app.wording import in_words
-from proxyspex_hf.core.attribution import Plan
 from proxyspex_hf.core.progress import Progress
+from proxyspex_hf.core.queries import Plan
 from proxyspex_hf.errors import InputError
 from proxyspex_hf.explainer import ExplainerOptions, InteractionExplainer
 from proxyspex_hf.serialize import dumps

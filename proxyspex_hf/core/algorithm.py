@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,13 +9,24 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from proxyspex_hf.core.masks import MAX_ENUMERATED, BoolArray, all_masks, as_masks
+from proxyspex_hf.core.posterior import Doubt
 from proxyspex_hf.core.progress import ProgressCallback, Reporter
-from proxyspex_hf.core.proxies.base import CVReport, Folds, Proxy, ProxyFit, make_folds
+from proxyspex_hf.core.proxies.base import (
+    CVReport,
+    Folds,
+    HasKernel,
+    Projects,
+    Proxy,
+    ProxyFit,
+    left_out_predictions,
+    make_folds,
+)
 from proxyspex_hf.core.proxies.blend import Blend
 from proxyspex_hf.core.proxies.boosting import BoostedTrees
 from proxyspex_hf.core.proxies.distil import EstimatedExtraction
 from proxyspex_hf.core.proxies.forest import RandomForest
 from proxyspex_hf.core.proxies.gaussian import GaussianProcess
+from proxyspex_hf.core.proxies.kernel import MaskKernel, learn_kernel, signs
 from proxyspex_hf.core.proxies.lasso import Lasso
 from proxyspex_hf.core.proxies.network import NeuralNetwork
 from proxyspex_hf.core.proxies.pursuit import Pursuit
@@ -40,6 +50,8 @@ PROXIES: dict[str, Proxy] = {
     "network": NeuralNetwork(),
 }
 
+#: Masks from which the kernel of the intervals is learnt, as the Gaussian process does.
+_LEARN_ON = 600
 _REFINEMENTS: tuple[RefineMethod, ...] = ("project", "stack", "lasso", "none")
 
 
@@ -57,6 +69,10 @@ class SpectrumFit:
         estimated: the proxy has no spectrum that can be read off it, so ``spectrum`` rests on an
             estimate (a neural network of more than 20 features); ``predict`` is the proxy itself.
         cv_r2: cross-validated R² of the proxy; None where the fit is exact.
+        left_out: (m,) what the explanation would say of each mask without having seen its value;
+            None where the fit is exact.
+        doubt: the Gaussian process from which intervals come, whatever the proxy; None where the
+            fit is exact.
     """
 
     spectrum: FourierSpectrum
@@ -65,6 +81,8 @@ class SpectrumFit:
     refinement: str
     dropped_energy: float = 0.0
     estimated: bool = False
+    left_out: FloatArray | None = None
+    doubt: Doubt | None = None
     _dense: ProxyFit | FourierSpectrum | None = field(default=None, repr=False)
     _scale: tuple[float, float] = (0.0, 1.0)
     _columns: Any = field(default=None, repr=False)
@@ -115,6 +133,8 @@ class ProxySPEX:
             takes them as they are. None is ``"project"``, and ``"lasso"`` for ``"paper"``.
         n_folds: folds of the cross-validation.
         seed: of everything random.
+        doubt: whether to learn the Gaussian process that intervals come from, where the proxy has
+            none.
     """
 
     proxy: str | Proxy = "blend"
@@ -123,6 +143,7 @@ class ProxySPEX:
     refine: RefineMethod | None = None
     n_folds: int = 5
     seed: int = 0
+    doubt: bool = True
 
     def __post_init__(self) -> None:
         if isinstance(self.proxy, str) and self.proxy not in PROXIES:
@@ -168,7 +189,7 @@ class ProxySPEX:
         Raises:
             InputError: shapes that do not fit, values that are not finite, fewer than 20 masks.
         """
-        rows, target = _distinct(as_masks(masks), values)
+        rows, target, places = _distinct(as_masks(masks), values)
         m, n = rows.shape
         if n <= MAX_ENUMERATED and m == 2**n:
             return self._fit_exact(rows, target)
@@ -181,7 +202,16 @@ class ProxySPEX:
         if 0 < len(varying) < n:
             # A feature that never changes has no part in anything.
             inner = self.fit(rows[:, varying], target, progress=progress)
-            return replace(inner, spectrum=_widened(inner.spectrum, varying, n), _columns=varying)
+            doubt = inner.doubt
+            if doubt is not None:
+                doubt = replace(doubt, kernel=doubt.kernel.widened(varying, n))
+            return replace(
+                inner,
+                spectrum=_widened(inner.spectrum, varying, n),
+                left_out=None if inner.left_out is None else inner.left_out[places],
+                doubt=doubt,
+                _columns=varying,
+            )
         folds = make_folds(m, self.n_folds, np.random.default_rng(self.seed))
         standard = target / scale - level / scale
         proxy = PROXIES[self.proxy] if isinstance(self.proxy, str) else self.proxy
@@ -190,6 +220,10 @@ class ProxySPEX:
             fitted = proxy.fit(rows, standard, folds, seed=self.seed, progress=progress)
             report = Reporter(progress, "extracting", 1)
             found = self._sparse(fitted, rows, standard, folds)
+            kernel = self._kernel(fitted, rows, standard)
+            # What sparsifying changed of the proxy, it changes of every prediction.
+            left_out = left_out_predictions(fitted, rows, folds)
+            left_out = left_out + found.spectrum.evaluate(rows) - fitted.predict(rows)
             report.advance()
         return SpectrumFit(
             spectrum=_rescale(found.spectrum, level, scale),
@@ -198,6 +232,8 @@ class ProxySPEX:
             refinement=found.refinement,
             dropped_energy=found.dropped_energy * scale * scale,
             estimated=found.estimated,
+            left_out=(level + scale * left_out)[places],
+            doubt=None if kernel is None else Doubt(kernel, level, scale),
             _dense=fitted,
             _scale=(level, scale),
         )
@@ -207,9 +243,8 @@ class ProxySPEX:
     ) -> _Sparse:
         """The proxy's spectrum with few terms."""
         # A proxy may know more of itself than a list of terms can say.
-        project: Callable[[int | None], Projectable] | None = getattr(fitted, "project", None)
-        if self.refinement == "project" and project is not None:
-            return _Sparse(*self._project(project(self.max_order), rows, values))
+        if self.refinement == "project" and isinstance(fitted, Projects):
+            return _Sparse(*self._project(fitted.project(self.max_order), rows, values))
         extraction = fitted.spectrum(self.max_order)
         if self.refinement == "project":
             found = self._project(KnownSpectrum(extraction.spectrum, self.max_order), rows, values)
@@ -227,6 +262,15 @@ class ProxySPEX:
             found = (refined.spectrum, refined.chosen)
         estimated = isinstance(extraction, EstimatedExtraction)
         return _Sparse(*found, extraction.dropped_energy, estimated)
+
+    def _kernel(self, fitted: ProxyFit, rows: BoolArray, values: FloatArray) -> MaskKernel | None:
+        """Of the intervals: the proxy's own, or one learnt for them."""
+        if isinstance(fitted, HasKernel):
+            return fitted.kernel
+        if not self.doubt:
+            return None
+        order = np.random.default_rng(self.seed).permutation(len(rows))[:_LEARN_ON]
+        return learn_kernel(signs(rows[order]), values[order])
 
     def _project(
         self, proxy: Projectable, rows: BoolArray, values: FloatArray
@@ -286,7 +330,8 @@ def enumerated(n_features: int) -> BoolArray:
     return np.concatenate([masks[-1:], masks[:-1]])
 
 
-def _distinct(masks: BoolArray, values: Any) -> tuple[BoolArray, FloatArray]:
+def _distinct(masks: BoolArray, values: Any) -> tuple[BoolArray, FloatArray, Any]:
+    """Each mask once, its mean value, and where each given row stands among them."""
     target = np.asarray(values, dtype=np.float64)
     if target.shape != (len(masks),):
         raise InputError(f"values must have shape ({len(masks)},), got {target.shape}.")
@@ -296,11 +341,13 @@ def _distinct(masks: BoolArray, values: Any) -> tuple[BoolArray, FloatArray]:
         np.packbits(masks, axis=1), axis=0, return_index=True, return_inverse=True
     )
     if len(first) == len(masks):
-        return masks, target
+        return masks, target, np.arange(len(masks))
     counts = np.bincount(inverse)
     means = np.bincount(inverse, weights=target / counts[inverse]).astype(np.float64)
     order = np.argsort(first)
-    return masks[first[order]], means[order]
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
+    return masks[first[order]], means[order], place[inverse]
 
 
 def _level_and_scale(values: FloatArray) -> tuple[float, float]:

@@ -47,6 +47,7 @@ def interactions(spectrum: FourierSpectrum, index: str, order: int | None = None
     Influence                                     1                 1       none
     Moebius        Möbius, Mobius                 0 to order        all     f(∅)
     OR             OR interaction                 0 to order        all     f(∅)
+    Effect         effect at the input            1 to order        2       none
     BII            Banzhaf interaction            1 to order        2       none
     SII            Shapley interaction            1 to order        2       none
     STII           Shapley-Taylor interaction     0 to order        2       f(∅)
@@ -135,6 +136,11 @@ def _or(s: int, t: int, _: int) -> int:
     return -_sign(s) * _power(t) if t else 1
 
 
+def _effect(s: int, t: int, _: int) -> int:
+    """Δ_T where all else is kept: f(N) - f(N∖i) for one feature (:mod:`.effects`)."""
+    return _sign(s) * (1 << t)
+
+
 def _shapley_taylor(s: int, t: int, order: int) -> Fraction | int:
     if t < order:
         return _power(t)
@@ -213,6 +219,7 @@ INDICES: tuple[Index, ...] = (
         scores_empty=True,
         default_order=None,
     ),
+    Index("Effect", ("effects", "effect-at-the-input", "removal"), _effect, default_order=2),
     Index("OR", ("or-interaction",), _or, scores_empty=True, default_order=None),
     Index("BII", ("banzhaf-interaction", "banzhaf-interaction-index"), _banzhaf),
     Index("SII", ("shapley-interaction", "shapley-interaction-index"), _shapley),

@@ -38,6 +38,8 @@ class Interactions:
             lexicographically). ∅ has a row where the index scores it.
         values: (k,) float64, finite.
         labels: the n names of the features, where they are known; no part of equality.
+        intervals: (k, 2) the ends of each value's 90% interval, nan where a value has none; None
+            where none has. No part of equality.
 
     Raises:
         InputError: the invariants above do not hold.
@@ -49,6 +51,7 @@ class Interactions:
     support: IntArray
     values: FloatArray
     labels: tuple[str, ...] | None = None
+    intervals: FloatArray | None = None
 
     def __post_init__(self) -> None:
         if self.labels is not None and len(self.labels) != self.n_features:
@@ -72,6 +75,12 @@ class Interactions:
         if not np.isfinite(values).all():
             raise InputError("values must be finite.")
         sizes = _check_rows(support, self.n_features)
+        if self.intervals is not None:
+            intervals = np.array(self.intervals, dtype=np.float64)
+            if intervals.shape != (len(values), 2):
+                raise InputError(f"intervals must be ({len(values)}, 2), got {intervals.shape}.")
+            intervals.flags.writeable = False
+            object.__setattr__(self, "intervals", intervals)
         width = int(sizes.max(initial=0))
         if width > self.order:
             raise InputError(
@@ -129,6 +138,20 @@ class Interactions:
     def to_dict(self) -> dict[tuple[int, ...], float]:
         """``{members: value}`` with sorted index tuples as keys, in canonical order."""
         return dict(zip(self.sets, self.values.tolist(), strict=True))
+
+    def interval(self, *features: int) -> tuple[float, float] | None:
+        """The 90% interval of one set's value; None where it has none.
+
+        Raises:
+            InputError: a set without a row.
+        """
+        members = tuple(sorted(features))
+        if members not in self.sets:
+            raise InputError(f"{members} has no value of {self.index} of order {self.order}.")
+        if self.intervals is None:
+            return None
+        low, high = self.intervals[self.sets.index(members)].tolist()
+        return (low, high) if low == low and high == high else None
 
     def ranked(self) -> Iterator[tuple[tuple[int, ...], float]]:
         """``(members, value)`` from the largest magnitude down, ∅ left out.
@@ -201,7 +224,8 @@ class Interactions:
         return dense
 
     def to_dataframe(self, labels: Sequence[str] | None = None) -> Any:
-        """A ``pandas.DataFrame`` with a row a set: ``features``, ``labels``, ``order``, ``value``.
+        """A ``pandas.DataFrame`` with a row a set: ``features``, ``labels``, ``order``, ``value``,
+        and ``low`` and ``high`` where there are intervals.
 
         Args:
             labels: the n names of the features, default the ones it knows; without any there is
@@ -217,7 +241,10 @@ class Interactions:
             if len(labels) != self.n_features:
                 raise InputError(f"labels must name {self.n_features} features, got {len(labels)}.")
             columns["labels"] = [tuple(labels[i] for i in members) for members in self.sets]
-        return pandas.DataFrame(columns | {"order": self.orders, "value": self.values})
+        columns |= {"order": self.orders, "value": self.values}
+        if self.intervals is not None:
+            columns |= {"low": self.intervals[:, 0], "high": self.intervals[:, 1]}
+        return pandas.DataFrame(columns)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data (str, int, float, list) that :meth:`from_json` reads back exactly."""
@@ -302,7 +329,10 @@ class Interactions:
         )
 
     def _where(self, keep: NDArray[np.bool_]) -> Interactions:
-        return replace(self, support=self.support[keep], values=self.values[keep])
+        intervals = None if self.intervals is None else self.intervals[keep]
+        return replace(
+            self, support=self.support[keep], values=self.values[keep], intervals=intervals
+        )
 
 
 def _check_rows(support: IntArray, n_features: int) -> NDArray[np.int64]:

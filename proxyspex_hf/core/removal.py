@@ -37,6 +37,7 @@ class RemovalSolution:
         status: ``"optimal"``; ``"time_limit"`` or ``"interrupted"`` with the best set found.
         nodes: branch-and-bound nodes.
         seconds: wall time; not compared by ``==``.
+        interval: 90% interval of ``change``, where the explanation has one; not compared.
     """
 
     goal: str
@@ -49,6 +50,7 @@ class RemovalSolution:
     status: str
     nodes: int
     seconds: float = field(compare=False)
+    interval: tuple[float, float] | None = field(default=None, compare=False)
 
     @property
     def kept(self) -> tuple[int, ...]:

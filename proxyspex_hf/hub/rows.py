@@ -126,7 +126,16 @@ def _explanation_row(record: ExplanationRecord) -> Row:
         "support": data["spectrum"]["support"],
         "coefficients": data["spectrum"]["coefficients"],
         "top_interactions": _top(record),
-        "faithfulness": data["faithfulness"],
+        "faithfulness": [
+            {name: value for name, value in score.items() if name != "interval"}
+            for score in data["faithfulness"]
+        ],
+        "intervals": _json(
+            {
+                "doubt": data["doubt"],
+                "faithfulness": [score["interval"] for score in data["faithfulness"]],
+            }
+        ),
         "n_queries": len(record.queries),
         **{name: settings[name] for name in (*_SETTINGS, *_OPTIONAL)},
         "features_asked": settings["features"],
@@ -164,7 +173,7 @@ def _query_row(record: ExplanationRecord) -> Row:
 
 def _top(record: ExplanationRecord) -> list[Row]:
     words = spell(record)
-    strongest = [term for term in ranked_terms(record) if term.members][:_TOP]
+    strongest = ranked_terms(record)[:_TOP]
     return [
         {
             "features": " × ".join(member.label for member in words(term)),
@@ -217,7 +226,7 @@ def _record(row: Row, queries: Row) -> ExplanationRecord:
             "densities": _numbers(queries.get("densities")),
             "n_fit": queries.get("n_fit"),
         },
-        "faithfulness": _structs(row, "faithfulness"),
+        **_intervals(row),
         "fit": {
             "method": row.get("fit_method"),
             "chosen": row.get("fit_chosen"),
@@ -243,6 +252,23 @@ def _record(row: Row, queries: Row) -> ExplanationRecord:
         },
     }
     return record_from_json(data)
+
+
+def _intervals(row: Row) -> dict[str, Any]:
+    """What intervals come from, and the scores with theirs; rows of before version 3 have none."""
+    scores = _structs(row, "faithfulness")
+    if row.get("intervals") is None:
+        return {"doubt": None, "faithfulness": scores}
+    reader = Reader(_parsed(row, "intervals"), "intervals")
+    ends = reader.array("faithfulness", len(scores))
+    if len(ends) != len(scores):
+        raise SchemaError(f"intervals has {len(ends)} of faithfulness, expected {len(scores)}.")
+    return {
+        "doubt": reader.data.get("doubt"),
+        "faithfulness": [
+            {**score, "interval": pair} for score, pair in zip(scores, ends, strict=True)
+        ],
+    }
 
 
 def _numbers(values: Any) -> Any:

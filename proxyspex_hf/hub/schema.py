@@ -102,14 +102,21 @@ EXPLANATIONS: tuple[Column, ...] = (
     Column(
         "top_interactions",
         _rows(features=_TEXT, order=_INT, effect=_FLOAT),
-        "the 20 strongest in words; effect = 2 (-1)^|T| F(T), what the output loses when any one "
-        "member is taken away. Follows from the spectrum; not read back",
+        "the 20 largest effects at the input in words, of those told from zero; effect = 2^|T| * "
+        "sum over S ⊇ T of (-1)^|S| F(S): what the output loses without one feature, or what of "
+        "their losses several share. Follows from the rest; not read back",
     ),
     Column(
         "faithfulness",
         _rows(density=_FLOAT, r2=_FLOAT, linear_r2=_FLOAT, n_masks=_INT),
-        "R² on held-out masks by density (share of features kept), of the explanation and of the "
-        "best additive one; null where it was not measured",
+        "R² on masks left out of the fit by density (share of features kept), of the explanation "
+        "and of the best additive one; null where it was not measured",
+    ),
+    Column(
+        "intervals",
+        _TEXT,
+        "JSON: doubt, the Gaussian process that 90% intervals come from (null where the spectrum "
+        "is exact), and the interval of each R²; null before schema version 3",
     ),
     Column("n_queries", _INT, "masks that were asked, held-out ones included"),
     Column("budget", _INT, "masks that were asked to fit"),
@@ -155,7 +162,11 @@ QUERIES: tuple[Column, ...] = (
         "numpy.unpackbits(..., axis=1, count=n). The first keeps all, the second nothing",
     ),
     Column("values", _FLOATS, "(m) what the model gave for each mask"),
-    Column("densities", _FLOATS, "(m) the probability with which the mask keeps a feature"),
+    Column(
+        "densities",
+        _FLOATS,
+        "(m) the probability with which the mask keeps a feature; 0 where it was chosen, not drawn",
+    ),
 )
 
 #: What a listing shows; read without the rest.

@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from proxyspex_hf.core.algorithm import as_integer
-from proxyspex_hf.core.attribution import Sampling, attribute
+from proxyspex_hf.core.attribution import attribute
 from proxyspex_hf.core.masks import BoolArray, as_masks
 from proxyspex_hf.core.progress import ProgressCallback, Reporter
 from proxyspex_hf.core.proxies.base import Proxy
+from proxyspex_hf.core.queries import Sampling
 from proxyspex_hf.core.refine import RefineMethod
 from proxyspex_hf.core.spectrum import FloatArray
 from proxyspex_hf.errors import InputError

@@ -9,6 +9,7 @@ import base64
 import re
 from typing import Any
 
+from proxyspex_hf.core.queries import ROUNDS
 from proxyspex_hf.errors import InputError
 from proxyspex_hf.record import CALL_OPTIONS, ExplanationRecord
 
@@ -19,6 +20,7 @@ _SHIPPED = {"sentiment": "DEMO_MODEL", "clip": "DEMO_CLIP"}
 #: Bytes of a picture that is written into the code.
 _SMALL_PICTURE = 30_000
 _DENSITIES = re.compile(r"density \d*\.?\d+(, \d*\.?\d+)*")
+_CHOSEN = re.compile(r"question (\w+), (\d{1,3}) rounds: ")
 #: The value that is explained where none is named, if not the logit.
 _FIRST_VALUE = {
     "text-generation": "log-perplexity",
@@ -142,18 +144,28 @@ def _effort(record: ExplanationRecord) -> dict[str, Any]:
         options["budget"] = asked.budget
     elif asked.alpha != _DEFAULTS["alpha"]:
         options["alpha"] = asked.alpha
-    if asked.sampling == "uniform":
-        options["density"] = "uniform"
-    elif asked.sampling != "density 0.5, 0.7, 0.9" and _DENSITIES.fullmatch(asked.sampling):
-        options["density"] = [float(d) for d in asked.sampling.removeprefix("density ").split(",")]
-    each = max((score.n_masks for score in record.faithfulness), default=0)
-    if len(queries) > queries.n_fit and each != _DEFAULTS["n_test"]:
-        options["n_test"] = each
+    options |= _masks(asked.sampling)
+    if len(queries) > queries.n_fit:
+        options["n_test"] = max((score.n_masks for score in record.faithfulness), default=0)
     if method not in ("blend", "constant"):
         options["proxy"] = method
     elif method == "blend" and record.fit.refinement == "none":
         options["refine"] = "none"
     return options
+
+
+def _masks(sampling: str) -> dict[str, Any]:
+    """The options that a description of the masks stands for."""
+    chosen = _CHOSEN.match(sampling)
+    if chosen:
+        question, rounds = chosen.group(1), int(chosen.group(2))
+        options: dict[str, Any] = {} if question == "any" else {"question": question}
+        return options if rounds == ROUNDS else {**options, "rounds": rounds}
+    if sampling == "uniform":
+        return {"density": "uniform"}
+    if _DENSITIES.fullmatch(sampling):
+        return {"density": [float(d) for d in sampling.removeprefix("density ").split(",")]}
+    return {}
 
 
 def _input(record: ExplanationRecord) -> tuple[list[str], list[str], str]:

@@ -1,40 +1,30 @@
-"""What is ranked in a picture: the coefficients, restated in units a reader can check.
+"""What is ranked in a picture: effects at the input (:mod:`proxyspex_hf.core.effects`).
 
-The *effect* of a combination T is e(T) = 2 (-1)^|T| F(T). Take any one member of T out of the
-whole input and the term F(T) chi_T changes sign, so the output moves by exactly -e(T): the effect
-is what the score loses when the combination is broken. From this follows what makes it fit to show:
-
-- for a single feature it is the Banzhaf value, -2 F({i}): the mean change when i is kept;
-- leaving i out of the whole input changes the explanation by -(sum of e(T) over all T with i);
-- |e(T)| = 2 |F(T)| is how far T can move the output, so all orders share one scale.
-
-The Banzhaf interaction (-2)^|T| F(T) = 2^(|T|-1) e(T) is shown beside it, but not ranked by: its
-factor lifts a five-way coefficient 16-fold, and on real models the noise of the high orders then
-fills the top of the list.
+What cannot be told from zero is no finding and is not ranked; that no combination can be told from
+zero is a finding, and is said.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
+from proxyspex_hf.core.effects import Kind
 from proxyspex_hf.record import ExplanationRecord
 from proxyspex_hf.viz.wording import visible
 
 __all__ = ["Member", "Term", "main_effects", "ranked_terms", "spell"]
 
-#: Smaller than this share of the largest effect is rounding, not a finding.
-_NEGLIGIBLE = 1e-9
-
 
 @dataclass(frozen=True)
 class Term:
-    """A combination of features (ascending indices) and its effect."""
+    """A feature or a combination (ascending indices), its effect at the input, and what it does."""
 
     members: tuple[int, ...]
     effect: float
+    interval: tuple[float, float] | None = None
+    kind: Kind = "alone"
 
     @property
     def order(self) -> int:
@@ -58,23 +48,27 @@ class Member:
 
 
 def ranked_terms(record: ExplanationRecord) -> list[Term]:
-    """Every combination but ∅, by falling size of effect; ties keep the canonical order."""
-    spectrum = record.spectrum
-    effects = spectrum.effects
-    sizes = np.abs(effects)
-    keep = np.argsort(-sizes, kind="stable")
-    keep = keep[sizes[keep] > _NEGLIGIBLE * sizes.max()]
-    support = spectrum.support
-    return [Term(tuple(i for i in support[r].tolist() if i >= 0), float(effects[r])) for r in keep]
+    """The effects at the input that are told from zero, by falling size."""
+    return [
+        Term(found.members, found.value, found.interval, found.kind)
+        for found in record.effects
+        if found.is_sure
+    ]
+
+
+def adds_up(record: ExplanationRecord, terms: Sequence[Term]) -> bool:
+    """Whether no combination is told from zero although intervals could tell: a finding."""
+    known = record.is_exact or record.doubt is not None
+    return known and not any(term.order > 1 for term in terms)
 
 
 def main_effects(record: ExplanationRecord) -> list[float]:
-    """(n,) the effect of each feature on its own; 0.0 where it has no coefficient."""
-    singles = np.flatnonzero(record.spectrum.orders == 1)
-    effects = np.zeros(len(record.features))
-    if len(singles):
-        effects[record.spectrum.support[singles, 0]] = record.spectrum.effects[singles]
-    return effects.tolist()
+    """(n,) the effect at the input of each feature alone."""
+    effects = [0.0] * len(record.features)
+    for found in record.effects:
+        if found.order == 1:
+            effects[found.members[0]] = found.value
+    return effects
 
 
 class _Speller:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from proxyspex_hf.record import DensityScore, ExplanationRecord, Target
 
@@ -69,6 +69,49 @@ def decimals_for(effects: Iterable[float]) -> int:
 def signed(value: float, decimals: int, minus: str = "\N{MINUS SIGN}") -> str:
     """``+1.30``: the sign is always there, since colour alone says nothing."""
     return f"{minus if value < 0 else '+'}{abs(value):.{decimals}f}"
+
+
+def number(
+    value: float,
+    interval: tuple[float, float] | None,
+    decimals: int | None = None,
+    minus: str = "-",
+) -> str:
+    """``+1.80 ± 0.20``: half of the interval's width; without an interval the value alone."""
+    decimals = decimals_for([value]) if decimals is None else decimals
+    text = signed(value, decimals, minus)
+    if interval is None or interval[0] == interval[1]:
+        return text
+    return f"{text} ± {(interval[1] - interval[0]) / 2.0:.{decimals}f}"
+
+
+_SENTENCES = {
+    "alone": "{names} raise{s} it",
+    "both needed": "{names} raise it only together",
+    "either is enough": "{either} is enough to raise it",
+    "lowers alone": "{names} lower{s} it",
+    "lowers only together": "{names} lower it only together",
+    "either one lowers": "{either} is enough to lower it",
+}
+
+
+def sentence(
+    labels: Sequence[str],
+    kind: str,
+    value: float,
+    interval: tuple[float, float] | None,
+    minus: str = "-",
+) -> str:
+    """What a feature or a combination does at the input, in words, and how much."""
+    quoted = [f"“{visible(label)}”" for label in labels]
+    joined = {
+        word: quoted[0] if len(quoted) == 1 else f"{', '.join(quoted[:-1])} {word} {quoted[-1]}"
+        for word in ("and", "or")
+    }
+    said = _SENTENCES[kind].format(
+        names=joined["and"], either=joined["or"], s="s" if len(quoted) == 1 else ""
+    )
+    return f"{said} ({number(value, interval, minus=minus)})"
 
 
 def percent(share: float) -> str:

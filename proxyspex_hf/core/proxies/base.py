@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,10 @@ from proxyspex_hf.core.spectrum import FloatArray, FourierSpectrum
 from proxyspex_hf.core.trees import Extraction
 from proxyspex_hf.errors import InputError
 
-__all__ = ["CVEntry", "CVReport", "Folds", "Proxy", "ProxyFit", "make_folds", "usable_cores"]
+if TYPE_CHECKING:
+    from proxyspex_hf.core.proxies.kernel import MaskKernel
+    from proxyspex_hf.core.sparsify import Projectable
+
 
 #: (m,) the fold in which each mask is held out.
 Folds = NDArray[np.int64]
@@ -110,6 +113,43 @@ class ProxyFit(Protocol):
     def fold_spectra(self, max_order: int | None = None) -> list[FourierSpectrum]:
         """One spectrum a fold, of the same configuration fitted without that fold."""
         ...
+
+
+@runtime_checkable
+class Projects(Protocol):
+    """A fitted proxy with more terms than a list can hold: it is sparsified by its correlations."""
+
+    def project(self, max_order: int | None) -> Projectable:
+        """What :func:`proxyspex_hf.core.sparsify.sparsify` needs of it."""
+        ...
+
+
+@runtime_checkable
+class LeavesOut(Protocol):
+    """A fitted proxy that knows what it would say of each mask without having seen it."""
+
+    @property
+    def left_out(self) -> FloatArray:
+        """(m,) each fitted mask predicted by a fit without it."""
+        ...
+
+
+@runtime_checkable
+class HasKernel(Protocol):
+    """A fitted proxy that has learnt a covariance of masks."""
+
+    @property
+    def kernel(self) -> MaskKernel: ...
+
+
+def left_out_predictions(fitted: ProxyFit, masks: BoolArray, folds: Folds) -> FloatArray:
+    """(m,) each mask as a fit that has not seen it predicts it: its own way, or by its folds."""
+    if isinstance(fitted, LeavesOut):
+        return fitted.left_out
+    out = np.empty(len(masks))
+    for fold, spectrum in enumerate(fitted.fold_spectra()):
+        out[folds == fold] = spectrum.evaluate(masks[folds == fold])
+    return out
 
 
 class Proxy(Protocol):

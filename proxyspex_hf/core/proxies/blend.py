@@ -18,6 +18,7 @@ from proxyspex_hf.core.progress import ProgressCallback
 from proxyspex_hf.core.proxies.base import CVEntry, CVReport, Folds, ProxyFit
 from proxyspex_hf.core.proxies.boosting import BoostedTrees
 from proxyspex_hf.core.proxies.gaussian import FEW_MASKS, GaussianProcess
+from proxyspex_hf.core.proxies.kernel import MaskKernel
 from proxyspex_hf.core.proxies.pursuit import Pursuit
 from proxyspex_hf.core.sparsify import Projectable, mask_weights
 from proxyspex_hf.core.spectrum import FloatArray, FourierSpectrum, IntArray, weighted_sum
@@ -37,6 +38,8 @@ _WORTH = 0.01
 class _Fitted(ProxyFit, Protocol):
     @property
     def out_of_fold(self) -> FloatArray: ...
+    @property
+    def left_out(self) -> FloatArray: ...
     def project(self, max_order: int | None) -> Projectable: ...
 
 
@@ -63,13 +66,13 @@ class Blend:
         seed: int,
         progress: ProgressCallback | None = None,
     ) -> BlendFit:
-        fitted: dict[str, _Fitted] = {}
+        gaussian = self.gaussian.fit(masks, values, folds, seed=seed, progress=progress)
+        fitted: dict[str, _Fitted] = {"gaussian": gaussian}
 
         def compete(name: str, proxy: Any) -> None:
             fitted[name] = proxy.fit(masks, values, folds, seed=seed, progress=progress)
 
         counts = mask_weights(masks, values)
-        compete("gaussian", self.gaussian)
         compete("pursuit", self.pursuit)
         if len(masks) <= FEW_MASKS:  # one kernel more is affordable, and worth it
             compete("gaussian without neighbours", replace(self.gaussian, reach=0))
@@ -95,7 +98,9 @@ class Blend:
             entries.append(CVEntry({"proxy": "blend", **shares}, blended))
             chosen = len(entries) - 1
         return BlendFit(
-            CVReport(tuple(entries), chosen), tuple((w, fitted[name]) for w, name in parts)
+            CVReport(tuple(entries), chosen),
+            tuple((w, fitted[name]) for w, name in parts),
+            gaussian.kernel,
         )
 
 
@@ -105,6 +110,11 @@ class BlendFit:
 
     cv: CVReport
     parts: tuple[tuple[float, _Fitted], ...]
+    kernel: MaskKernel
+
+    @property
+    def left_out(self) -> FloatArray:
+        return np.asarray(np.sum([w * part.left_out for w, part in self.parts], axis=0))
 
     def predict(self, masks: BoolArray) -> FloatArray:
         return np.asarray(np.sum([w * part.predict(masks) for w, part in self.parts], axis=0))

@@ -166,6 +166,10 @@ class BoostedTreesFit:
     fold_ensembles: tuple[TreeEnsemble, ...]
     out_of_fold: FloatArray
 
+    @property
+    def left_out(self) -> FloatArray:
+        return self.out_of_fold
+
     def predict(self, masks: BoolArray) -> FloatArray:
         return self.ensemble.predict(masks)
 

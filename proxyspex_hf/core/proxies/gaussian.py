@@ -116,6 +116,7 @@ class GaussianProcess:
             solved.expansion,
             solved.fold_expansions,
             solved.out_of_fold,
+            solved.left_out,
             seed,
         )
 
@@ -148,7 +149,7 @@ class GaussianProcess:
         out = np.empty(len(values))
         for fold, block in blocks:
             out[block] = fold_expansions[fold].evaluate(x[block])
-        return _Solved(expansion(0.0, 0.0), fold_expansions, out)
+        return _Solved(expansion(0.0, 0.0), fold_expansions, out, out)
 
 
 @dataclass(frozen=True)
@@ -156,13 +157,14 @@ class _Solved:
     expansion: KernelExpansion
     fold_expansions: tuple[KernelExpansion, ...]
     out_of_fold: FloatArray
+    left_out: FloatArray
 
 
 def _exact(
     kernel: MaskKernel, judges: list[MaskKernel], x: FloatArray, values: FloatArray, folds: Folds
 ) -> _Solved:
     """Every mask is a centre. Of j judges, number i predicts folds i, i + j, ..."""
-    out = np.empty(len(values))
+    out, left_out = np.empty(len(values)), np.empty(len(values))
     n_folds = int(folds.max()) + 1
     fold_expansions: dict[int, KernelExpansion] = {}
     for side, judge in enumerate(judges):
@@ -172,6 +174,8 @@ def _exact(
         inverse = np.tril(inverse) + np.tril(inverse, -1).T
         for fold in range(side, n_folds, len(judges)):
             rows = np.flatnonzero(folds == fold)
+            # One mask left out: its residual is (C⁻¹ y)_i / (C⁻¹)_ii.
+            left_out[rows] = values[rows] - alpha[rows] / np.diag(inverse)[rows]
             # Leaving a block F out: its residual is (C⁻¹_FF)⁻¹ (C⁻¹ y)_F, and so are its weights 0.
             residual = np.linalg.solve(inverse[np.ix_(rows, rows)], alpha[rows])
             out[rows] = values[rows] - residual
@@ -180,7 +184,10 @@ def _exact(
             fold_expansions[fold] = KernelExpansion(judge, x, weights)
     weights = cho_solve((damped(kernel(x, x), kernel.noise), True), values)
     return _Solved(
-        KernelExpansion(kernel, x, weights), tuple(fold_expansions[f] for f in range(n_folds)), out
+        KernelExpansion(kernel, x, weights),
+        tuple(fold_expansions[f] for f in range(n_folds)),
+        out,
+        left_out,
     )
 
 
@@ -190,13 +197,19 @@ class GaussianProcessFit:
 
     Attributes:
         out_of_fold: (m,) the prediction of each fitted mask from the other folds.
+        left_out: (m,) the same from all other masks, the kernel still from other folds.
     """
 
     cv: CVReport
     expansion: KernelExpansion
     fold_expansions: tuple[KernelExpansion, ...]
     out_of_fold: FloatArray
+    left_out: FloatArray
     seed: int
+
+    @property
+    def kernel(self) -> MaskKernel:
+        return self.expansion.kernel
 
     def predict(self, masks: BoolArray) -> FloatArray:
         return self.expansion.evaluate(signs(masks))

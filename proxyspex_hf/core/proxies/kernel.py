@@ -17,7 +17,7 @@ sum of such kernels has an exact Fourier spectrum (:mod:`.kernel_spectrum`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,6 +70,13 @@ class MaskKernel:
     noise: float
     pairs: FloatArray
 
+    def widened(self, columns: Positions, n_features: int) -> MaskKernel:
+        """The same for features at ``columns`` among others, of which nothing is known: they get
+        the middle relevance. Distances between the columns change, so pairs lose their own term."""
+        relevance = np.full(n_features, float(np.median(self.relevance)))
+        relevance[columns] = self.relevance
+        return replace(self, relevance=relevance, pairs=np.zeros(0))
+
     def pair_signs(self, x: FloatArray) -> FloatArray:
         """x_i x_{i+d} of every pair, all distances in turn: (m, n) -> (m, pairs)."""
         return _pair_signs(x, len(self.pairs))
@@ -93,6 +100,20 @@ class MaskKernel:
         weights = self.pairs[self.right - self.left - 1] * b[self.left] * b[self.right]
         return np.asarray(weights, dtype=np.float64)
 
+    @property
+    def factors(self) -> tuple[FloatArray, FloatArray]:
+        """α and β of the product term's factor α + β x_i, (n, 2) each; columns x'_i = -1 and +1."""
+        b, c = self.relevance[:, None], self.tilt
+        other = np.array([-1.0, 1.0])
+        scale = np.exp(c * other - b)
+        return scale * np.cosh(b * other + c), scale * np.sinh(b * other + c)
+
+    def variance(self, x: FloatArray) -> FloatArray:
+        """k(x, x) of each row, (m, n) signs -> (m,): only the tilt tells rows apart."""
+        tilted = self.product * np.exp(2.0 * self.tilt * x.sum(axis=1))
+        rest = self.single * self.relevance.sum() + self.pair_weights.sum()
+        return np.asarray(tilted + rest, dtype=np.float64)
+
     def __call__(self, x: FloatArray, z: FloatArray) -> FloatArray:
         """(m, n), (m', n) signs -> (m, m') covariances, noise not included."""
         b = self.relevance
@@ -107,7 +128,12 @@ class MaskKernel:
 
 
 def learn_kernel(
-    x: FloatArray, values: FloatArray, *, reach: int = 3, iterations: int = 60
+    x: FloatArray,
+    values: FloatArray,
+    *,
+    reach: int = 3,
+    iterations: int = 60,
+    start: MaskKernel | None = None,
 ) -> MaskKernel:
     """The parameters of largest marginal posterior, by L-BFGS on the exact gradient.
 
@@ -115,11 +141,12 @@ def learn_kernel(
         x: (m, n) signs; one evaluation costs O(m³ + m² n).
         values: (m,) of mean 0 and variance 1.
         reach: largest distance of pairs with a variance of their own; 0 for none.
+        start: where to begin, of any number of features: one learnt from other answers.
     """
     problem = _Posterior(x, values, min(reach, x.shape[1] - 1))
     found = minimize(
         problem,
-        problem.start,
+        problem.start if start is None else problem.from_kernel(start),
         jac=True,
         method="L-BFGS-B",
         bounds=problem.bounds,
@@ -169,6 +196,25 @@ class _Posterior:
             (-5.0, 1.0),
             *[(-8.0, 3.0)] * reach,
         ]
+
+    def from_kernel(self, kernel: MaskKernel) -> FloatArray:
+        """The parameters of a kernel, those of other features by their mean, within the bounds."""
+        n = self.n
+        theta = self.start.copy()
+        logs = np.log(np.maximum(kernel.relevance, 1e-12))
+        if len(logs) == n:
+            theta[:n] = logs
+        else:  # relevances sum to about the same, whatever the number of features
+            theta[:n] = logs.mean() + np.log(len(logs) / n)
+        theta[n] = kernel.tilt * np.sqrt(len(logs))
+        tilt = theta[n] / np.sqrt(n)
+        variances = np.array([kernel.product * np.exp(2.0 * tilt * self.centre), kernel.single])
+        theta[n + 1 : n + 3] = 0.5 * np.log(np.maximum(variances, 1e-12))
+        theta[n + 3] = 0.5 * np.log(kernel.noise)
+        known = min(self.reach, len(kernel.pairs))
+        theta[n + 4 : n + 4 + known] = 0.5 * np.log(np.maximum(kernel.pairs[:known], 1e-12))
+        low, high = np.array(self.bounds).T
+        return np.asarray(np.clip(theta, low, high))
 
     def kernel(self, theta: FloatArray) -> MaskKernel:
         n = self.n

@@ -62,7 +62,7 @@ class KernelExpansion:
         kernel, x, a = self.kernel, self.centres, self.weights
         n = x.shape[1]
         # Of α + β x_i, a feature outside T leaves its mean α + β mean, one inside α mean + β.
-        alpha, beta = _factors(kernel)
+        alpha, beta = kernel.factors
         out = _products(*_ratios(self, alpha + mean * beta, mean * alpha + beta), support)
 
         member = np.zeros((len(support), n + 1))
@@ -115,7 +115,7 @@ class _Biased:
         kernel, x, a = expansion.kernel, expansion.centres, expansion.weights
         n = x.shape[1]
         deviation = np.sqrt(1.0 - mean * mean)
-        alpha, beta = _factors(kernel)
+        alpha, beta = kernel.factors
         self.ratios, self.weights = _ratios(expansion, alpha + mean * beta, beta * deviation)
         # What the kernel's own singles and pairs add; x_i x_k has parts of order 2 and 1.
         pairs = kernel.pair_weights * (a @ kernel.pair_signs(x))
@@ -156,14 +156,6 @@ class _Biased:
             if not beam or level[beam[0]] <= least:
                 break
         return sorted(found, key=lambda t: (-found[t], t))[:count]
-
-
-def _factors(kernel: MaskKernel) -> tuple[FloatArray, FloatArray]:
-    """α and β of k_i(x, x_j) = α + β x, (n, 2) each; columns x_ji = -1 and +1."""
-    b, c = kernel.relevance[:, None], kernel.tilt
-    other = np.array([-1.0, 1.0])
-    scale = np.exp(c * other - b)
-    return scale * np.cosh(b * other + c), scale * np.sinh(b * other + c)
 
 
 def _ratios(

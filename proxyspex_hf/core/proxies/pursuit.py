@@ -103,6 +103,10 @@ class PursuitFit:
     fold_found: tuple[FourierSpectrum, ...]
     out_of_fold: FloatArray
 
+    @property
+    def left_out(self) -> FloatArray:
+        return self.out_of_fold
+
     def predict(self, masks: BoolArray) -> FloatArray:
         return self.found.evaluate(masks)
 

@@ -1,0 +1,180 @@
+"""Which masks to ask next: those that lower the posterior variance of what was asked most.
+
+A few rounds of full batches. From random candidates the next mask is chosen greedily, given the
+ones chosen before it in the same batch: with cov(g, c) between goal g and candidate c, asking c
+lowers the variance of g by cov(g, c)² / (var(c) + noise), and every covariance left follows from a
+rank-one update. No answer is needed in between: the variance does not depend on the answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from proxyspex_hf.core.effects import pairs_of, removal_masks
+from proxyspex_hf.core.masks import BoolArray
+from proxyspex_hf.core.posterior import Posterior, mixed_covariance, mixed_variance
+from proxyspex_hf.core.proxies.kernel import signs
+from proxyspex_hf.core.queries import WIDE, Question
+from proxyspex_hf.core.shares import Shares, at_share, shares_of
+from proxyspex_hf.core.spectrum import FloatArray, IntArray
+
+#: Random candidates of a round, beside the neighbours of the full and the empty mask.
+_CANDIDATES = 800
+#: Pairs of features among the goals: those that are least known.
+_PAIRS = 200
+#: Masks at each density whose predictions are goals.
+_REFERENCES = 40
+#: As the posterior has it on its diagonal.
+_JITTER = 1e-8
+#: Masks chosen in one round, at most; the rest of a larger batch is drawn.
+MOST_CHOSEN = 500
+
+
+class _Goals(NamedTuple):
+    """Covariances with the candidates (g, c), and the weight of each goal (g,)."""
+
+    covariance: FloatArray
+    weight: FloatArray
+
+
+class _State:
+    """Covariances of goals and candidates, as masks are chosen."""
+
+    def __init__(
+        self,
+        posterior: Posterior,
+        question: Question,
+        candidates: BoolArray,
+        rng: np.random.Generator,
+        count: int,
+    ) -> None:
+        kernel = posterior.doubt.kernel
+        self.kernel, self.x = kernel, signs(candidates)
+        self.prior = kernel(self.x, self.x)
+        explained = posterior.explained(kernel(posterior.rows, self.x))
+        self.filled = len(explained)
+        # Single precision: what matters is which gain is the largest.
+        self.explained = np.zeros((self.filled + count, len(self.x)), dtype=np.float32)  # (m, c)
+        self.explained[: self.filled] = explained
+        self.variance = np.diag(self.prior) - np.square(explained).sum(axis=0)
+        goals = self._goals(posterior, question, explained, rng)
+        self.goals = np.concatenate([g.covariance for g in goals]).astype(np.float32)
+        self.weight = np.concatenate([g.weight for g in goals]).astype(np.float32)
+
+    def gains(self) -> FloatArray:
+        """How far each candidate lowers the goals' variances, (c,)."""
+        lowered = np.einsum("g,gc,gc->c", self.weight, self.goals, self.goals)
+        return np.asarray(lowered / (self.variance + self.kernel.noise + _JITTER))
+
+    def take(self, chosen: int) -> None:
+        """As if this candidate had been asked."""
+        root = np.sqrt(self.variance[chosen] + self.kernel.noise + _JITTER)
+        row = self.prior[chosen]
+        known = self.explained[: self.filled]
+        row = (row - known[:, chosen] @ known) / root
+        self.goals -= np.outer(self.goals[:, chosen] / np.float32(root), row.astype(np.float32))
+        self.variance = np.maximum(self.variance - row * row, 0.0)
+        self.explained[self.filled] = row
+        self.filled += 1
+
+    def _goals(
+        self,
+        posterior: Posterior,
+        question: Question,
+        explained: FloatArray,
+        rng: np.random.Generator,
+    ) -> list[_Goals]:
+        n = self.x.shape[1]
+        singles, pairs = np.arange(n, dtype=np.int32)[:, None], pairs_of(n)
+        out = []
+        if question in ("any", "input"):
+            out += [
+                self._derivatives(posterior, t, at_share(1.0), explained) for t in (singles, pairs)
+            ]
+        if question in ("any", "shapley"):
+            uniform = shares_of("Shapley", 1, 1, n)
+            if uniform is not None:
+                sets = (singles,) if question == "any" else (singles, pairs)
+                out += [self._derivatives(posterior, t, uniform, explained) for t in sets]
+        if question == "any":
+            out += [self._predictions(posterior, density, explained, rng) for density in WIDE]
+        return out
+
+    def _derivatives(
+        self, posterior: Posterior, support: IntArray, shares: Shares, explained: FloatArray
+    ) -> _Goals:
+        if len(support) > _PAIRS and support.shape[1] > 1:
+            prior = mixed_variance(self.kernel, support, shares)
+            support = support[np.sort(np.argsort(-prior, kind="stable")[:_PAIRS])]
+        known = posterior.explained(
+            mixed_covariance(self.kernel, support, shares, posterior.rows).T
+        )
+        left = mixed_variance(self.kernel, support, shares) - np.square(known).sum(axis=0)
+        covariance = mixed_covariance(self.kernel, support, shares, self.x)
+        return _weighted(covariance - known.T @ explained, left)
+
+    def _predictions(
+        self, posterior: Posterior, density: float, explained: FloatArray, rng: np.random.Generator
+    ) -> _Goals:
+        at = signs(rng.random((_REFERENCES, self.x.shape[1])) < density)
+        known = posterior.explained(self.kernel(posterior.rows, at))
+        left = self.kernel.variance(at) - np.square(known).sum(axis=0)
+        return _weighted(self.kernel(at, self.x) - known.T @ explained, left)
+
+
+def _weighted(covariance: FloatArray, left: FloatArray) -> _Goals:
+    """Goals of one kind count as one: in shares of the variance that is left of them."""
+    total = float(np.maximum(left, 0.0).sum())
+    weight = 1.0 / total if total > 0.0 else 0.0
+    return _Goals(covariance, np.full(len(covariance), weight))
+
+
+def choose_masks(
+    posteriors: Sequence[Posterior],
+    question: Question,
+    count: int,
+    exclude: BoolArray,
+    rng: np.random.Generator,
+) -> BoolArray:
+    """At most ``count`` new masks (b, n) for a question, of one function or of several at once.
+
+    Args:
+        posteriors: of each function that will be asked the masks.
+        exclude: masks that were asked already.
+    """
+    candidates = _candidates(question, exclude, rng)
+    count = min(count, MOST_CHOSEN, len(candidates))
+    states = [_State(p, question, candidates, rng, count) for p in posteriors]
+    free = np.ones(len(candidates), dtype=np.bool_)
+    chosen: list[int] = []
+    for _ in range(count):
+        gains = np.sum([state.gains() for state in states], axis=0)
+        best = int(np.where(free, gains, -1.0).argmax())
+        free[best] = False
+        chosen.append(best)
+        for state in states:
+            state.take(best)
+    return candidates[chosen]
+
+
+def _candidates(question: Question, exclude: BoolArray, rng: np.random.Generator) -> BoolArray:
+    """Random masks of every size that the question looks at, and the neighbours of its ends."""
+    n = exclude.shape[1]
+    near = ~np.eye(n, dtype=np.bool_)
+    low = 0.5 if question == "input" else 0.0
+    shares = rng.uniform(low, 1.0, (_CANDIDATES, 1))
+    drawn = [rng.random((_CANDIDATES, n)) < shares, near]
+    if question != "shapley":
+        drawn.append(rng.random((_CANDIDATES // 4, n)) < 0.9)
+    if question == "input":
+        pairs = pairs_of(n)
+        pairs = pairs[rng.permutation(len(pairs))[: _CANDIDATES // 2]]
+        drawn.append(removal_masks(n, pairs.tolist())[1:])
+    else:
+        drawn.append(~near)
+    masks = np.unique(np.concatenate(drawn), axis=0)
+    asked = {row.tobytes() for row in exclude}
+    return masks[[row.tobytes() not in asked for row in masks]]

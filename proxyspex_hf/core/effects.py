@@ -1,0 +1,167 @@
+"""Effects at the input: what the value loses when features are taken out of the whole input.
+
+With N all features kept, and T ⊆ N,
+
+    I(T) = Σ_{L⊆T} (-1)^|L| f(N∖L) = 2^|T| Σ_{S⊇T} (-1)^|S| F(S),
+    f(N∖R) = Σ_{T⊆R} (-1)^|T| I(T).
+
+I({i}) is what the value loses without i. I({i, j}) = f(N) - f(N∖i) - f(N∖j) + f(N∖ij): where it has
+the sign of the joint loss f(N) - f(N∖ij), both are needed (an AND: each loses what the other needs
+as well); where it has the other sign, either is enough (an OR: one alone hides the other's loss).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+
+from proxyspex_hf.core.masks import BoolArray
+from proxyspex_hf.core.moebius import downward_sums
+from proxyspex_hf.core.posterior import Posterior, stretched
+from proxyspex_hf.core.shares import at_share
+from proxyspex_hf.core.spectrum import FloatArray, FourierSpectrum, IntArray, pack_support
+
+Kind = Literal[
+    "alone",
+    "both needed",
+    "either is enough",
+    "lowers alone",
+    "lowers only together",
+    "either one lowers",
+]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+#: Sets of at most so many features are looked at: the variance of I(T) grows as 4^|T|, so that
+#: larger ones are never told from zero where they were not asked.
+MAX_ORDER = 4
+#: Sets that get an interval, besides the single features: the largest effects.
+_MOST_SETS = 400
+#: Smaller than this share of the largest effect is rounding, not a finding.
+_NEGLIGIBLE = 1e-9
+
+
+@dataclass(frozen=True)
+class Effect:
+    """The effect at the input of one set of features.
+
+    Attributes:
+        members: the features' indices, ascending.
+        value: I(T), in the value's unit.
+        interval: 90% of the posterior, stretched to the value; None where there is no posterior.
+        kind: what the set does to the value.
+    """
+
+    members: tuple[int, ...]
+    value: float
+    interval: tuple[float, float] | None
+    kind: Kind
+
+    @property
+    def order(self) -> int:
+        """How many features take part."""
+        return len(self.members)
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether the interval leaves out zero; without an interval, whether the value does."""
+        if self.interval is None:
+            return self.value != 0.0
+        low, high = self.interval
+        return low > 0.0 or high < 0.0
+
+
+def effects_at_input(
+    spectrum: FourierSpectrum, posterior: Posterior | None, *, exact: bool = False
+) -> tuple[Effect, ...]:
+    """Effects of the single features, and of the sets that the spectrum speaks of, largest first.
+
+    Args:
+        posterior: for the intervals; None gives none.
+        exact: the spectrum is that of all 2^n values, so every interval is the value.
+    """
+    n = spectrum.n_features
+    support, values = downward_sums(
+        spectrum.support,
+        spectrum.coefficients,
+        n,
+        lambda s, t: (-1.0) ** s * 2.0**t,
+        range(1, min(MAX_ORDER, max(1, int(spectrum.orders.max()))) + 1),
+    )
+    found = {
+        tuple(i for i in row if i >= 0): value
+        for row, value in zip(support.tolist(), values.tolist(), strict=True)
+    }
+    least = _NEGLIGIBLE * max(map(abs, found.values()), default=0.0)
+    singles = [(i,) for i in range(n)]
+    larger = [t for t, value in found.items() if len(t) > 1 and abs(value) > least]
+    larger = sorted(larger, key=lambda t: (-abs(found[t]), len(t), t))[:_MOST_SETS]
+    sets = [*singles, *larger]
+    numbers = np.array([found.get(t, 0.0) for t in sets])
+    if exact:
+        intervals: list[tuple[float, float] | None] = [(v, v) for v in numbers.tolist()]
+    elif posterior is None:
+        intervals = [None] * len(sets)
+    else:
+        intervals = list(effect_intervals(posterior, sets, numbers))
+        if not np.isfinite(np.array(intervals)).all():  # a stored kernel need not make sense
+            intervals = [None] * len(sets)
+    kinds = _kinds(spectrum, sets)
+    every = [
+        Effect(t, value, interval, kind)
+        for t, value, interval, kind in zip(sets, numbers.tolist(), intervals, kinds, strict=True)
+    ]
+    return tuple(sorted(every, key=lambda e: (-abs(e.value), e.order, e.members)))
+
+
+def effect_intervals(
+    posterior: Posterior, sets: Sequence[tuple[int, ...]], values: FloatArray
+) -> list[tuple[float, float]]:
+    """90% intervals of I(T) for sets of any sizes, (g,) values as shown."""
+    out: list[tuple[float, float]] = [(0.0, 0.0)] * len(sets)
+    for size in sorted({len(t) for t in sets}):
+        rows = [r for r, t in enumerate(sets) if len(t) == size]
+        support = pack_support([sets[r] for r in rows])
+        found = posterior.derivatives(support, at_share(1.0))
+        for r, (low, high) in zip(rows, stretched(found, values[rows]).tolist(), strict=True):
+            out[r] = (low, high)
+    return out
+
+
+def removal_masks(n_features: int, removed: Sequence[Sequence[int]]) -> BoolArray:
+    """The full mask, then one without each of the sets: (1 + r, n)."""
+    masks = np.ones((1 + len(removed), n_features), dtype=np.bool_)
+    for row, members in zip(masks[1:], removed, strict=True):
+        row[list(members)] = False
+    return masks
+
+
+def _kinds(spectrum: FourierSpectrum, sets: Sequence[tuple[int, ...]]) -> list[Kind]:
+    """From what the spectrum loses without each feature, and without the whole set."""
+    n = spectrum.n_features
+    whole = spectrum.evaluate(removal_masks(n, sets))
+    lost = whole[0] - whole[1:]
+    alone = lost[:n]  # the single features come first
+    return [
+        _kind(len(t), float(joint), float(np.mean(alone[list(t)])))
+        for t, joint in zip(sets, lost, strict=True)
+    ]
+
+
+def _kind(size: int, joint: float, mean_alone: float) -> Kind:
+    """Additive features lose joint / size each: more says that all are needed, less that any is."""
+    raises = joint >= 0.0
+    if size == 1:
+        return "alone" if raises else "lowers alone"
+    needed = mean_alone >= joint / size if raises else mean_alone <= joint / size
+    if raises:
+        return "both needed" if needed else "either is enough"
+    return "lowers only together" if needed else "either one lowers"
+
+
+def pairs_of(n_features: int) -> IntArray:
+    """Every pair of features, (n (n-1) / 2, 2)."""
+    left, right = np.triu_indices(n_features, 1)
+    return np.stack([left, right], axis=1).astype(np.int32)

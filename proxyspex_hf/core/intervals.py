@@ -1,0 +1,76 @@
+"""90% intervals of indices: each score beside the posterior of the functional that defines it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from proxyspex_hf.core.interactions import Interactions
+from proxyspex_hf.core.posterior import Posterior, stretched
+from proxyspex_hf.core.shares import shares_of
+from proxyspex_hf.core.spectrum import FloatArray, FourierSpectrum
+
+#: Scores that get an interval, the largest first: each costs a solve with the masks' covariance.
+_MOST_SCORES = 2000
+#: Contexts, and draws of the posterior at them, for the one index that is not linear.
+_CONTEXTS, _DRAWS = 64, 400
+
+
+def with_intervals(
+    found: Interactions, posterior: Posterior | None, *, exact: bool = False, seed: int = 0
+) -> Interactions:
+    """The same scores with ``intervals`` (k, 2); nan where a score has none.
+
+    Args:
+        posterior: None leaves the scores without, unless they are ``exact``.
+        exact: the scores are those of all 2^n values: each interval is the score itself.
+        seed: of the draws for Influence, which is a square.
+    """
+    if exact:
+        return replace(found, intervals=np.stack([found.values, found.values], axis=1))
+    if posterior is None:
+        return found
+    if found.index == "Influence":
+        return replace(found, intervals=_influence(found, posterior, seed))
+    intervals = np.full((len(found), 2), np.nan)
+    largest = np.argsort(-np.abs(found.values), kind="stable")[:_MOST_SCORES]
+    for size in range(1, found.order + 1):
+        rows = np.sort(largest[found.orders[largest] == size])
+        shares = shares_of(found.index, size, found.order, found.n_features)
+        if not len(rows) or shares is None:
+            continue
+        estimate = posterior.derivatives(found.support[rows, :size], shares)
+        intervals[rows] = stretched(estimate, found.values[rows])
+    intervals[~np.isfinite(intervals).all(axis=1)] = np.nan
+    return replace(found, intervals=intervals)
+
+
+def _influence(found: Interactions, posterior: Posterior, seed: int) -> FloatArray:
+    """Σ_{S∋i} F(S)² = E[(Δ_i f)²] / 4 over uniform contexts: draws of Δ_i f at some of them."""
+    rng = np.random.default_rng(seed)
+    contexts = rng.random((_CONTEXTS, found.n_features)) < 0.5
+    out = np.empty((len(found), 2))
+    weights = np.concatenate([np.eye(_CONTEXTS), -np.eye(_CONTEXTS)], axis=1)
+    for row, (i,) in enumerate(found.support[:, :1].tolist()):
+        kept, gone = contexts.copy(), contexts.copy()
+        kept[:, i], gone[:, i] = True, False
+        draws = posterior.draws(np.concatenate([kept, gone]), weights, _DRAWS, rng)
+        squares = np.square(draws).mean(axis=1) / 4.0
+        low, high = np.quantile(squares, (0.05, 0.95))
+        shown = found.values[row]
+        out[row] = min(low, shown), max(high, shown)
+    return out
+
+
+def prediction_intervals(
+    spectrum: FourierSpectrum, posterior: Posterior, masks: np.ndarray
+) -> FloatArray:
+    """(b, 2) around the spectrum's predictions of masks (b, n)."""
+    shown = spectrum.evaluate(masks)
+    step = 1024
+    parts = [
+        stretched(posterior.predictions(masks[a : a + step]), shown[a : a + step])
+        for a in range(0, len(masks), step)
+    ]
+    return np.concatenate(parts) if parts else np.zeros((0, 2))

@@ -1,0 +1,143 @@
+"""What an index averages: the derivative Δ_T of f, over contexts that keep a share p of the rest.
+
+Let E_p[Δ_T f] be the mean of Δ_T f(S) = Σ_{L⊆T} (-1)^|T∖L| f(S ∪ L) over contexts S that keep each
+feature outside T with probability p. Every linear index is a signed mixture of these over p:
+
+============================ ======================================================
+effect at the input          p = 1
+Möbius                       p = 0
+Banzhaf                      p = 1/2
+Shapley (values and sets)    p uniform on [0, 1]
+Shapley-Taylor, |T| = ℓ      density ℓ (1 - p)^(ℓ-1)
+Faith-Shapley, |T| = ℓ       a Beta(ℓ, ℓ) density; below ℓ, a polynomial (see there)
+Faith-Banzhaf, |T| < ℓ       the value and derivatives at p = 1/2
+============================ ======================================================
+
+A function that is a product over features has E_p in closed form, and polynomials in p of degree n
+are integrated exactly by n/2 + 1 Gauss-Legendre nodes: so a Gaussian process with a product kernel
+has the posterior of every index (:mod:`.posterior`).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
+
+import numpy as np
+
+from proxyspex_hf.core.spectrum import FloatArray
+
+#: Nodes at most: with more features than twice this the integral is no longer exact to rounding.
+_MOST_NODES = 128
+#: Step of the differences at p = 1/2; their error is of its square.
+_STEP = 1e-3
+
+
+@dataclass(frozen=True)
+class Shares:
+    """A signed measure over the share kept: Σ_q weights[q] E_{nodes[q]}[Δ_T f]."""
+
+    nodes: FloatArray
+    weights: FloatArray
+
+
+def at_share(p: float, weight: float = 1.0) -> Shares:
+    """All of it at one share."""
+    return Shares(np.array([p]), np.array([weight]))
+
+
+def shares_of(index: str, size: int, order: int, n_features: int) -> Shares | None:
+    """The measure of an index for sets of ``size`` >= 1 features; None where there is none.
+
+    Args:
+        index: its canonical name, as :data:`proxyspex_hf.core.indices.INDICES` has it.
+        order: the order asked for, which STII, FBII and FSII depend on.
+    """
+    if index in ("Banzhaf", "BII"):
+        return at_share(0.5)
+    if index in ("Shapley", "SII"):
+        return _density((1.0,), n_features)
+    if index == "Moebius" or (index == "STII" and size < order):
+        return at_share(0.0)
+    if index == "Effect":
+        return at_share(1.0)
+    if index == "OR":
+        return at_share(1.0, 1.0 if size % 2 else -1.0)
+    if index == "STII":
+        # ℓ (1 - p)^(ℓ-1), in powers of p
+        powers = tuple(float(order * (-1) ** j * math.comb(order - 1, j)) for j in range(order))
+        return _density(powers, n_features)
+    if index == "FSII" and size <= order:
+        return _density(_faith_shapley(size, order), n_features)
+    if index == "FBII" and size <= order:
+        return _low_degrees(order - size)
+    return None
+
+
+def _density(powers: tuple[float, ...], n_features: int) -> Shares:
+    """Σ_j powers[j] p^j on [0, 1]."""
+    count = min(_MOST_NODES, (n_features + len(powers)) // 2 + 1)
+    nodes, weights = _legendre(count)
+    return Shares(nodes, weights * np.polynomial.polynomial.polyval(nodes, powers))
+
+
+@lru_cache(maxsize=64)
+def _legendre(count: int) -> tuple[FloatArray, FloatArray]:
+    nodes, weights = np.polynomial.legendre.leggauss(count)
+    return (nodes + 1.0) / 2.0, weights / 2.0
+
+
+@lru_cache(maxsize=256)
+def _faith_shapley(size: int, order: int) -> tuple[float, ...]:
+    """Powers of the density whose moments are what Faith-Shapley gives to Möbius coefficients.
+
+    Möbius(S) enters I(T) with φ(s) = 1 at s = t, 0 from t + 1 to ℓ, and beyond ℓ the factor of
+    Tsai et al. (2023), equation 16. As a function of s it is Σ_j c_j / (s + j) for j < ℓ, and
+    1 / (s + j) is the integral of p^(s-t) · p^(t+j-1).
+    """
+
+    def factor(s: int) -> Fraction:
+        scale = Fraction((-1) ** (order - size) * size * math.comb(order, size), order + size)
+        return scale * Fraction(math.comb(s - 1, order), math.comb(s + order - 1, order + size))
+
+    rows = [[Fraction(1, s + j) for j in range(order)] for s in range(order + 1, 2 * order + 1)]
+    right = [factor(s) for s in range(order + 1, 2 * order + 1)]
+    solved = _solve(rows, right)
+    return (0.0,) * (size - 1) + tuple(float(c) for c in solved)
+
+
+def _solve(rows: list[list[Fraction]], right: list[Fraction]) -> list[Fraction]:
+    """Gauss-Jordan in fractions; a Cauchy matrix is never singular."""
+    table = [[*row, value] for row, value in zip(rows, right, strict=True)]
+    for column in range(len(table)):
+        pivot = next(r for r in range(column, len(table)) if table[r][column])
+        table[column], table[pivot] = table[pivot], table[column]
+        lead = table[column][column]
+        table[column] = [value / lead for value in table[column]]
+        for r in range(len(table)):
+            if r != column and table[r][column]:
+                factor = table[r][column]
+                table[r] = [a - factor * b for a, b in zip(table[r], table[column], strict=True)]
+    return [row[-1] for row in table]
+
+
+def _low_degrees(degree: int) -> Shares | None:
+    """Coefficients 0 to ``degree`` of E_p[Δ_T f], a polynomial in z = 1 - 2p, summed.
+
+    Uniform least squares of order ℓ keeps F(S) for |S| <= ℓ, and the coefficient of z^r gathers
+    the F(S) with |S| = |T| + r. Central differences take them.
+    """
+    if degree == 0:
+        return at_share(0.5)
+    h = _STEP
+    if degree == 1:
+        steps, weights = (0.0, -h, h), (1.0, -0.5 / h, 0.5 / h)
+    elif degree == 2:
+        second = 0.5 / (h * h)
+        steps, weights = (0.0, -h, h), (1.0 - 2 * second, second - 0.5 / h, second + 0.5 / h)
+    else:
+        return None
+    z = np.array(steps)
+    return Shares((1.0 - z) / 2.0, np.array(weights))
