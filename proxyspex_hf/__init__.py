@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from proxyspex_hf.core.algorithm import ProxySPEX
     from proxyspex_hf.core.progress import Progress
+    from proxyspex_hf.core.queries import Goal
     from proxyspex_hf.core.spectrum import FourierSpectrum
     from proxyspex_hf.demo import DEMO_CLIP, DEMO_MODEL
     from proxyspex_hf.errors import (
@@ -29,9 +30,10 @@ if TYPE_CHECKING:
         SolveError,
     )
     from proxyspex_hf.explainer import InteractionExplainer
-    from proxyspex_hf.explanation import Interaction, InteractionExplanation
+    from proxyspex_hf.explanation import InteractionExplanation
     from proxyspex_hf.hub.entries import HubEntry
     from proxyspex_hf.hub.push import PushResult
+    from proxyspex_hf.interaction import Interaction
     from proxyspex_hf.prompts import Prompt, PromptPart, context_prompt
     from proxyspex_hf.sharing import pull_explanations, push_explanations
 
@@ -39,10 +41,11 @@ _PLACES = {
     "DEMO_CLIP": "demo",
     "DEMO_MODEL": "demo",
     "FourierSpectrum": "core.spectrum",
+    "Goal": "core.queries",
     "HubEntry": "hub.entries",
     "HubError": "errors",
     "InputError": "errors",
-    "Interaction": "explanation",
+    "Interaction": "interaction",
     "InteractionExplainer": "explainer",
     "InteractionExplanation": "explanation",
     "ModelError": "errors",
@@ -64,6 +67,7 @@ __all__ = [
     "DEMO_CLIP",
     "DEMO_MODEL",
     "FourierSpectrum",
+    "Goal",
     "HubEntry",
     "HubError",
     "InputError",

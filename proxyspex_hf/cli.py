@@ -101,11 +101,24 @@ def _parser() -> argparse.ArgumentParser:
 def _effort(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("effort")
     group.add_argument("--alpha", type=float, help="fit alpha * n * log2(n) masks (default 2)")
-    group.add_argument("--budget", type=int, help="exact number of masks to fit instead")
+    group.add_argument(
+        "--budget",
+        type=lambda text: text if text == "auto" else int(text),
+        metavar="N",
+        help="exact number of masks to fit instead, or auto: until --r2 is reached",
+    )
+    group.add_argument("--r2", type=float, help="with --budget auto: R² to reach, such as 0.9")
+    group.add_argument(
+        "--question",
+        choices=["any", "input", "shapley", "subsets"],
+        help="what the masks should tell: any (default), effects at the input, Shapley values, or "
+        "uniform subsets as in the paper",
+    )
+    group.add_argument("--rounds", type=int, help="rounds in which masks are chosen (default 4)")
     group.add_argument(
         "--density",
-        help="which masks are fitted: mixed (default; near the input as well as far from it), "
-        "uniform (the paper's), or shares of the features to keep, such as 0.5,0.9",
+        help="draw all masks at once instead: wide, mixed (0.5, 0.7, 0.9), uniform (the paper's), "
+        "or shares of the features to keep, such as 0.5,0.9",
     )
     group.add_argument("--max-order", type=int, help="largest interaction to look for")
     group.add_argument("--seed", type=int, default=0)
@@ -124,9 +137,13 @@ def _output(parser: argparse.ArgumentParser, saved: bool = False) -> None:
 
 def _options(given: argparse.Namespace) -> dict[str, Any]:
     options: dict[str, Any] = {"seed": given.seed, "progress": not given.no_progress}
-    for name in ("alpha", "budget", "max_order", "batch_size"):
+    for name in ("alpha", "budget", "question", "rounds", "max_order", "batch_size"):
         if getattr(given, name) is not None:
             options[name] = getattr(given, name)
+    if given.r2 is not None:
+        from proxyspex_hf.core.queries import Goal  # slow to import: not for --help
+
+        options["goal"] = Goal(r2=given.r2)
     if given.density is not None:
         options["density"] = _density(given.density)
     return options

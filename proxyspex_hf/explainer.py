@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import fields
+from typing import Any, Literal
 
 import numpy as np
 
+from proxyspex_hf.core.inquiry import Asked
 from proxyspex_hf.core.queries import Plan
-from proxyspex_hf.core.removal import RemovalSolution
 from proxyspex_hf.core.spectrum import FloatArray
 from proxyspex_hf.errors import InputError, ProxySpexError, ProxySpexWarning
 from proxyspex_hf.explaining import explained, placed
@@ -19,47 +18,23 @@ from proxyspex_hf.explanation import InteractionExplanation
 from proxyspex_hf.hf.answers import Asker
 from proxyspex_hf.hf.loading import load_pipeline
 from proxyspex_hf.hf.memory import Memory
+from proxyspex_hf.hf.options import FeatureOptions
 from proxyspex_hf.hf.rebuild import held_input, options_again
 from proxyspex_hf.hf.several import bind_each, inputs_of, is_missing
 from proxyspex_hf.hf.targets import own_name
 from proxyspex_hf.hf.tasks.generation import TextGeneration
 from proxyspex_hf.hf.tasks.image_prompt import ImagePrompt
 from proxyspex_hf.hf.tasks.table import FUNCTION, task_of
-from proxyspex_hf.hf.value_function import BoundInput
+from proxyspex_hf.hf.value_function import BoundInput, packed
 from proxyspex_hf.options import ExplainerOptions
 from proxyspex_hf.record import ExplanationRecord
+from proxyspex_hf.removal_check import RemovalCheck
 
-__all__ = ["ExplainerOptions", "InteractionExplainer", "RemovalCheck"]
-
+#: How far the whole input's value may be from the stored one, in shares of the values' range, to
+#: count as the same model's: other batches and devices round otherwise.
+_SAME_MODEL = 1e-3
 #: One input: its set function by label, each beside the one whose outputs it is scored from.
 _Bound = dict[str | int | None, tuple[BoundInput, BoundInput]]
-
-
-@dataclass(frozen=True)
-class RemovalCheck:
-    """A removal set, what the explanation predicts of it, and what the model says.
-
-    Attributes:
-        solution: the set, with the predicted value and the proof of optimality.
-        labels: the removed features' texts.
-        full: the model's value of the whole input.
-        actual: the model's value without the removed features.
-    """
-
-    solution: RemovalSolution
-    labels: tuple[str, ...]
-    full: float
-    actual: float
-
-    @property
-    def delta(self) -> float:
-        """The paper's ΔLLM output, |f([n]) - f(S)| / |f([n])| (equation 4)."""
-        return abs(self.full - self.actual) / abs(self.full) if self.full else math.inf
-
-    @property
-    def predicted_delta(self) -> float:
-        """The same by the explanation, relative to the model's own full value."""
-        return abs(self.solution.change) / abs(self.full) if self.full else math.inf
 
 
 class InteractionExplainer:
@@ -232,6 +207,78 @@ class InteractionExplainer:
         """
         self._check_task(explanation.record)
         return Asker(self._again(explanation.record, inputs))(masks)
+
+    def refine(
+        self,
+        explanation: InteractionExplanation,
+        *,
+        inputs: Any = None,
+        alpha: float | None = None,
+        budget: int | Literal["auto"] | None = None,
+        **options: Any,
+    ) -> InteractionExplanation:
+        """The same explanation after more masks: none that was asked before is asked again.
+
+        The new masks are chosen by all answers so far, wherever the explanation comes from: this
+        session, a file, the Hub. Masks that had been held out are fitted, too.
+
+        Args:
+            explanation: of an input under this pipeline and this very model: the whole input is
+                asked once more, and must give the value that it gave then.
+            inputs: the input that was explained, where :meth:`ask` needs it.
+            alpha, budget: masks in all, those already asked among them; ``budget="auto"`` with a
+                ``goal`` asks as many as it needs.
+            options: about the effort and the explanation, as in :class:`ExplainerOptions`; default
+                the explainer's own.
+
+        Raises:
+            InputError: an explanation of another model, task or input; options about the input; a
+                budget of no more than what was asked.
+            ModelError: the model failed or gave NaN or infinite values.
+
+        Example::
+
+            better = explainer.refine(InteractionExplanation.load("e.json"), alpha=4)
+        """
+        record = explanation.record
+        self._check_task(record)
+        changed = {"alpha": alpha, "budget": budget, "seed": record.settings.seed, **options}
+        given = {name: value for name, value in changed.items() if value is not None}
+        about_input = sorted(set(given) & {field.name for field in fields(FeatureOptions)})
+        if about_input:
+            raise InputError(
+                f"{about_input[0]} belongs to the input, which stays as it was explained: refine "
+                "takes options about the effort and the explanation."
+            )
+        chosen = self.options.changed(given)
+        how, queries = chosen.plan(len(record.features)), record.queries
+        if record.is_exact or how.exact or how.budget <= len(queries):
+            raise InputError(
+                f"{len(queries):,} masks were asked, and this would be {how.budget:,} in all: "
+                "give a larger alpha or budget."
+                if not record.is_exact
+                else "every subset was asked already: there is nothing to refine."
+            )
+        asker = Asker(self._again(record, inputs))
+        self._check_same_model(record, asker)
+        asker.recall(dict(zip(packed(queries.masks), queries.values.tolist(), strict=True)))
+        known = Asked(queries.masks, queries.densities, [queries.values])
+        (made,) = explained(self.pipe, [[asker]], chosen, keep=False, known=known)
+        if isinstance(made, ProxySpexError):
+            raise made
+        return made
+
+    @staticmethod
+    def _check_same_model(record: ExplanationRecord, asker: Asker) -> None:
+        full = float(asker(np.ones((1, len(record.features)), dtype=np.bool_))[0])
+        spread = float(np.ptp(record.queries.values)) or 1.0
+        allowed = _SAME_MODEL * spread + 2.0 * (record.provenance.noise_floor or 0.0)
+        if abs(full - record.full_value) > allowed:
+            raise InputError(
+                f"the whole input gives {full:.6g} under this pipeline, but gave "
+                f"{record.full_value:.6g} when it was explained: it is another model, or set "
+                "otherwise."
+            )
 
     def _check_task(self, record: ExplanationRecord) -> None:
         if record.task != task_of(self.pipe):

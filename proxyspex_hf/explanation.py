@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from proxyspex_hf.core.effects import Kind, removal_masks
+from proxyspex_hf.core.effects import removal_masks
 from proxyspex_hf.core.faithfulness import DensityScore
 from proxyspex_hf.core.hierarchy import (
     EnergyByOrder,
@@ -34,10 +32,11 @@ from proxyspex_hf.core.removal import (
 )
 from proxyspex_hf.core.spectrum import FloatArray, FourierSpectrum
 from proxyspex_hf.errors import InputError, SchemaError
+from proxyspex_hf.files import write_whole
 from proxyspex_hf.hub_verbs import HubVerbs
+from proxyspex_hf.interaction import Interaction, RemovalEffect
 from proxyspex_hf.record import Features
 from proxyspex_hf.serialize import MAX_FILE_BYTES, dumps, record_from_json
-from proxyspex_hf.viz.wording import number, sentence, visible
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,63 +44,6 @@ if TYPE_CHECKING:
     from proxyspex_hf.core.progress import ProgressCallback
     from proxyspex_hf.core.proxies.base import Proxy
     from proxyspex_hf.core.refine import RefineMethod
-
-__all__ = ["Interaction", "InteractionExplanation"]
-
-
-class Interaction(NamedTuple):
-    """One feature or combination, and what it does at the input.
-
-    Attributes:
-        members: the features' indices, ascending.
-        labels: their texts.
-        effect: at the input, in the value's unit (:mod:`proxyspex_hf.core.effects`). Of one
-            feature: what the value loses when it is taken out. Of several: how much of their
-            losses they share.
-        interval: 90% of what ``effect`` may be, (low, high); None in explanations of before 0.2.
-        kind: ``"alone"``, ``"both needed"``, ``"either is enough"``, and where it lowers the value
-            ``"lowers alone"``, ``"lowers only together"``, ``"either one lowers"``.
-        coefficient: the Fourier coefficient F(T); 0 where the spectrum has none.
-    """
-
-    members: tuple[int, ...]
-    labels: tuple[str, ...]
-    effect: float
-    interval: tuple[float, float] | None
-    kind: Kind
-    coefficient: float
-
-    @property
-    def order(self) -> int:
-        return len(self.members)
-
-    @property
-    def is_sure(self) -> bool:
-        """Whether the interval leaves out zero."""
-        low, high = self.interval or (self.effect, self.effect)
-        return low > 0.0 or high < 0.0
-
-    @property
-    def sentence(self) -> str:
-        """What it does, in words: ``“not” and “bad” raise it only together (+1.80 ± 0.20)``."""
-        return sentence(self.labels, self.kind, self.effect, self.interval)
-
-    def __str__(self) -> str:
-        return f"{number(self.effect, self.interval)}  {' × '.join(map(visible, self.labels))}"
-
-
-class RemovalEffect(NamedTuple):
-    """What the value loses when features are taken out of the whole input together.
-
-    Attributes:
-        members: the features.
-        effect: f̂(N) - f̂(N∖R), by the explanation.
-        interval: 90% of what it may be; None in explanations of before 0.2.
-    """
-
-    members: tuple[int, ...]
-    effect: float
-    interval: tuple[float, float] | None
 
 
 class InteractionExplanation(HubVerbs):
@@ -384,28 +326,3 @@ class InteractionExplanation(HubVerbs):
         from proxyspex_hf.viz import render_notebook
 
         return render_notebook(self.record)
-
-
-def write_whole(path: str | Path, text: str) -> None:
-    """Write a file through a temporary one beside it: interrupted, the old one is still there.
-
-    Raises:
-        InputError: the place cannot be written.
-    """
-    target = Path(path)
-    temporary: str | None = None
-    try:
-        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as stream:
-            stream.write(text)
-        # mkstemp makes private files; give this one what open() would have.
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(temporary, 0o666 & ~mask)
-        os.replace(temporary, target)
-        temporary = None
-    except OSError as error:
-        raise InputError(f"cannot write {target}: {error.strerror or error}.") from error
-    finally:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)

@@ -143,6 +143,8 @@ def _kinds(spectrum: FourierSpectrum, sets: Sequence[tuple[int, ...]]) -> list[K
     n = spectrum.n_features
     whole = spectrum.evaluate(removal_masks(n, sets))
     lost = whole[0] - whole[1:]
+    # What rounding leaves of an exact zero has no direction.
+    lost = np.where(np.abs(lost) > _NEGLIGIBLE * np.abs(lost).max(initial=0.0), lost, 0.0)
     alone = lost[:n]  # the single features come first
     return [
         _kind(len(t), float(joint), float(np.mean(alone[list(t)])))

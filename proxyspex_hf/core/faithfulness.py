@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import chi2
+from scipy.stats import f
 
 from proxyspex_hf.core.masks import BoolArray, sample_masks
 from proxyspex_hf.core.spectrum import FloatArray
@@ -107,24 +107,32 @@ def left_out_r2(
 def r2_interval(
     values: FloatArray, predictions: FloatArray, weights: FloatArray
 ) -> tuple[float, float] | None:
-    """90% interval of R²: the mean squared error of ν masks is chi-square of ν degrees of freedom.
+    """90% interval of R²: error over variance is a ratio of two chi-squares, F distributed.
 
-    Errors of heavier tails than a normal variable's are worth fewer masks: ν · 2 / (kurtosis - 1).
-    The bootstrap would be too narrow: squared errors are skewed, and the large ones rarely seen.
+    Each has as many degrees of freedom as there are masks, fewer where its tails are heavier than
+    a normal variable's: ν · 2 / (kurtosis - 1). The bootstrap would be too narrow: squared errors
+    are skewed, and the large ones rarely seen.
     """
     r2 = weighted_r2(values, predictions, weights)
     if r2 is None:
         return None
-    squared = np.square(predictions - values)
-    mean = float(np.average(squared, weights=weights))
-    if mean == 0.0:
+    if (predictions == values).all():
         return r2, r2
-    kurtosis = float(np.average(np.square(squared / mean), weights=weights))
     worth = float(weights.sum() ** 2 / np.square(weights).sum())
-    freedom = worth * min(1.0, 2.0 / max(kurtosis - 1.0, 1e-9))
-    freedom = max(freedom, 1.0)
-    low, high = (float(chi2.ppf(q, freedom)) / freedom for q in (0.05, 0.95))
+    mean = np.average(values, weights=weights)
+    error, spread = (
+        _freedom(np.square(deviation), weights, worth)
+        for deviation in (predictions - values, values - mean)
+    )
+    low, high = (float(f.ppf(q, error, spread)) for q in (0.05, 0.95))
     return 1.0 - (1.0 - r2) / low, 1.0 - (1.0 - r2) / high
+
+
+def _freedom(squared: FloatArray, weights: FloatArray, worth: float) -> float:
+    """Degrees of freedom of a mean of squares."""
+    kurtosis = float(np.average(np.square(squared), weights=weights))
+    kurtosis /= float(np.average(squared, weights=weights)) ** 2
+    return max(1.0, worth * min(1.0, 2.0 / max(kurtosis - 1.0, 1e-9)))
 
 
 def _importance(masks: BoolArray, densities: FloatArray, density: float) -> FloatArray:

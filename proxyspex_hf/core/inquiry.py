@@ -28,6 +28,7 @@ from proxyspex_hf.errors import InputError
 _MOST_FUNCTIONS = 3
 #: Masks from which the kernel of a round is learnt, and steps of that; the next starts from it.
 _LEARN_ON = 400
+_DIGITS = 6
 _FIRST_STEPS, _NEXT_STEPS = 40, 20
 #: Of the masks asked so far, what a round of budget="auto" adds.
 _AUTO_GROWTH = 0.4
@@ -98,7 +99,7 @@ def inquiry(
             for values, kernel in zip(asked.values, kernels, strict=False)
         ]
         usable = [p for p in posteriors if p is not None]
-        if how.goal is not None and usable and _reached(how.goal, asked, usable[0]):
+        if how.goal is not None and posteriors[0] and _reached(how.goal, asked, posteriors[0]):
             break
         chosen, drawn = _next(how, usable, size, asked.masks, rng)
         if not len(chosen[0]) + len(drawn[0]):
@@ -213,27 +214,31 @@ def _posterior(
     if not scale > 0.0 or not np.isfinite(scale):
         return None
     rows = np.concatenate([[0], 1 + rng.permutation(len(values) - 1)])[:_LEARN_ON]
+    # The last bits differ with the batch; the next masks are not to depend on them.
+    standard = np.round((values - level) / scale, _DIGITS)
     with threadpool_limits(limits=1, user_api="blas"):
         kernel = learn_kernel(
             signs(asked.masks[rows]),
-            (values[rows] - level) / scale,
+            standard[rows],
             start=start,
             iterations=_FIRST_STEPS if start is None else _NEXT_STEPS,
         )
-    return Posterior(Doubt(kernel, level, scale), asked.masks, values)
+    return Posterior(Doubt(kernel, 0.0, 1.0), asked.masks, standard)
 
 
 def _reached(goal: Goal, asked: Asked, posterior: Posterior) -> bool:
     """Whether the first function's answers so far meet the goal."""
+    scale = float(asked.values[0].std())
     if goal.width is not None:
         singles = np.arange(asked.masks.shape[1], dtype=np.int32)[:, None]
         found = posterior.derivatives(singles, at_share(1.0))
-        if 2.0 * Z90 * float(np.median(found.deviation)) > goal.width:
+        if 2.0 * Z90 * scale * float(np.median(found.deviation)) > goal.width:
             return False
     if goal.r2 is not None:
-        left_out = posterior.left_out()
+        left_out, used = posterior.left_out(), posterior.used
+        known = asked.masks[used], posterior.values[used], left_out, asked.densities[used]
         for density in TEST_DENSITIES:
-            score = left_out_r2(asked.masks, asked.values[0], left_out, asked.densities, density)
+            score = left_out_r2(*known, density)
             if score.r2 is None or score.r2 < goal.r2:
                 return False
     return True

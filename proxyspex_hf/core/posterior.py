@@ -83,10 +83,15 @@ class Posterior:
     masks: BoolArray
     values: FloatArray
 
+    @property
+    def used(self) -> slice | NDArray[np.int64]:
+        """Which of the masks are conditioned on."""
+        return _spread(*self.masks.shape)
+
     @cached_property
     def rows(self) -> FloatArray:
         """(m, n) signs of the masks that are conditioned on."""
-        return signs(self.masks[_spread(*self.masks.shape)])
+        return signs(self.masks[self.used])
 
     @cached_property
     def _factor(self) -> FloatArray:
@@ -96,7 +101,7 @@ class Posterior:
 
     @cached_property
     def _weights(self) -> FloatArray:
-        values = self.values[_spread(*self.masks.shape)]
+        values = self.values[self.used]
         standard = (values - self.doubt.level) / self.doubt.scale
         return np.asarray(cho_solve((self._factor, True), standard))
 
@@ -147,7 +152,7 @@ class Posterior:
         """(m',) each of the values that are conditioned on, predicted from all others."""
         inverse = cho_solve((self._factor, True), np.eye(len(self.rows)))
         residual = self._weights / np.diag(inverse)
-        return np.asarray(self.values[_spread(*self.masks.shape)] - self.doubt.scale * residual)
+        return np.asarray(self.values[self.used] - self.doubt.scale * residual)
 
     def explained(self, covariance: FloatArray) -> FloatArray:
         """Of covariances with asked values, (m, g): the columns' squares sum to what was learnt."""

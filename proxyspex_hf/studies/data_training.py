@@ -26,7 +26,7 @@ from proxyspex_hf.core.algorithm import as_integer
 from proxyspex_hf.core.progress import ProgressCallback, Reporter
 from proxyspex_hf.core.spectrum import FloatArray
 from proxyspex_hf.errors import InputError, ModelError
-from proxyspex_hf.explanation import write_whole
+from proxyspex_hf.files import write_whole
 from proxyspex_hf.studies.packed import PackedMasks
 
 __all__ = ["Trainer", "retrain"]

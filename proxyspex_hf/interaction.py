@@ -1,0 +1,63 @@
+"""What an explanation names: a feature or a combination, its effect at the input, how sure it is."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from proxyspex_hf.core.effects import Kind
+from proxyspex_hf.viz.wording import number, sentence, visible
+
+
+class Interaction(NamedTuple):
+    """One feature or combination, and what it does at the input.
+
+    Attributes:
+        members: the features' indices, ascending.
+        labels: their texts.
+        effect: at the input, in the value's unit (:mod:`proxyspex_hf.core.effects`). Of one
+            feature: what the value loses when it is taken out. Of several: how much of their
+            losses they share.
+        interval: 90% of what ``effect`` may be, (low, high); None in explanations of before 0.2.
+        kind: ``"alone"``, ``"both needed"``, ``"either is enough"``, and where it lowers the value
+            ``"lowers alone"``, ``"lowers only together"``, ``"either one lowers"``.
+        coefficient: the Fourier coefficient F(T); 0 where the spectrum has none.
+    """
+
+    members: tuple[int, ...]
+    labels: tuple[str, ...]
+    effect: float
+    interval: tuple[float, float] | None
+    kind: Kind
+    coefficient: float
+
+    @property
+    def order(self) -> int:
+        return len(self.members)
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether the interval leaves out zero."""
+        low, high = self.interval or (self.effect, self.effect)
+        return low > 0.0 or high < 0.0
+
+    @property
+    def sentence(self) -> str:
+        """What it does, in words: ``“not” and “bad” raise it only together (+1.80 ± 0.20)``."""
+        return sentence(self.labels, self.kind, self.effect, self.interval)
+
+    def __str__(self) -> str:
+        return f"{number(self.effect, self.interval)}  {' × '.join(map(visible, self.labels))}"
+
+
+class RemovalEffect(NamedTuple):
+    """What the value loses when features are taken out of the whole input together.
+
+    Attributes:
+        members: the features.
+        effect: f̂(N) - f̂(N∖R), by the explanation.
+        interval: 90% of what it may be; None in explanations of before 0.2.
+    """
+
+    members: tuple[int, ...]
+    effect: float
+    interval: tuple[float, float] | None
