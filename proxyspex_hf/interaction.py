@@ -1,4 +1,4 @@
-"""What an explanation names: a feature or a combination, its effect at the input, how sure it is."""
+"""What an explanation names: a feature or a combination, its effect at the input, how sure."""
 
 from __future__ import annotations
 

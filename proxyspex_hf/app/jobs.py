@@ -26,7 +26,8 @@ from proxyspex_hf.app.wording import in_words
 from proxyspex_hf.core.progress import Progress
 from proxyspex_hf.core.queries import Plan
 from proxyspex_hf.errors import InputError
-from proxyspex_hf.explainer import ExplainerOptions, InteractionExplainer
+from proxyspex_hf.explainer import InteractionExplainer
+from proxyspex_hf.options import ExplainerOptions
 from proxyspex_hf.serialize import dumps
 
 __all__ = ["Cost", "Found", "Halted", "Job", "Step", "checked", "cost_of", "explain"]

@@ -150,7 +150,7 @@ def test_a_goal_ends_the_asking_and_is_met() -> None:
         assert function.calls == found.n_fit < how.budget
         return found.n_fit, found.fit.spectrum
 
-    calls, spectrum = reached(Goal(r2=0.8))
+    calls, _ = reached(Goal(r2=0.8))
     more, better = reached(Goal(r2=0.97))
     assert calls < more
     for density in (0.5, 0.7, 0.9):
