@@ -170,7 +170,7 @@ class InteractionExplanation(HubVerbs):
         record = self.record
         found = self.spectrum.interactions(index, order)
         found = with_intervals(
-            found, record.posterior, exact=record.is_exact, seed=record.settings.seed
+            found, self.spectrum, record.posterior, exact=record.is_exact, seed=record.settings.seed
         )
         return replace(found, labels=self.features.labels)
 

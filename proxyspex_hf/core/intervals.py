@@ -18,11 +18,17 @@ _CONTEXTS, _DRAWS = 64, 400
 
 
 def with_intervals(
-    found: Interactions, posterior: Posterior | None, *, exact: bool = False, seed: int = 0
+    found: Interactions,
+    spectrum: FourierSpectrum,
+    posterior: Posterior | None,
+    *,
+    exact: bool = False,
+    seed: int = 0,
 ) -> Interactions:
     """The same scores with ``intervals`` (k, 2); nan where a score has none.
 
     Args:
+        spectrum: what the scores are of.
         posterior: None leaves the scores without, unless they are ``exact``.
         exact: the scores are those of all 2^n values: each interval is the score itself.
         seed: of the draws for Influence, which is a square.
@@ -32,7 +38,7 @@ def with_intervals(
     if posterior is None:
         return found
     if found.index == "Influence":
-        return replace(found, intervals=_influence(found, posterior, seed))
+        return replace(found, intervals=_influence(found, spectrum, posterior, seed))
     intervals = np.full((len(found), 2), np.nan)
     largest = np.argsort(-np.abs(found.values), kind="stable")[:_MOST_SCORES]
     for size in range(1, found.order + 1):
@@ -46,8 +52,13 @@ def with_intervals(
     return replace(found, intervals=intervals)
 
 
-def _influence(found: Interactions, posterior: Posterior, seed: int) -> FloatArray:
-    """Σ_{S∋i} F(S)² = E[(Δ_i f)²] / 4 over uniform contexts: draws of Δ_i f at some of them."""
+def _influence(
+    found: Interactions, spectrum: FourierSpectrum, posterior: Posterior, seed: int
+) -> FloatArray:
+    """Σ_{S∋i} F(S)² = E[(Δ_i f)²] / 4 over uniform contexts: draws of Δ_i f at some of them.
+
+    What the draws have there more than the spectrum, the score may be more.
+    """
     rng = np.random.default_rng(seed)
     contexts = rng.random((_CONTEXTS, found.n_features)) < 0.5
     out = np.empty((len(found), 2))
@@ -55,11 +66,12 @@ def _influence(found: Interactions, posterior: Posterior, seed: int) -> FloatArr
     for row, (i,) in enumerate(found.support[:, :1].tolist()):
         kept, gone = contexts.copy(), contexts.copy()
         kept[:, i], gone[:, i] = True, False
-        draws = posterior.draws(np.concatenate([kept, gone]), weights, _DRAWS, rng)
-        squares = np.square(draws).mean(axis=1) / 4.0
-        low, high = np.quantile(squares, (0.05, 0.95))
-        shown = found.values[row]
-        out[row] = min(low, shown), max(high, shown)
+        masks = np.concatenate([kept, gone])
+        draws = posterior.draws(masks, weights, _DRAWS, rng)
+        own = np.square(weights @ spectrum.evaluate(masks)).mean()
+        more = (np.square(draws).mean(axis=1) - own) / 4.0
+        low, high = found.values[row] + np.quantile(more, (0.05, 0.95))
+        out[row] = max(0.0, min(low, found.values[row])), max(high, found.values[row])
     return out
 
 

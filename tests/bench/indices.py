@@ -18,8 +18,9 @@ weighted by its probability when every feature is kept with probability 0.1, 0.5
 is the median over games and seeds; what a method does not estimate is left empty.
 
 ``ours@NAME`` is ours on the very masks that a method of shapiq drew. Options follow a colon:
-for ours, those of sampling (``density=uniform``, ``density=0.1+0.5+0.9``, ``n_test=10``) and of
-``ProxySPEX``; for a class of shapiq, its own arguments (``ProxySHAP:adjustment=true``).
+for ours, those of sampling (``question=input``, ``density=uniform``, ``density=0.1+0.5+0.9``,
+``n_test=10``) and of ``ProxySPEX``; for a class of shapiq, its own arguments
+(``ProxySHAP:adjustment=true``).
 
 shapiq 1.8.0 needs Python 3.12 or newer, and so an environment of its own:
 
@@ -52,7 +53,14 @@ from proxyspex_hf.core import Cached, FunctionOfMasks, budget_for
 from proxyspex_hf.errors import InputError
 
 HERE = Path(__file__).parent
-OURS = ("ours", "ours:density=uniform", "ours:density=0.1+0.3+0.5+0.7+0.9")
+OURS = (
+    "ours",
+    "ours:question=input",
+    "ours:question=shapley",
+    "ours:density=wide",
+    "ours:density=mixed",
+    "ours:density=uniform",
+)
 PUBLIC = (
     "LeverageSHAP",
     "OddSHAP",

@@ -118,17 +118,17 @@ def test_intervals_hold_the_number_that_is_shown() -> None:
     posterior = a_posterior(1)
     spectrum = FourierSpectrum.from_dict({(): 1.0, (0,): 40.0, (0, 1): -3.0, (2, 3, 4): 0.2}, N)
     for entry in INDICES:
-        found = with_intervals(interactions(spectrum, entry.name), posterior)
+        found = with_intervals(interactions(spectrum, entry.name), spectrum, posterior)
         assert found.intervals is not None
         known = np.isfinite(found.intervals).all(axis=1)
         assert known[found.orders > 0].all()
         low, high = found.intervals[known].T
         assert (low <= found.values[known]).all()
         assert (found.values[known] <= high).all()
-        exact = with_intervals(interactions(spectrum, entry.name), None, exact=True)
+        exact = with_intervals(interactions(spectrum, entry.name), spectrum, None, exact=True)
         assert exact.intervals is not None
         np.testing.assert_array_equal(exact.intervals[:, 0], exact.values)
-    assert with_intervals(interactions(spectrum, "SII"), None).intervals is None
+    assert with_intervals(interactions(spectrum, "SII"), spectrum, None).intervals is None
 
 
 def test_an_interval_is_the_middle_of_nine_tenths() -> None:

@@ -9,8 +9,9 @@ import numpy as np
 
 from harness.implementations import parse_settings
 from proxyspex_hf.core import Cached, FourierSpectrum, ProxySPEX
-from proxyspex_hf.core.attribution import attribute, plan
+from proxyspex_hf.core.attribution import attribute
 from proxyspex_hf.core.faithfulness import TEST_DENSITIES
+from proxyspex_hf.core.queries import plan
 
 #: Classes of shapiq, and the indices that each is asked for.
 PUBLIC: dict[str, tuple[str, ...]] = {
@@ -23,7 +24,7 @@ PUBLIC: dict[str, tuple[str, ...]] = {
 }
 
 #: Options of ours that say what is asked; all others are those of ``ProxySPEX``.
-SAMPLING = ("density", "n_test")
+SAMPLING = ("question", "rounds", "density", "n_test")
 
 
 @dataclass(frozen=True)
@@ -67,14 +68,14 @@ def method_named(name: str) -> Method:
 def ours(values_of: Cached, n: int, budget: int, seed: int, **options: Any) -> FourierSpectrum:
     """Ours on masks that it draws itself, with at most ``budget`` model calls, held-out ones too.
 
-    ``density`` and ``n_test`` say what is asked, all other options how it is fitted. Several
-    densities are joined by ``+``, as in ``density=0.1+0.5+0.9``.
+    ``question``, ``rounds``, ``density`` and ``n_test`` say what is asked, all other options how
+    it is fitted. Several densities are joined by ``+``, as in ``density=0.1+0.5+0.9``.
     """
-    density, n_test = options.pop("density", "mixed"), options.pop("n_test", 0)
-    if isinstance(density, str) and "+" in density:
-        density = [float(part) for part in density.split("+")]
-    fitted = budget - n_test * len(TEST_DENSITIES)
-    how = plan(n, budget=fitted, n_test=n_test, density=density)
+    asked = {name: options.pop(name) for name in SAMPLING if name in options}
+    if isinstance(asked.get("density"), str) and "+" in asked["density"]:
+        asked["density"] = [float(part) for part in asked["density"].split("+")]
+    fitted = budget - asked.get("n_test", 0) * len(TEST_DENSITIES)
+    how = plan(n, budget=fitted, **asked)
     return attribute(values_of, how, ProxySPEX(seed=seed, **options)).fit.spectrum
 
 
