@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from proxyspex_hf.core.attribution import Attribution, counted_on, explain
+from proxyspex_hf.core.attribution import Attribution, explain
 from proxyspex_hf.core.inquiry import Asked, Inquiry, inquiry
 from proxyspex_hf.core.masks import BoolArray
-from proxyspex_hf.core.progress import ProgressCallback
+from proxyspex_hf.core.progress import ProgressCallback, Rounds
 from proxyspex_hf.core.queries import Plan
 from proxyspex_hf.core.spectrum import FloatArray
 from proxyspex_hf.errors import ProxySpexError
@@ -115,8 +115,7 @@ class _Running:
 
 def _ask_all(running: Sequence[_Running], progress: ProgressCallback | None, keep: bool) -> None:
     """Ask every input's next masks together until none has more."""
-    total = sum(run.how.calls * len(run.askers) for run in running)
-    done = 0
+    rounds = Rounds(progress, sum(run.how.calls * len(run.askers) for run in running))
     while open_ := [run for run in running if run.masks is not None]:
         askers: list[Asker] = []
         masks: list[BoolArray] = []
@@ -124,10 +123,9 @@ def _ask_all(running: Sequence[_Running], progress: ProgressCallback | None, kee
             askers += run.live
             masks += [run.masks for _ in run.live if run.masks is not None]
         start = time.perf_counter()
-        tell = counted_on(progress, done, total)
+        tell = rounds.of(sum(map(len, masks)))
         values = iter(ask_together(askers, masks, tell, keep=keep))
         seconds = time.perf_counter() - start
-        done += sum(map(len, masks))
         for run in open_:
             run.answered([next(values) for _ in run.live], seconds / len(open_))
 
