@@ -6,11 +6,14 @@ import base64
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 
 from proxyspex_hf.core.masks import sample_masks
+from proxyspex_hf.core.posterior import Doubt
+from proxyspex_hf.core.proxies.kernel import MaskKernel
 from proxyspex_hf.core.spectrum import FourierSpectrum
 from proxyspex_hf.record import (
     DensityScore,
@@ -33,6 +36,7 @@ __all__ = [
     "make_record",
     "random_spectrum",
     "review_record",
+    "with_doubt",
     "word_features",
 ]
 
@@ -59,27 +63,31 @@ def word_features(text: str, kind: FeatureKind = "words") -> Features:
 
 
 def from_effects(effects: Mapping[tuple[int, ...], float], n: int) -> FourierSpectrum:
-    """A spectrum with the given effects 2 (-1)^|T| F(T); the key ``()`` is F(∅) itself."""
-    return FourierSpectrum.from_dict(
-        {
-            members: value * (0.5 * (-1) ** len(members) if members else 1.0)
-            for members, value in effects.items()
-        },
-        n,
-    )
+    """A spectrum with the given effects at the input I(T); the key ``()`` is f(N), the whole input.
+
+    f(N∖R) = Σ_{T⊆R} (-1)^|T| I(T), and a feature's indicator of being removed is (1 + χ_i) / 2:
+    F(S) = Σ_{T⊇S} (-1/2)^|T| I(T).
+    """
+    coefficients: dict[tuple[int, ...], float] = {}
+    for members, value in effects.items():
+        share = value * (-0.5) ** len(members)
+        for size in range(len(members) + 1):
+            for part in combinations(members, size):
+                coefficients[part] = coefficients.get(part, 0.0) + share
+    return FourierSpectrum.from_dict({t: v for t, v in coefficients.items() if v}, n)
 
 
 def random_spectrum(n: int, k: int = 40, seed: int = 0, max_order: int = 4) -> FourierSpectrum:
     """``k`` seeded coefficients, smaller with the order."""
     rng = np.random.default_rng(seed)
-    effects: dict[tuple[int, ...], float] = {(): float(rng.normal())}
+    coefficients: dict[tuple[int, ...], float] = {(): float(rng.normal())}
     for _ in range(20 * k):
         size = min(n, int(rng.integers(1, max_order + 1)))
         members = tuple(sorted(rng.choice(n, size, replace=False).tolist()))
-        effects[members] = float(rng.normal() / size)
-        if len(effects) > k:
+        coefficients[members] = float(rng.normal() / size) * 0.5 * (-1) ** size
+        if len(coefficients) > k:
             break
-    return from_effects(effects, n)
+    return FourierSpectrum.from_dict(coefficients, n)
 
 
 def make_record(
@@ -147,6 +155,33 @@ def make_record(
     if provenance:
         changes["provenance"] = replace(record.provenance, **provenance)
     return replace(record, **changes)
+
+
+def with_doubt(record: ExplanationRecord, noise: float = 0.02) -> ExplanationRecord:
+    """The same with intervals: a kernel made by hand, no mask held out, some masks chosen."""
+    queries = record.queries
+    densities = np.where(np.arange(len(queries)) % 3 == 0, 0.0, queries.densities)
+    densities[:2] = 0.0
+    kernel = MaskKernel(
+        relevance=np.full(len(record.features), 0.3),
+        tilt=0.1,
+        product=0.5,
+        single=0.4,
+        noise=noise,
+        pairs=np.array([0.05]),
+    )
+    values = queries.values
+    scores = [
+        replace(score, n_masks=30, interval=(score.r2 - 0.08, score.r2 + 0.05))
+        for score in record.faithfulness
+        if score.r2 is not None
+    ]
+    return replace(
+        record,
+        queries=Queries(queries.masks, values, len(queries), densities),
+        faithfulness=tuple(scores),
+        doubt=Doubt(kernel, float(values.mean()), float(values.std()) or 1.0),
+    )
 
 
 def review_record(seed: int = 0, n_extra: int = 150) -> ExplanationRecord:

@@ -19,10 +19,11 @@ from typing import Literal, get_args
 import numpy as np
 
 from proxyspex_hf.core.masks import BoolArray
-from proxyspex_hf.core.moebius import downward_sums
+from proxyspex_hf.core.moebius import MAX_SUBSETS, downward_sums
 from proxyspex_hf.core.posterior import Posterior, stretched
 from proxyspex_hf.core.shares import at_share
 from proxyspex_hf.core.spectrum import FloatArray, FourierSpectrum, IntArray, pack_support
+from proxyspex_hf.errors import InputError
 
 Kind = Literal[
     "alone",
@@ -83,13 +84,7 @@ def effects_at_input(
         exact: the spectrum is that of all 2^n values, so every interval is the value.
     """
     n = spectrum.n_features
-    support, values = downward_sums(
-        spectrum.support,
-        spectrum.coefficients,
-        n,
-        lambda s, t: (-1.0) ** s * 2.0**t,
-        range(1, min(MAX_ORDER, max(1, int(spectrum.orders.max()))) + 1),
-    )
+    support, values = _sums(spectrum)
     found = {
         tuple(i for i in row if i >= 0): value
         for row, value in zip(support.tolist(), values.tolist(), strict=True)
@@ -100,20 +95,56 @@ def effects_at_input(
     larger = sorted(larger, key=lambda t: (-abs(found[t]), len(t), t))[:_MOST_SETS]
     sets = [*singles, *larger]
     numbers = np.array([found.get(t, 0.0) for t in sets])
+    numbers = np.where(np.abs(numbers) > least, numbers, 0.0)
     if exact:
         intervals: list[tuple[float, float] | None] = [(v, v) for v in numbers.tolist()]
     elif posterior is None:
         intervals = [None] * len(sets)
     else:
-        intervals = list(effect_intervals(posterior, sets, numbers))
-        if not np.isfinite(np.array(intervals)).all():  # a stored kernel need not make sense
-            intervals = [None] * len(sets)
+        intervals = _intervals_where_sound(posterior, sets, numbers)
     kinds = _kinds(spectrum, sets)
     every = [
         Effect(t, value, interval, kind)
         for t, value, interval, kind in zip(sets, numbers.tolist(), intervals, kinds, strict=True)
     ]
     return tuple(sorted(every, key=lambda e: (-abs(e.value), e.order, e.members)))
+
+
+def _sums(spectrum: FourierSpectrum) -> tuple[IntArray, FloatArray]:
+    """I(T) of all T up to the largest size at which a dense spectrum's subsets can be listed."""
+    highest = min(MAX_ORDER, max(1, int(spectrum.orders.max())))
+    for most in range(highest, 1, -1):
+        try:
+            return _sums_up_to(spectrum, most, MAX_SUBSETS)
+        except InputError:  # too many
+            continue
+    return _sums_up_to(spectrum, 1, max(MAX_SUBSETS, int(spectrum.orders.sum())))
+
+
+def _sums_up_to(spectrum: FourierSpectrum, most: int, limit: int) -> tuple[IntArray, FloatArray]:
+    return downward_sums(
+        spectrum.support,
+        spectrum.coefficients,
+        spectrum.n_features,
+        lambda s, t: (-1.0) ** s * 2.0**t,
+        range(1, most + 1),
+        limit=limit,
+    )
+
+
+def _intervals_where_sound(
+    posterior: Posterior, sets: Sequence[tuple[int, ...]], numbers: FloatArray
+) -> list[tuple[float, float] | None]:
+    """None throughout where a stored kernel makes no sense, as an untrusted file's may."""
+    nothing: list[tuple[float, float] | None] = [None] * len(sets)
+    if not len(posterior.masks):
+        return nothing
+    try:
+        with np.errstate(all="ignore"):
+            found = effect_intervals(posterior, sets, numbers)
+    except ValueError:  # LinAlgError is one: no covariance, or none that is finite
+        return nothing
+    return list(found) if np.isfinite(np.array(found)).all() else nothing
 
 
 def effect_intervals(

@@ -1,4 +1,4 @@
-"""The strongest interactions as bars: one SVG picture, for places that show no HTML."""
+"""The largest effects as bars with their intervals: one SVG, for places that show no HTML."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import unicodedata
 from proxyspex_hf.errors import InputError
 from proxyspex_hf.record import ExplanationRecord
 from proxyspex_hf.viz.markup import escape
-from proxyspex_hf.viz.terms import Member, Term, ranked_terms, spell
-from proxyspex_hf.viz.wording import decimals_for, signed, visible
+from proxyspex_hf.viz.summary import nothing_found
+from proxyspex_hf.viz.terms import Member, Term, adds_up, ranked_terms, spell
+from proxyspex_hf.viz.wording import ADDS_UP, decimals_for, nouns, number, visible
 
 __all__ = ["render_svg"]
 
@@ -16,23 +17,30 @@ _POSITIVE, _NEGATIVE, _INK, _FAINT = "#B35806", "#2166AC", "#1a1a1a", "#595959"
 _WIDTH, _ROW, _TOP, _MARGIN = 760, 30, 66, 16
 _LABELS = 400
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', sans-serif"
+#: Room for a number with its interval.
+_NUMBER = 150
 #: Columns of text that fit the labels' and the title's width.
 _MOST_LABEL, _MOST_TITLE = 46, 84
 
 
 def render_svg(record: ExplanationRecord, *, top: int = 10) -> str:
-    """The ``top`` strongest interactions of one explanation as an SVG picture, dark on white.
+    """The ``top`` largest effects of one explanation as an SVG picture, dark on white.
 
     Raises:
         InputError: ``top`` is below one.
     """
     if top < 1:
         raise InputError(f"top must be at least 1, got {top}.")
-    terms = [term for term in ranked_terms(record) if term.members][:top]
+    every = ranked_terms(record)
+    terms, said = every[:top], None
+    if not terms:
+        said = nothing_found(record)
+    elif adds_up(record, every):
+        said = ADDS_UP.format(many=nouns(record)[1])
     decimals = decimals_for(term.effect for term in terms[:1])
     words = spell(record)
-    largest = max((abs(term.effect) for term in terms), default=1.0)
-    height = _TOP + _ROW * max(1, len(terms)) + _MARGIN
+    largest = max((_reach(term) for term in terms), default=1.0)
+    height = _TOP + _ROW * (len(terms) + (said is not None)) + _MARGIN
     title = f"What moves {visible(record.target.label)}"
     of = f"{visible(record.provenance.model)}: {visible(record.text)}"
     parts = [
@@ -45,8 +53,8 @@ def render_svg(record: ExplanationRecord, *, top: int = 10) -> str:
     ]
     for row, term in enumerate(terms):
         parts += _bar(_TOP + row * _ROW, words(term), term, largest, decimals)
-    if not terms:
-        parts.append(_text(_MARGIN, _TOP + 20, "No combination has an effect.", _INK, "", 80))
+    if said is not None:
+        parts.append(_text(_MARGIN, _TOP + _ROW * len(terms) + 20, said, _INK, "", _MOST_TITLE))
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 
@@ -56,15 +64,32 @@ def _bar(y: int, members: list[Member], term: Term, largest: float, decimals: in
         f"{member.label} ({member.occurrence})" if member.occurrence else member.label
         for member in members
     )
-    room = _WIDTH - _LABELS - _MARGIN - 80
-    length = max(1.0, room * abs(term.effect) / largest)
-    end = _LABELS + length + 8
+    room = _WIDTH - _LABELS - _MARGIN - _NUMBER
+    scale = room / largest
+    length = max(1.0, scale * abs(term.effect))
+    end = _LABELS + max(length, scale * _reach(term)) + 8
+    said = number(term.effect, term.interval, decimals, "\N{MINUS SIGN}")
     return [
         _text(_LABELS - 12, y + 20, label, _INK, 'text-anchor="end"', _MOST_LABEL),
         f'<rect x="{_LABELS}" y="{y + 5}" width="{length:.1f}" height="{_ROW - 10}" rx="2" '
         f'fill="{color}"/>',
-        f'<text x="{end:.1f}" y="{y + 20}" fill="{color}">{signed(term.effect, decimals)}</text>',
+        *_whisker(term, scale, y + _ROW / 2),
+        f'<text x="{end:.1f}" y="{y + 20}" fill="{color}">{said}</text>',
     ]
+
+
+def _reach(term: Term) -> float:
+    """How far the bar or its whisker goes."""
+    return max(abs(x) for x in (term.effect, *(term.interval or ())))
+
+
+def _whisker(term: Term, scale: float, y: float) -> list[str]:
+    """The interval as a line across the bar's end: a sure effect's lies on one side of zero."""
+    if term.interval is None or term.interval[0] == term.interval[1]:
+        return []
+    low, high = sorted(_LABELS + scale * abs(end) for end in term.interval)
+    ends = f"M{low:.1f} {y - 4:g}v8M{low:.1f} {y:g}H{high:.1f}M{high:.1f} {y - 4:g}v8"
+    return [f'<path d="{ends}" stroke="{_INK}" stroke-width="1.5" fill="none"/>']
 
 
 def _text(x: int, y: int, text: str, color: str, more: str, most: int) -> str:

@@ -13,11 +13,11 @@ from typing import NamedTuple
 
 from proxyspex_hf.inputs import Region
 from proxyspex_hf.record import ExplanationRecord
-from proxyspex_hf.viz.markup import escape
+from proxyspex_hf.viz.markup import escape, numbers
 from proxyspex_hf.viz.terms import Term, main_effects
 from proxyspex_hf.viz.wording import visible
 
-__all__ = ["Piece", "legend", "outline", "pieces", "reading"]
+__all__ = ["Piece", "legend", "outline", "pieces", "reading", "unsure_key"]
 
 #: Steps of the tint; the style sheet has one class for each.
 _TINTS = 8
@@ -52,12 +52,13 @@ def pieces(record: ExplanationRecord) -> list[Piece]:
 
 
 def reading(record: ExplanationRecord, shown: Sequence[Term]) -> str:
-    """The input with one element a feature, tinted by its effect on its own.
+    """The input with one element a feature, tinted by what the score loses without it.
 
-    The scale is that of the bars; effects that would not fill half a step stay plain, so that a
-    tail of small coefficients does not underline every word.
+    The scale is that of the largest effect; effects that would not fill half a step stay plain, so
+    that a tail of small ones does not underline every word. Those that cannot be told from zero
+    are pale, and without a sign.
     """
-    looks = _looks(record, shown)
+    looks = [f"{look} {attributes}" for look, attributes in _looks(record, shown)]
     if record.features.kind == "features":
         return "".join(
             f"<span {look}>{escape(visible(label))}</span> "
@@ -74,17 +75,27 @@ def legend(record: ExplanationRecord) -> str:
     return ""
 
 
-def _looks(record: ExplanationRecord, shown: Sequence[Term]) -> list[str]:
+def unsure_key(record: ExplanationRecord, shown: Sequence[Term]) -> str:
+    """The legend of pale features, where there are any."""
+    if any("unsure" in look for look, _ in _looks(record, shown)):
+        return ' <span class="key unsure">unsure</span>'
+    return ""
+
+
+def _looks(record: ExplanationRecord, shown: Sequence[Term]) -> list[tuple[str, str]]:
     """Class and data attributes of each feature's element."""
-    effects = main_effects(record)
     largest = max((abs(term.effect) for term in shown), default=0.0)
     combined = {i for term in shown if term.order > 1 for i in term.members}
     looks = []
-    for i, effect in enumerate(effects):
-        level = round(_TINTS * abs(effect) / largest) if largest else 0
-        look = f"{'pos' if effect > 0 else 'neg'} t{level}" if level else "mix"
-        kind = look if level or i in combined else "idle"
-        looks.append(f'class="f {kind}" data-effect="{effect!r}"')
+    for i, effect in enumerate(main_effects(record)):
+        level = min(_TINTS, round(_TINTS * abs(effect.value) / largest)) if largest else 0
+        if level and effect.is_sure:
+            look = f"{'pos' if effect.value > 0 else 'neg'} t{level}"
+        elif i in combined:
+            look = "mix"
+        else:
+            look = "unsure" if level else "idle"
+        looks.append((f'class="f {look}"', numbers(effect.value, effect.interval)))
     return looks
 
 

@@ -21,7 +21,7 @@ from proxyspex_hf.errors import InputError
 from proxyspex_hf.record import ExplanationRecord
 from proxyspex_hf.viz import sections
 from proxyspex_hf.viz.markup import embed_json, escape
-from proxyspex_hf.viz.reading import legend, reading
+from proxyspex_hf.viz.reading import legend, reading, unsure_key
 from proxyspex_hf.viz.terms import Term, ranked_terms
 from proxyspex_hf.viz.wording import decimals_for, nouns, visible
 
@@ -67,6 +67,9 @@ def render_html(record: ExplanationRecord, *, top: int = 30) -> str:
         alerts=sections.alerts(record),
         text=reading(record, terms[:top]),
         legend=legend(record),
+        unsure=unsure_key(record, terms[:top]),
+        finding=sections.finding(record, terms),
+        intervals=_INTERVALS if any(term.interval is not None for term in terms) else "",
         rows=sections.rows(record, listed, top, decimals),
         count=_count(listed, terms, top),
         trust=sections.trust(record),
@@ -107,6 +110,10 @@ def _count(listed: list[Term], terms: list[Term], top: int) -> str:
     shown = min(top, len(listed))
     more = f" (of {len(terms):,} found)" if len(terms) > len(listed) else ""
     return f"{shown:,} of {len(listed):,}{more}"
+
+
+#: What ± means; explanations of before version 3 have none.
+_INTERVALS = " With its 90% interval; what cannot be told from zero is not listed."
 
 
 @cache

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from proxyspex_hf.record import ExplanationRecord
-from proxyspex_hf.viz.terms import Member, Term, spell
+from proxyspex_hf.record import ExplanationRecord, Queries
+from proxyspex_hf.viz.terms import Term, adds_up, spell
 from proxyspex_hf.viz.wording import (
     nouns,
+    number,
     r2_text,
     score_name,
+    sentence_parts,
     shortened,
     signed,
 )
 
-__all__ = ["Run", "facts", "headline", "notes"]
+__all__ = ["Run", "facts", "headline", "is_left_out", "notes", "nothing_found"]
 
 _REGIONS = {"zero": "made black", "mean": "filled with the mean colour", "blur": "blurred"}
 
@@ -33,8 +35,8 @@ class Run(NamedTuple):
 
 
 def headline(record: ExplanationRecord, terms: Sequence[Term], decimals: int) -> list[Run]:
-    """What the model said, and the strongest combination, in words."""
-    target, (one, many) = record.target, nouns(record)
+    """What the model said, and its strongest combination as a sentence, or that none matters."""
+    target, many = record.target, nouns(record)[1]
     gone = "masked" if record.settings.masking == "mask" else "deleted"
     runs = [
         _plain(
@@ -49,25 +51,28 @@ def headline(record: ExplanationRecord, terms: Sequence[Term], decimals: int) ->
     ]
     strongest = next((term for term in terms if term.order > 1), None)
     if strongest is not None:
-        runs += [
-            _plain(" Strongest combination: "),
-            *_listed(spell(record)(strongest)),
-            _plain(" ("),
-            _number(strongest.effect, decimals),
-            _plain(")."),
-        ]
-    elif terms:
-        (member,) = spell(record)(terms[0])
-        runs += [
-            _plain(f" No combination was found: each {one} acts on its own, most of all "),
-            Run("quoted", member.label),
-            _plain(" ("),
-            _number(terms[0].effect, decimals),
-            _plain(")."),
-        ]
-    else:
-        runs.append(_plain(f" Nothing was found: the score does not depend on the {many}."))
-    return runs
+        return [*runs, _plain(" "), *_sentence(record, strongest, decimals), _plain(".")]
+    if not terms:
+        return [*runs, _plain(f" {nothing_found(record)}")]
+    # Without intervals nothing tells a small combination from none.
+    found = "No combination matters here: the {many} add up."
+    if not adds_up(record, terms):
+        found = "No combination was found among the {many}."
+    said = f" {found.format(many=many)} Most of all, "
+    return [*runs, _plain(said), *_sentence(record, terms[0], decimals), _plain(".")]
+
+
+def nothing_found(record: ExplanationRecord) -> str:
+    """Instead of a list without entries: what that means."""
+    one, many = nouns(record)
+    if any(found.value for found in record.effects):
+        return f"No effect of a {one} or of a combination can be told from zero."
+    return f"Nothing was found: the score does not depend on the {many}."
+
+
+def is_left_out(record: ExplanationRecord) -> bool:
+    """Whether R² is of fitted masks, each predicted by a fit without it: none was held out."""
+    return record.fit.method != "exact" and record.queries.n_fit == len(record.queries)
 
 
 def notes(record: ExplanationRecord) -> list[str]:
@@ -108,8 +113,7 @@ def facts(record: ExplanationRecord) -> list[tuple[str, str]]:
         *((f"Input: {name}", _argument(value)) for name, value in asked.arguments.items()),
         (
             "Model calls",
-            f"{len(queries):,}: {queries.n_fit:,} fitted, {len(queries) - queries.n_fit:,} held "
-            f"out (budget {asked.budget:,})",
+            f"{len(queries):,}{_divided(queries)} (budget {asked.budget:,})",
         ),
         ("Sampling", asked.sampling),
         ("Inference multiplier \N{GREEK SMALL LETTER ALPHA}", _digits(asked.alpha)),
@@ -137,6 +141,11 @@ def facts(record: ExplanationRecord) -> list[tuple[str, str]]:
     return [(name, value) for name, value in fields if value]
 
 
+def _divided(queries: Queries) -> str:
+    held_out = len(queries) - queries.n_fit
+    return f": {queries.n_fit:,} fitted, {held_out:,} held out" if held_out else ""
+
+
 def _plain(text: str) -> Run:
     return Run("text", text)
 
@@ -145,14 +154,16 @@ def _number(value: float, decimals: int) -> Run:
     return Run("neg" if value < 0 else "pos", signed(value, decimals))
 
 
-def _listed(members: Sequence[Member]) -> list[Run]:
-    """The members in words: “a” with “b”, “c” and “d”."""
-    last = len(members) - 1
-    joints = [" with " if i == 0 else " and " if i == last - 1 else ", " for i in range(last)]
-    runs = [Run("quoted", members[0].label)]
-    for joint, member in zip(joints, members[1:], strict=True):
-        runs += [_plain(joint), Run("quoted", member.label)]
-    return runs
+def _sentence(record: ExplanationRecord, term: Term, decimals: int) -> list[Run]:
+    """“a” and “b” raise it only together (+1.80 ± 0.20)."""
+    sign = "neg" if term.effect < 0 else "pos"
+    labels = [member.label for member in spell(record)(term)]
+    quoted = [
+        Run("quoted", text) if is_label else _plain(text)
+        for text, is_label in sentence_parts(labels, term.kind)
+    ]
+    said = number(term.effect, term.interval, decimals, "\N{MINUS SIGN}")
+    return [*quoted, _plain(" ("), Run(sign, said), _plain(")")]
 
 
 def _argument(value: object) -> str:

@@ -10,11 +10,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from proxyspex_hf.core.effects import Kind
+from proxyspex_hf.core.effects import Effect, Kind
 from proxyspex_hf.record import ExplanationRecord
 from proxyspex_hf.viz.wording import visible
 
-__all__ = ["Member", "Term", "main_effects", "ranked_terms", "spell"]
+__all__ = ["Member", "Term", "adds_up", "main_effects", "ranked_terms", "spell"]
 
 
 @dataclass(frozen=True)
@@ -58,17 +58,14 @@ def ranked_terms(record: ExplanationRecord) -> list[Term]:
 
 def adds_up(record: ExplanationRecord, terms: Sequence[Term]) -> bool:
     """Whether no combination is told from zero although intervals could tell: a finding."""
-    known = record.is_exact or record.doubt is not None
+    known = any(found.interval is not None for found in record.effects)
     return known and not any(term.order > 1 for term in terms)
 
 
-def main_effects(record: ExplanationRecord) -> list[float]:
-    """(n,) the effect at the input of each feature alone."""
-    effects = [0.0] * len(record.features)
-    for found in record.effects:
-        if found.order == 1:
-            effects[found.members[0]] = found.value
-    return effects
+def main_effects(record: ExplanationRecord) -> list[Effect]:
+    """(n,) the effect at the input of each feature alone, sure or not, in the features' order."""
+    singles = [found for found in record.effects if found.order == 1]
+    return sorted(singles, key=lambda found: found.members)
 
 
 class _Speller:

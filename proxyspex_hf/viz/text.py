@@ -6,13 +6,18 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 
 from proxyspex_hf.errors import InputError
-from proxyspex_hf.record import ExplanationRecord
-from proxyspex_hf.viz.terms import Member, Term, ranked_terms, spell
+from proxyspex_hf.record import ExplanationRecord, Queries
+from proxyspex_hf.viz.summary import is_left_out, nothing_found
+from proxyspex_hf.viz.terms import Member, Term, adds_up, ranked_terms, spell
 from proxyspex_hf.viz.wording import (
+    ADDS_UP,
     decimals_for,
+    kind_words,
     near_input_warning,
     nouns,
+    number,
     percent,
+    r2_interval,
     r2_text,
     shortened,
     signed,
@@ -29,11 +34,11 @@ _POSITIVE, _NEGATIVE, _RESET = "\x1b[33m", "\x1b[34m", "\x1b[0m"
 def render_text(
     record: ExplanationRecord, *, top: int = 10, width: int = 80, color: bool = False
 ) -> str:
-    """The ranked interactions, how far to trust them, and the notes.
+    """The ranked effects, how far to trust them, and the notes.
 
     Args:
         record: what to show.
-        top: how many interactions.
+        top: how many effects.
         width: columns of the terminal; wide (CJK) characters count twice.
         color: add ANSI colours to the values and bars.
 
@@ -80,19 +85,22 @@ def _ranking(
     color: bool,
 ) -> Iterator[str]:
     if not terms:
-        yield "No interaction was found."
+        yield from _wrapped(nothing_found(record), width)
         return
     shown, speller = terms[:top], spell(record)
-    values = [signed(term.effect, decimals, "-") for term in shown]
-    value_width = max(len("effect"), *map(len, values))
-    bar_width = max(6, min(20, width // 5))
+    values = [number(term.effect, term.interval, decimals) for term in shown]
+    sure = any(term.interval is not None and len(set(term.interval)) > 1 for term in shown)
+    head = "effect ± 90%" if sure else "effect"
+    value_width = max(len(head), *map(len, values))
+    bar_width = max(4, min(20, (width - value_width) // 5))
     indent = " " * (value_width + bar_width + 4)
-    yield f"{'effect':>{value_width}}  {'':{bar_width}}  combination"
+    yield f"{head:>{value_width}}  {'':{bar_width}}  combination"
     for term, value in zip(shown, values, strict=True):
         length = max(1, round(bar_width * abs(term.effect) / abs(terms[0].effect)))
         bar = ("█" if term.effect > 0 else "░") * length + " " * (bar_width - length)
         start = f"{value:>{value_width}}  {bar}  "
-        spelled = _wrapped(_spelled(speller(term)), width - len(indent))
+        kind = f" ({kind_words(term.kind, term.order)})" if term.order > 1 else ""
+        spelled = _wrapped(_spelled(speller(term)) + kind, width - len(indent))
         if color:
             start = f"{_POSITIVE if term.effect > 0 else _NEGATIVE}{start}{_RESET}"
         for line in spelled:
@@ -100,6 +108,8 @@ def _ranking(
             start = indent
     if len(terms) > top:
         yield f"{indent}… {len(terms) - top:,} more"
+    if adds_up(record, terms):
+        yield from _wrapped(ADDS_UP.format(many=nouns(record)[1]), width)
 
 
 def _spelled(members: list[Member]) -> str:
@@ -113,11 +123,13 @@ def _spelled(members: list[Member]) -> str:
 
 def _trust(record: ExplanationRecord, width: int) -> Iterator[str]:
     many, queries = nouns(record)[1], record.queries
+    left_out = is_left_out(record)
     for score in sorted(record.faithfulness, key=lambda score: score.density):
+        masks = f"worth {score.n_masks:,} masks" if left_out else f"{score.n_masks:,} masks"
         yield from _wrapped(
-            f"keeps {percent(score.density):>3} of the {many}: R² {r2_text(score.r2, '-'):>5} "
-            f"{verdict(score.r2)}, additive {r2_text(score.linear_r2, '-')} "
-            f"({score.n_masks:,} masks)",
+            f"keeps {percent(score.density):>3} of the {many}: R² {r2_text(score.r2, '-'):>5}"
+            f"{r2_interval(score, '-')} {verdict(score.r2)}, additive "
+            f"{r2_text(score.linear_r2, '-')} ({masks})",
             width,
             "  ",
         )
@@ -127,12 +139,12 @@ def _trust(record: ExplanationRecord, width: int) -> Iterator[str]:
     warning = near_input_warning(record, "-")
     if warning:
         yield from _wrapped(f"Warning: {warning}", width, "         ")
-    yield from _wrapped(
-        f"{len(queries):,} model calls ({queries.n_fit:,} fitted, "
-        f"{len(queries) - queries.n_fit:,} held out)",
-        width,
-        "  ",
-    )
+    yield from _wrapped(f"{len(queries):,} model calls{_divided(queries)}", width, "  ")
+
+
+def _divided(queries: Queries) -> str:
+    held_out = len(queries) - queries.n_fit
+    return f" ({queries.n_fit:,} fitted, {held_out:,} held out)" if held_out else ""
 
 
 def _columns(text: str) -> int:

@@ -9,52 +9,33 @@ import base64
 from typing import Any
 
 from proxyspex_hf.core.hierarchy import energy_by_order, hierarchy_rates, relative_faithfulness
-from proxyspex_hf.core.indices import INDICES
-from proxyspex_hf.errors import InputError, SolveError
 from proxyspex_hf.record import ExplanationRecord
 from proxyspex_hf.viz import summary
 from proxyspex_hf.viz.code import python_code
+from proxyspex_hf.viz.index_tables import MOST_ROWS, index_tables
 from proxyspex_hf.viz.reading import outline, pieces
-from proxyspex_hf.viz.terms import ranked_terms, spell
-from proxyspex_hf.viz.wording import decimals_for, near_input_warning, nouns, score_name, verdict
+from proxyspex_hf.viz.terms import Term, adds_up, main_effects, ranked_terms, spell
+from proxyspex_hf.viz.wording import (
+    ADDS_UP,
+    decimals_for,
+    kind_words,
+    near_input_warning,
+    nouns,
+    score_name,
+    verdict,
+)
 
 __all__ = ["view"]
 
-#: Rows of an index that are sent; more would be no help to a reader.
-_MOST_ROWS = 200
 #: Coefficients a browser evaluates at a click, and members of all of them together.
 _MOST_COEFFICIENTS, _MOST_MEMBERS = 20_000, 400_000
 _CURVE = (1, 2, 3, 5, 8, 12, 20, 30, 50, 80, 120, 200, 300, 500, 1000, 2000, 5000)
 _RATES = (5, 10, 20, 50, 100, 200, 500)
 
-_ABOUT = {
-    "Banzhaf": "the mean change when the feature is kept, over all subsets of the others",
-    "Shapley": "the mean change when the feature is added, over all orders of adding",
-    "Influence": "the share of the variance, over uniform masks, in which the feature takes part",
-    "Moebius": "what exactly this combination adds, beyond all of its parts",
-    "OR": "what is lost when all of its members are away, beyond its parts",
-    "BII": "the mean discrete derivative, over all subsets of the others",
-    "SII": "the discrete derivative, weighted as Shapley weighs",
-    "STII": "Shapley-Taylor: the top order shares what larger combinations add",
-    "FBII": "the best fit up to this order over uniform masks",
-    "FSII": "the best fit up to this order, weighted as Shapley weighs",
-}
 #: Values that fall when the model is surer.
 _LOWER_IS_SURER = {
     "log-perplexity": "Lower means that the model finds this output more likely.",
     "contrastive loss": "Lower means that image and caption fit better than the other pairs.",
-}
-_TITLES = {
-    "Banzhaf": "Banzhaf value",
-    "Shapley": "Shapley value",
-    "Influence": "Influence",
-    "Moebius": "Möbius",
-    "OR": "OR interaction",
-    "BII": "Banzhaf interaction (BII)",
-    "SII": "Shapley interaction (SII)",
-    "STII": "Shapley-Taylor (STII)",
-    "FBII": "Faith-Banzhaf (FBII)",
-    "FSII": "Faith-Shapley (FSII)",
 }
 
 
@@ -63,7 +44,9 @@ def view(record: ExplanationRecord) -> dict[str, Any]:
 
     The values are JSON: texts, finite numbers, lists, objects and null. ``support`` and
     ``coefficients`` are the spectrum, from which the page predicts; they are null where there is
-    more of it than a page can evaluate at a click.
+    more of it than a page can evaluate at a click. Effects come with both ends of their interval,
+    null where there is none: ``terms`` are those told from zero, [members, effect, low, high,
+    kind in words], ``singles`` those of every feature alone, [effect, low, high].
     """
     terms = ranked_terms(record)
     decimals = decimals_for(term.effect for term in terms[:1])
@@ -87,7 +70,9 @@ def view(record: ExplanationRecord) -> dict[str, Any]:
         "regions": [outline(region) for region in features.regions],
         "support": spectrum.sets if fits else None,
         "coefficients": spectrum.coefficients.tolist() if fits else None,
-        "terms": [[term.members, term.effect] for term in terms[:_MOST_ROWS]],
+        "terms": [_term(term) for term in terms[:MOST_ROWS]],
+        "singles": [[e.value, *_ends(e.interval)] for e in main_effects(record)],
+        "finding": _finding(record, terms),
         "n_terms": len(terms),
         "empty": record.empty_value,
         "exact": record.is_exact,
@@ -96,19 +81,38 @@ def view(record: ExplanationRecord) -> dict[str, Any]:
             {
                 "density": s.density,
                 "r2": s.r2,
+                "interval": s.interval,
                 "linear": s.linear_r2,
                 "masks": s.n_masks,
                 "verdict": verdict(s.r2),
             }
             for s in sorted(record.faithfulness, key=lambda s: s.density)
         ],
+        "every_subset": record.fit.method == "exact",
+        "left_out": summary.is_left_out(record),
         "curve": _curve(record),
-        "indices": [table for entry in INDICES for table in _tables(record, entry.name)],
+        "indices": index_tables(record),
         "hierarchy": _hierarchy(record),
         "energy": _energy(record),
         "facts": summary.facts(record),
         "code": python_code(record),
     }
+
+
+def _term(term: Term) -> list[Any]:
+    kind = kind_words(term.kind, term.order)
+    return [term.members, term.effect, *_ends(term.interval), kind]
+
+
+def _ends(interval: tuple[float, float] | None) -> tuple[float | None, float | None]:
+    return (None, None) if interval is None else interval
+
+
+def _finding(record: ExplanationRecord, terms: list[Term]) -> str | None:
+    """What the list says by what is not in it."""
+    if not terms:
+        return summary.nothing_found(record)
+    return ADDS_UP.format(many=nouns(record)[1]) if adds_up(record, terms) else None
 
 
 def _picture(record: ExplanationRecord) -> dict[str, Any] | None:
@@ -119,29 +123,12 @@ def _picture(record: ExplanationRecord) -> dict[str, Any] | None:
     return {"png": png, "width": picture.width, "height": picture.height}
 
 
-def _tables(record: ExplanationRecord, name: str) -> list[dict[str, Any]]:
-    """An index at its usual order, and those that depend on it at order 3, too."""
-    largest = int(record.spectrum.orders.max())
-    orders: list[int | None] = [None]
-    if name in ("STII", "FBII", "FSII") and largest > 2:
-        orders = [2, 3]
-    return [_table(record, name, order) for order in orders]
-
-
-def _table(record: ExplanationRecord, name: str, order: int | None) -> dict[str, Any]:
-    title = _TITLES[name] + (f", order {order}" if order is not None else "")
-    table: dict[str, Any] = {"name": name, "order": order, "title": title, "about": _ABOUT[name]}
-    try:
-        found = record.spectrum.interactions(name, order)
-    except (InputError, SolveError) as error:  # more subsets than can be listed
-        return {**table, "rows": [], "total": 0, "reason": str(error)}
-    rows = [(members, value) for members, value in found.to_dict().items() if members and value]
-    rows.sort(key=lambda row: -abs(row[1]))
-    return {**table, "rows": rows[:_MOST_ROWS], "total": len(rows)}
-
-
 def _curve(record: ExplanationRecord) -> dict[str, Any]:
-    """R² of the k largest coefficients on the held-out masks, by density (paper, figure 5)."""
+    """R² of the k largest coefficients, by density (paper, figure 5).
+
+    On the held-out masks; where none was held out, on those that were drawn and fitted: how much of
+    the fit rests on few terms is seen there, too, and the page says which they are.
+    """
     queries = record.queries
     held_out = slice(queries.n_fit, None) if queries.n_fit < len(queries) else slice(None)
     densities = queries.densities[held_out]
@@ -157,7 +144,7 @@ def _curve(record: ExplanationRecord) -> dict[str, Any]:
         )
         if all(r2 == r2 for r2 in found.r2.tolist()):  # nan: the values are constant there
             lines.append({"density": score.density, "r2": found.r2.tolist()})
-    return {"ks": ks, "lines": lines}
+    return {"ks": ks, "lines": lines, "fitted": queries.n_fit == len(queries)}
 
 
 def _hierarchy(record: ExplanationRecord) -> dict[str, list[float]]:

@@ -9,12 +9,19 @@ from collections.abc import Iterable, Sequence
 from proxyspex_hf.record import DensityScore, ExplanationRecord, Target
 
 __all__ = [
+    "ADDS_UP",
     "decimals_for",
+    "interval_text",
+    "kind_words",
     "near_input_warning",
     "nouns",
+    "number",
     "percent",
+    "r2_interval",
     "r2_text",
     "score_name",
+    "sentence",
+    "sentence_parts",
     "shortened",
     "signed",
     "verdict",
@@ -77,21 +84,41 @@ def number(
     decimals: int | None = None,
     minus: str = "-",
 ) -> str:
-    """``+1.80 ± 0.20``: half of the interval's width; without an interval the value alone."""
+    """``+1.80 ± 0.20``: half of the interval's width; without an interval the value alone.
+
+    A lopsided interval that leaves out zero could look as if it held it, or the other way round:
+    then its ends are given instead.
+    """
     decimals = decimals_for([value]) if decimals is None else decimals
     text = signed(value, decimals, minus)
     if interval is None or interval[0] == interval[1]:
         return text
-    return f"{text} ± {(interval[1] - interval[0]) / 2.0:.{decimals}f}"
+    low, high = interval
+    half = (high - low) / 2.0
+    if (abs(value) > half) == (low > 0.0 or high < 0.0):
+        return f"{text} ± {_size(half, decimals)}"
+    return f"{text} ({interval_text(interval, decimals, minus)})"
 
 
+def interval_text(interval: tuple[float, float], decimals: int, minus: str = "-") -> str:
+    """``+1.60 to +2.00``."""
+    return " to ".join(
+        f"{minus if end < 0 else '+'}{_size(abs(end), decimals)}" for end in interval
+    )
+
+
+def _size(value: float, decimals: int) -> str:
+    return f"{value:.{decimals}f}" if value < 1e9 else f"{value:.2e}"
+
+
+#: How the labels are joined, and what follows them.
 _SENTENCES = {
-    "alone": "{names} raise{s} it",
-    "both needed": "{names} raise it only together",
-    "either is enough": "{either} is enough to raise it",
-    "lowers alone": "{names} lower{s} it",
-    "lowers only together": "{names} lower it only together",
-    "either one lowers": "{either} is enough to lower it",
+    "alone": "and| raise{s} it",
+    "both needed": "and| raise it only together",
+    "either is enough": "or| is enough to raise it",
+    "lowers alone": "and| lower{s} it",
+    "lowers only together": "and| lower it only together",
+    "either one lowers": "or| is enough to lower it",
 }
 
 
@@ -103,15 +130,38 @@ def sentence(
     minus: str = "-",
 ) -> str:
     """What a feature or a combination does at the input, in words, and how much."""
-    quoted = [f"“{visible(label)}”" for label in labels]
-    joined = {
-        word: quoted[0] if len(quoted) == 1 else f"{', '.join(quoted[:-1])} {word} {quoted[-1]}"
-        for word in ("and", "or")
-    }
-    said = _SENTENCES[kind].format(
-        names=joined["and"], either=joined["or"], s="s" if len(quoted) == 1 else ""
-    )
+    parts = sentence_parts([visible(label) for label in labels], kind)
+    said = "".join(f"“{text}”" if is_label else text for text, is_label in parts)
     return f"{said} ({number(value, interval, minus=minus)})"
+
+
+def sentence_parts(labels: Sequence[str], kind: str) -> list[tuple[str, bool]]:
+    """The same without the number: pieces of text, and whether each is one of ``labels``."""
+    word, rest = _SENTENCES[kind].format(s="s" if len(labels) == 1 else "").split("|")
+    last = len(labels) - 1
+    joints = [f" {word} " if i == last - 1 else ", " for i in range(last)]
+    parts = [(labels[0], True)]
+    for joint, label in zip(joints, labels[1:], strict=True):
+        parts += [(joint, False), (label, True)]
+    return [*parts, (rest, False)]
+
+
+_KIND_WORDS = {
+    "alone": ("raises it", "raises it"),
+    "both needed": ("both needed", "all needed"),
+    "either is enough": ("either is enough", "any one is enough"),
+    "lowers alone": ("lowers it", "lowers it"),
+    "lowers only together": ("lower it only together", "lower it only together"),
+    "either one lowers": ("either one lowers it", "any one lowers it"),
+}
+#: The finding that there is none, as a sentence of its own; {many} is what features are called.
+ADDS_UP = "No combination matters: the {many} add up."
+
+
+def kind_words(kind: str, order: int) -> str:
+    """What a feature, a pair or a larger combination does, in two or three words."""
+    pair, more = _KIND_WORDS[kind]
+    return pair if order <= 2 else more
 
 
 def percent(share: float) -> str:
@@ -122,6 +172,13 @@ def percent(share: float) -> str:
 def r2_text(r2: float | None, minus: str = "\N{MINUS SIGN}") -> str:
     """R² with two digits, or a dash."""
     return "\N{EN DASH}" if r2 is None else f"{r2:.2f}".replace("-", minus)
+
+
+def r2_interval(score: DensityScore, minus: str = "\N{MINUS SIGN}") -> str:
+    """`` (0.80 to 0.91)``, or nothing where there is no interval."""
+    if score.r2 is None or score.interval is None or score.interval[0] == score.interval[1]:
+        return ""
+    return f" ({' to '.join(r2_text(end, minus) for end in score.interval)})"
 
 
 def verdict(r2: float | None) -> str:
@@ -150,8 +207,8 @@ def near_input_warning(record: ExplanationRecord, minus: str = "\N{MINUS SIGN}")
         return None
     return (
         f"Close to the actual input (masks that keep {percent(score.density)} of the {many}) the "
-        f"explanation is {verdict(score.r2)}: R² {r2_text(score.r2, minus)}. Do not rely on it for "
-        f"what a few {many} do."
+        f"explanation is {verdict(score.r2)}: R² {r2_text(score.r2, minus)}"
+        f"{r2_interval(score, minus)}. Do not rely on it for what a few {many} do."
     )
 
 

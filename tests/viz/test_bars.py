@@ -6,7 +6,7 @@ import re
 from xml.etree import ElementTree as ET
 
 import pytest
-from record_factory import from_effects, make_record, review_record
+from record_factory import from_effects, make_record, review_record, with_doubt
 
 from proxyspex_hf.errors import InputError
 from proxyspex_hf.record import Target
@@ -34,6 +34,33 @@ def test_the_strongest_stand_first_and_to_scale() -> None:
     assert [bar.get("fill") for bar in bars] == ["#B35806", "#2166AC", "#B35806", "#B35806"]
 
 
+def test_a_whisker_spans_the_interval() -> None:
+    record = with_doubt(review_record())
+    picture = render_svg(record, top=3)
+    found = record.effects[:3]
+    bars = [r for r in ET.fromstring(picture).iter(f"{SVG}rect") if r.get("rx")]
+    whiskers = [p.get("d", "") for p in ET.fromstring(picture).iter(f"{SVG}path")]
+    assert len(whiskers) == len(bars) == 3
+    for effect, bar, whisker in zip(found, bars, whiskers, strict=True):
+        assert effect.interval is not None
+        scale = float(bar.get("width", 0)) / abs(effect.value)
+        left = float(bar.get("x", 0))
+        low, high = sorted(map(abs, effect.interval))
+        ends = [float(x) for x in re.findall(r"M([\d.]+) ", whisker)]
+        assert [ends[0], ends[-1]] == pytest.approx(
+            [left + scale * low, left + scale * high], abs=0.3
+        )
+    half = (found[0].interval[1] - found[0].interval[0]) / 2
+    assert f"+0.92 ± {half:.2f}" in texts(picture)
+
+
+def test_that_the_words_add_up_is_said() -> None:
+    record = make_record("one two three", from_effects({(): 0.5, (0,): 1.0, (2,): -1.0}, 3))
+    said = "No combination matters: the words add up."
+    assert said in texts(render_svg(with_doubt(record)))
+    assert said not in texts(render_svg(record))  # nothing could tell
+
+
 def test_long_and_wide_labels_are_cut() -> None:
     record = make_record("漢字" * 40 + " film")
     said = texts(render_svg(record))
@@ -43,7 +70,8 @@ def test_long_and_wide_labels_are_cut() -> None:
 
 def test_nothing_found_is_said() -> None:
     record = make_record("a film", from_effects({(): 1.0}, 2))
-    assert "No combination has an effect." in texts(render_svg(record))
+    said = "Nothing was found: the score does not depend on the words."
+    assert said in texts(render_svg(record))
     with pytest.raises(InputError, match="top must be at least 1"):
         render_svg(record, top=0)
 

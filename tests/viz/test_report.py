@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -15,15 +16,24 @@ from record_factory import (
     make_record,
     random_spectrum,
     review_record,
+    with_doubt,
     word_features,
 )
 
 from proxyspex_hf.errors import InputError
-from proxyspex_hf.record import DensityScore, Target
+from proxyspex_hf.record import DensityScore, ExplanationRecord, Target
 from proxyspex_hf.viz import render_html
-from proxyspex_hf.viz.terms import main_effects, ranked_terms
+from proxyspex_hf.viz.terms import ranked_terms
+from proxyspex_hf.viz.wording import number
 
 Parse = Callable[[str], Any]
+
+
+def lost_without_each(record: ExplanationRecord) -> list[float]:
+    """f̂(N) - f̂(N∖i) of every feature."""
+    n = len(record.features)
+    without = record.spectrum.evaluate(~np.eye(n, dtype=bool))
+    return list(record.spectrum.evaluate(np.ones((1, n), bool)) - without)
 
 
 @pytest.mark.parametrize(
@@ -44,7 +54,9 @@ def test_the_text_is_shown_exactly(text: str, parse: Parse) -> None:
     page = parse(render_html(record))
     assert page.texts["text"] == text
     spans = [v for tag, v in page.tags if tag == "span" and "data-effect" in v]
-    assert [float(str(v["data-effect"])) for v in spans] == pytest.approx(main_effects(record))
+    assert [float(str(v["data-effect"])) for v in spans] == pytest.approx(
+        lost_without_each(record), abs=1e-12
+    )
 
 
 def test_the_headline_names_the_score_and_the_strongest_combination(parse: Parse) -> None:
@@ -53,35 +65,98 @@ def test_the_headline_names_the_score_and_the_strongest_combination(parse: Parse
     full, empty = (f"{v:+.2f}" for v in (record.full_value, record.empty_value))
     assert headline == (
         f"The model\u2019s score for POSITIVE is {full} (all words masked: {empty}). "
-        "Strongest combination: \u201cnot\u201d with \u201cbad\u201d (+0.92)."
+        "\u201cnot\u201d or \u201cbad\u201d is enough to lower it (+0.92)."
     )
 
 
 def test_the_headline_without_combinations(parse: Parse) -> None:
-    alone = make_record("one two", from_effects({(0,): 1.0}, 2))
+    alone = make_record("one two", from_effects({(): 0.5, (0,): 1.0}, 2))
+
+    def headline(record: ExplanationRecord) -> str:
+        return str(parse(render_html(record)).texts["h1"])
+
+    # Without intervals nothing can be said of combinations that were not found.
+    said = "No combination was found among the words. Most of all, “one” raises it (+1.00)."
+    assert said in headline(alone)
+    sure = with_doubt(alone)
     assert (
-        "each word acts on its own, most of all “one” (+1.00)"
-        in parse(render_html(alone)).texts["h1"]
+        "No combination matters here: the words add up. Most of all, “one” raises it (+1.00 ± "
+        in (headline(sure))
     )
     nothing = make_record("one two", from_effects({(): 1.0}, 2))
-    assert "does not depend on the words" in parse(render_html(nothing)).texts["h1"]
+    assert "does not depend on the words" in headline(nothing)
+    faint = with_doubt(make_record("one two", from_effects({(): 0.5, (0,): 0.001}, 2)), noise=1.0)
+    assert "No effect of a word or of a combination can be told from zero." in headline(faint)
 
 
-def test_terms_are_ranked_and_mean_what_the_page_says() -> None:
+def test_terms_are_effects_at_the_input_the_largest_first() -> None:
     record = make_record("a b c d e f g h", random_spectrum(8, 60, seed=3))
     terms = ranked_terms(record)
     sizes = [abs(term.effect) for term in terms]
     assert sizes == sorted(sizes, reverse=True)
-    assert len(terms) == len(record.spectrum) - 1
-    full = record.spectrum.evaluate(np.ones(8, bool))[0]
-    for i in range(8):  # leaving i out breaks every combination that it belongs to
+    spectrum = record.spectrum
+
+    def value(removed: tuple[int, ...]) -> float:
         mask = np.ones(8, bool)
-        mask[i] = False
-        lost = sum(term.effect for term in terms if i in term.members)
-        assert full - record.spectrum.evaluate(mask)[0] == pytest.approx(lost, abs=1e-12)
-    banzhaf = {m: f * (-2.0) ** len(m) for m, f in record.spectrum.to_dict().items()}
-    for term in terms:
-        assert term.effect * 2 ** (term.order - 1) == pytest.approx(banzhaf[term.members])
+        mask[list(removed)] = False
+        return float(spectrum.evaluate(mask)[0])
+
+    for term in terms:  # I(T) = Σ_{L⊆T} (-1)^|L| f(N∖L)
+        expected = sum(
+            (-1) ** size * value(part)
+            for size in range(term.order + 1)
+            for part in combinations(term.members, size)
+        )
+        assert term.effect == pytest.approx(expected, abs=1e-9)
+    assert {t.members for t in terms if t.order == 1} == {
+        (i,) for i, lost in enumerate(lost_without_each(record)) if abs(lost) > 1e-9
+    }
+
+
+def test_what_cannot_be_told_from_zero_is_pale_and_not_listed(parse: Parse) -> None:
+    text = "one two three four five six"
+    effects = {(): 0.5, (0,): 1.0, (2,): -1.0, (4,): 0.2, (0, 2): 0.9, (1, 5): 0.1}
+    record = with_doubt(make_record(text, from_effects(effects, 6)), noise=0.3)
+    by_members = {found.members: found for found in record.effects}
+    unsure, sure = by_members[4,], by_members[0,]
+    assert unsure.interval is not None
+    assert sure.interval is not None
+    assert unsure.interval[0] < 0 < unsure.interval[1]
+    assert sure.interval[0] > 0
+    page = parse(render_html(record))
+    looks = [str(v["class"]) for t, v in page.tags if t == "span" and "data-effect" in v]
+    assert looks[4] == "f unsure"
+    assert looks[0].startswith("f pos")
+    assert looks[2].startswith("f neg")
+    assert "unsure" in page.texts["body"].split("What if?")[0]
+    rows = [v for t, v in page.tags if t == "div" and "data-members" in v]
+    listed = {tuple(map(int, str(row["data-members"]).split())): row for row in rows}
+    assert set(listed) == {e.members for e in record.effects if e.is_sure}
+    assert (4,) not in listed
+    assert float(str(listed[0,]["data-low"])) == sure.interval[0]
+    assert float(str(listed[0,]["data-high"])) == sure.interval[1]
+    half = (sure.interval[1] - sure.interval[0]) / 2
+    assert f"+1.00 ± {half:.2f}" in page.texts["rows"]
+
+
+def test_lopsided_intervals_are_given_by_their_ends() -> None:
+    assert number(1.8, (1.6, 2.0), 2) == "+1.80 ± 0.20"
+    assert number(1.8, (1.8, 1.8), 2) == "+1.80"
+    assert number(-0.23, None, 2) == "-0.23"
+    # ± 0.24 would look as if zero were within.
+    assert number(0.23, (0.02, 0.5), 2) == "+0.23 (+0.02 to +0.50)"
+    assert number(-0.9, (-1.0, 0.1), 2, "−") == "−0.90 (−1.00 to +0.10)"
+
+
+def test_r2_has_its_interval_and_masks_say_where_they_are_from(parse: Parse) -> None:
+    held_out = parse(render_html(make_record("some text")))
+    assert "not used for fitting" in held_out.texts["trust"]
+    assert "90% interval" not in held_out.texts["trust"]
+    left_out = parse(render_html(with_doubt(make_record("some text"))))
+    assert "0.87 (0.79 to 0.92)" in left_out.texts["trust"]
+    assert "each predicted by a fit without it" in left_out.texts["trust"]
+    assert "Held out" not in left_out.texts["trust"]
+    assert "held out (" not in left_out.texts["dl"]
 
 
 def test_rows_beyond_top_are_there_but_hidden(parse: Parse) -> None:
@@ -145,7 +220,7 @@ def test_how_it_was_made_is_complete(parse: Parse) -> None:
             "depth 5, 1000 trees",
             "ridge on the kept",
             "0.84",
-            "149 kept (limit 200) and ∅",
+            f"{len(record.spectrum) - 1} kept (limit 200) and ∅",
         ),
         *("highest order 4", "transformers 5.13.0", "2026-03-01", "fit 4.5"),
     ):

@@ -8,10 +8,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from record_factory import make_record, random_spectrum, review_record, word_features
+from record_factory import (
+    make_record,
+    random_spectrum,
+    review_record,
+    with_doubt,
+    word_features,
+)
 
 from proxyspex_hf.record import ExplanationRecord
 from proxyspex_hf.viz.terms import ranked_terms
+from proxyspex_hf.viz.wording import kind_words
 
 Open = Callable[..., Any]
 
@@ -33,6 +40,10 @@ def test_rows_say_what_the_record_says(open_page: Open) -> None:
         assert value.replace("\N{MINUS SIGN}", "-") == f"{term.effect:+.2f}"
         spelled = members.split("\N{MULTIPLICATION SIGN}")
         plain = [re.sub(r"\d$", "", member.strip(" …")) for member in spelled]
+        if term.order > 1:
+            kind = kind_words(term.kind, term.order)
+            assert plain[-1].endswith(f" {kind}")
+            plain[-1] = re.sub(r"\d$", "", plain[-1].removesuffix(f" {kind}"))
         assert plain == [labels[i] for i in term.members]
         assert size.split()[0] == str(term.order)
 
@@ -56,7 +67,8 @@ def test_hovering_a_word_lights_exactly_its_rows(open_page: Open) -> None:
     assert view.lit("#rows li") == [r for r, t in enumerate(terms) if bad in t.members]
     tip = view.page.locator("#tip").inner_text()
     change = evaluate(record, [bad]) - evaluate(record, [])
-    assert "on its own: \N{MINUS SIGN}0.78" in tip
+    assert "lost without it: \N{MINUS SIGN}0.78" in tip
+    assert change == pytest.approx(0.78)
     assert f"taking it out: {change:+.2f}".replace("-", "\N{MINUS SIGN}") in tip
 
 
@@ -69,14 +81,37 @@ def test_a_click_pins_a_row_and_escape_unpins_it(open_page: Open) -> None:
     assert view.lit("#text .f") == list(ranked_terms(record)[0].members)
     assert first.get_attribute("aria-pressed") == "true"
     detail = view.page.locator(".detail").inner_text()
-    assert "moves the score by \N{MINUS SIGN}0.92" in detail
-    assert "Banzhaf interaction: +1.84" in detail
+    assert "What the 2 do at the input only together: +0.92." in detail
+    not_, bad = ranked_terms(record)[0].members
+    whole = evaluate(record, [])
+    one_by_one = 2 * whole - evaluate(record, [not_]) - evaluate(record, [bad])
+    at_once = whole - evaluate(record, [not_, bad])
+    assert one_by_one - at_once == pytest.approx(0.92)
+    assert "they cost 0.92 more in sum than both at once" in detail
     second.click()
     assert first.get_attribute("aria-pressed") == "false"
     view.page.keyboard.press("Escape")
     view.page.mouse.move(2, 2)
     assert view.lit("#text .f") == []
     assert view.page.locator(".detail").count() == 0
+
+
+def test_intervals_stand_in_the_rows_the_tip_and_the_detail(open_page: Open) -> None:
+    record = with_doubt(review_record())
+    view = open_page(record)
+    term = ranked_terms(record)[0]
+    assert term.interval is not None
+    low, high = term.interval
+    row = view.page.locator(".row").nth(0)
+    assert row.locator(".value").inner_text() == f"+0.92 ± {(high - low) / 2:.2f}"
+    ends = f"(90%: {low:+.2f} to {high:+.2f})".replace("-", "\N{MINUS SIGN}")
+    row.click()
+    assert ends in view.page.locator(".detail").inner_text()
+    unsure = next(e for e in record.effects if e.order == 1 and not e.is_sure and e.value)
+    view.word(unsure.members[0]).hover()
+    tip = view.page.locator("#tip").inner_text()
+    assert "unsure" in tip
+    assert "(90%: \N{MINUS SIGN}" in tip
 
 
 def test_taking_words_out_gives_the_explanations_answer(open_page: Open) -> None:

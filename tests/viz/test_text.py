@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import unicodedata
+from dataclasses import replace
 
 import pytest
-from record_factory import from_effects, make_record, random_spectrum, review_record
+from record_factory import from_effects, make_record, random_spectrum, review_record, with_doubt
 
 from proxyspex_hf.errors import InputError
 from proxyspex_hf.record import DensityScore, Features, Target
@@ -32,10 +33,10 @@ def test_the_whole_output() -> None:
         "acme/distil-sentiment\n"
         "Note: The text was cut.\n"
         "\n"
-        "effect                combination\n"
-        " +1.30  ████████████  not \N{MULTIPLICATION SIGN} bad\n"
-        " -1.00  ░░░░░░░░░     bad\n"
-        " +0.25  ██            It \N{MULTIPLICATION SIGN} … bad\n"
+        "effect              combination\n"
+        " +1.30  ██████████  not \N{MULTIPLICATION SIGN} bad (either one lowers it)\n"
+        " -1.00  ░░░░░░░░    bad\n"
+        " +0.25  ██          It \N{MULTIPLICATION SIGN} … bad (either one lowers it)\n"
         "\n"
         "keeps 50% of the words: R²  0.87 good, additive 0.71 (64\n"
         "  masks)\n"
@@ -133,9 +134,25 @@ def test_warnings_and_the_predicted_label() -> None:
 
 
 def test_an_empty_spectrum() -> None:
-    assert "No interaction was found." in render_text(
-        make_record("some text", from_effects({(): 1.0}, 2))
+    text = render_text(make_record("some text", from_effects({(): 1.0}, 2)))
+    assert "Nothing was found: the score does not depend on the words." in text
+
+
+def test_intervals_and_that_nothing_was_held_out() -> None:
+    record = with_doubt(
+        make_record("It is not bad", from_effects({(): 0.5, (2,): 1.4, (3,): -1.0}, 4))
     )
+    found = record.effects[0]
+    assert found.interval is not None
+    half = (found.interval[1] - found.interval[0]) / 2
+    lines = render_text(record).splitlines()
+    assert lines[2].startswith("effect ± 90%  ")
+    assert lines[3].startswith(f"+1.40 ± {half:.2f}  ██")
+    assert "No combination matters: the words add up." in lines
+    assert "R²  0.62 (0.54 to 0.67) fair" in "\n".join(lines)
+    assert "(worth 30" in "\n".join(lines)
+    assert lines[-1] == "16 model calls"
+    assert "add up" not in render_text(replace(record, doubt=None))
 
 
 def test_arguments_are_checked() -> None:

@@ -7,15 +7,25 @@ parts.push((() => {
   const meter = (r2) => [svg("svg", { class: "meter", viewBox: "0 0 100 10", preserveAspectRatio: "none", "aria-hidden": "true" },
     svg("rect", { class: "track", width: 100, height: 10 }), svg("rect", { width: 100 * clamp(r2 ?? 0, 0, 1), height: 10 })), el("span", { class: "num", text: r2Text(r2) })];
 
+  const measured = () => {
+    if (data.every_subset) return "over all subsets, by how likely each is when so many are kept";
+    return data.left_out
+      ? "on masks that were drawn at random, each predicted by a fit without it; masks count by how likely they are when so many are kept, and the last column says how many they are worth together"
+      : "on masks that were not used for fitting";
+  };
   const trust = () => {
     if (!data.scores.length) return [el("p", { text: data.exact ? "Every subset was asked of the model, so nothing had to be estimated." : "Faithfulness was not measured for this explanation." })];
     const chart = curve();
     return [el("div", { class: "side" }, el("div", {},
-      rows(["Masks that keep", "This explanation, R²", "Additive only (LASSO)", "Masks"], data.scores.map((score) =>
-        [`${percent(score.density)} of the ${data.nouns[1]}`, [...meter(score.r2), el("span", { class: "word", text: ` ${score.verdict}` })], meter(score.linear), String(score.masks)])),
-      el("p", { class: "fine", text: "R² on masks that were not used for fitting: 1 is perfect, 0 no better than a constant. 90% kept is the neighbourhood of the actual input." }),
+      rows(["Masks that keep", "This explanation, R²", "Additive only (LASSO)", data.left_out ? "Worth masks" : "Masks"], data.scores.map((score) =>
+        [`${percent(score.density)} of the ${data.nouns[1]}`, [...meter(score.r2), el("span", { class: "word", text: `${r2Ends(score)} ${score.verdict}` })], meter(score.linear), String(score.masks)])),
+      el("p", { class: "fine", text: `R² ${measured()}: 1 is perfect, 0 no better than a constant. ${data.scores.some((score) => r2Ends(score)) ? "In parentheses: its 90% interval. " : ""}90% kept is the neighbourhood of the actual input.` }),
       el("p", { class: "fine", text: data.noise === null ? "Noise floor of the model's values: not measured; it matters for quantized models and half precision." : `Noise floor of the model's values: ${data.noise.toPrecision(3)}.` })),
-    chart ? el("div", {}, chart, el("p", { class: "fine", text: "R² when only the k largest terms are kept, as they are, by share of the input kept. A dip: terms that only later ones balance." })) : null)];
+    chart ? el("div", {}, chart, el("p", { class: "fine", text: `R² when only the k largest terms are kept, as they are, by share of the input kept${curveMasks()}. A dip: terms that only later ones balance.` })) : null)];
+  };
+  const curveMasks = () => {
+    if (data.every_subset) return ", on all subsets that were asked";
+    return data.curve.fitted ? ", on the masks that were drawn; they were fitted, so it ends above the table’s" : ", on masks held out for the purpose";
   };
   const structure = () => {
     const { ks, dsr, scr, shr } = data.hierarchy, { orders, counts, share } = data.energy;

@@ -23,6 +23,8 @@ const simplify = (text) => text.normalize("NFKC").toLowerCase();
 const percent = (share) => `${Number((100 * share).toPrecision(3))}%`;
 const clamp = (x, low, high) => Math.max(low, Math.min(high, x));
 const r2Text = (r2) => (r2 === null ? "\u2013" : r2.toFixed(2).replace("-", MINUS));
+const r2Ends = ({ r2, interval }) =>
+  (r2 === null || interval === null || interval[0] === interval[1] ? "" : ` (${interval.map(r2Text).join(" to ")})`);
 const signClass = (x) => (x < 0 ? "neg" : "pos");
 const sum = (numbers) => numbers.reduce((total, x) => total + x, 0);
 

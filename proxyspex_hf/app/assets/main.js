@@ -6,9 +6,9 @@ const runs = (pieces) => pieces.map(([kind, text]) => {
   return el("span", { class: `num ${kind}`, text });
 });
 const summary = () => {
-  const strongest = data.terms.slice(0, 5).map(([members, value]) => `${names(members)} ${signed(value)}`).join("; ");
-  const trusted = data.scores.map((score) => `${percent(score.density)} kept: R² ${r2Text(score.r2)}, ${score.verdict}`).join("; ");
-  return `Strongest effects: ${strongest}. ${trusted ? `Faithfulness, by share of ${data.nouns[1]} kept: ${trusted}.` : ""}`;
+  const strongest = data.terms.slice(0, 5).map(([members, ...effect]) => `${names(members)} ${withHalf(...effect.slice(0, 3))}`).join("; ");
+  const trusted = data.scores.map((score) => `${percent(score.density)} kept: R² ${r2Text(score.r2)}${r2Ends(score)}, ${score.verdict}`).join("; ");
+  return `${strongest ? `Strongest effects: ${strongest}. ` : ""}${data.finding ? `${data.finding} ` : ""}${trusted ? `Faithfulness, by share of ${data.nouns[1]} kept: ${trusted}.` : ""}`;
 };
 const shareBar = () => {
   const field = el("input", { class: "link", type: "text", readonly: true, hidden: true, "aria-label": "Link to this view", "data-id": "link" });

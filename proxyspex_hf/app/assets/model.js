@@ -8,6 +8,19 @@ const termKey = (members) => members.join("-");
 const count = (k) => `${k} ${data.nouns[k === 1 ? 0 : 1]}`;
 const signed = (x, decimals = data.decimals) =>
   (x < 0 && Number(Math.abs(x).toFixed(decimals)) > 0 ? MINUS : "+") + Math.abs(x).toFixed(decimals);
+// ± half of the interval, or its ends where that could look as if it held zero, or the other way round.
+const halfText = (value, low, high, decimals = data.decimals) => {
+  if (low === null || low === undefined || low === high) return "";
+  const half = (high - low) / 2;
+  if (Math.abs(value) > half === (low > 0 || high < 0)) return ` ± ${half.toFixed(decimals)}`;
+  return ` (${signed(low, decimals)} to ${signed(high, decimals)})`;
+};
+const withHalf = (value, low, high, decimals = data.decimals) => signed(value, decimals) + halfText(value, low, high, decimals);
+const endsText = (low, high, decimals = data.decimals) =>
+  (low === null || low === undefined || low === high ? "" : `90%: ${signed(low, decimals)} to ${signed(high, decimals)}`);
+// Told from zero; where there is no interval, all that is not zero is.
+const isSure = ([value, low, high]) => (low === null ? value !== 0 : low > 0 || high < 0);
+const reach = ([, value, low, high]) => Math.max(...[value, low ?? 0, high ?? 0].map(Math.abs));
 const plainName = (i) => data.labels[i] + (data.occurrence[i] ? `[${data.occurrence[i]}]` : "");
 const canPredict = () => data.support !== null;
 
@@ -26,7 +39,8 @@ const removed = () => view.kept.flatMap((kept, i) => (kept ? [] : [i]));
 
 const effectTable = () => ({
   key: EFFECT, title: "Effect", rows: data.terms, total: data.n_terms,
-  about: `what the ${data.score} loses when any one of its ${data.nouns[1]} is taken out of the full input`,
+  about: `what the ${data.score} loses when the ${data.nouns[0]} is taken out of the whole input; of a combination, what its ${data.nouns[1]} do there only together` +
+    (data.singles.some(([, low]) => low !== null) ? ". With its 90% interval; what cannot be told from zero is not listed" : ""),
 });
 const tables = () => [effectTable(), ...data.indices.map((table) => (
   { ...table, key: table.order === null ? table.name : `${table.name}.${table.order}` }))];
@@ -41,7 +55,7 @@ const listed = () => {
     (!needle || members.some((i) => simplify(plainName(i)).includes(needle))));
 };
 const effectOf = new Map();
-const mainEffect = (i) => effectOf.get(String(i)) ?? 0;
+const mainEffect = (i) => data.singles[i][0];
 
 // What a link carries besides the explanation itself.
 const linkState = () => {
@@ -63,10 +77,6 @@ const open = (given) => {
   data = given;
   effectOf.clear();
   for (const [members, value] of data.terms) effectOf.set(termKey(members), value);
-  // A single feature outside the strongest terms still has its own effect.
-  if (canPredict()) data.support.forEach((members, t) => {
-    if (members.length === 1) effectOf.set(termKey(members), -2 * data.coefficients[t]);
-  });
   const state = new URLSearchParams(location.hash.slice(1));
   const known = new Set(tables().flatMap(({ rows }) => rows.map(([members]) => termKey(members))));
   const asked = (state.get("shown") ?? "").split(".").filter((key) => known.has(key));

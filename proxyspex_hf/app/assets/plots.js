@@ -22,12 +22,14 @@ const upset = () => {
   if (!features.length) return el("p", { class: "fine", text: "No combination passes the filters." });
   const left = Math.ceil(Math.max(...features.map((i) => textWidth(plainName(i))))) + 16;
   const step = 34, top = 120, row = 19, width = left + step * terms.length + 12, height = top + row * features.length + 8;
-  const largest = Math.max(...terms.map(([, value]) => Math.abs(value)));
-  const bars = terms.flatMap(([members, value], column) => {
+  const largest = Math.max(...terms.map(reach));
+  const bars = terms.flatMap(([members, value, low, high], column) => {
     const x = left + step * column + 8, size = (84 * Math.abs(value)) / largest;
     const ys = members.map((i) => top + row * features.indexOf(i) + 9);
-    return [block(x, top - 14 - size, 17, size, value, `${names(members)}: ${signed(value)}`),
-      label(x + 8.5, top - 19 - size, signed(value, 2), "middle", "tiny"),
+    const ends = low === null || low === high ? [0, 0] : [low, high].map((end) => (84 * (end * value > 0 ? Math.abs(end) : 0)) / largest);
+    return [block(x, top - 14 - size, 17, size, value, `${names(members)}: ${withHalf(value, low, high)}`),
+      ends[0] === ends[1] ? null : line(x + 8.5, top - 14 - ends[0], x + 8.5, top - 14 - ends[1], "error"),
+      label(x + 8.5, top - 19 - Math.max(size, ...ends), signed(value, 2), "middle", "tiny"),
       members.length > 1 ? line(x + 8.5, Math.min(...ys), x + 8.5, Math.max(...ys), "join") : null,
       ...ys.map((y) => svg("circle", { cx: x + 8.5, cy: y, r: 5.5, class: `dot ${signClass(value)}` }))];
   });
@@ -39,10 +41,11 @@ const upset = () => {
 
 // Pairs as a matrix: the area of a square is the size of the pair's effect, the diagonal the feature's own.
 const matrix = () => {
-  const weight = data.labels.map(() => 0), pair = new Map();
-  for (const [members, value] of data.terms) {
+  const weight = data.labels.map(() => 0), pair = new Map(), said = new Map();
+  for (const [members, value, low, high] of data.terms) {
     if (members.length > 2) continue;
     pair.set(termKey(members), value);
+    said.set(termKey(members), withHalf(value, low, high));
     for (const i of members) weight[i] += Math.abs(value) * (members.length === 2 ? 2 : 1);
   }
   const features = weight.map((_, i) => i).filter((i) => weight[i] > 0).sort((a, b) => weight[b] - weight[a]).slice(0, 16).sort((a, b) => a - b);
@@ -53,7 +56,7 @@ const matrix = () => {
     const key = a === b ? `${a}` : termKey([Math.min(a, b), Math.max(a, b)]), value = pair.get(key) ?? 0;
     const side = (cell - 4) * Math.sqrt(Math.abs(value) / largest), x = left + cell * (column + 0.5), y = 8 + cell * (row + 0.5);
     return [svg("rect", { x: x - cell / 2, y: y - cell / 2, width: cell, height: cell, class: a === b ? "cell own" : "cell" }),
-      value ? block(x - side / 2, y - side / 2, side, side, value, `${a === b ? plainName(a) : names([a, b])}: ${signed(value)}`) : null];
+      value ? block(x - side / 2, y - side / 2, side, side, value, `${a === b ? plainName(a) : names([a, b])}: ${said.get(key)}`) : null];
   }));
   const rows = features.map((i, row) => label(left - 8, 8 + cell * (row + 0.5) + 4, plainName(i), "end"));
   const columns = features.map((i, column) => svg("text", { transform: `translate(${left + cell * (column + 0.5) + 4} ${16 + cell * n}) rotate(90)`, text: plainName(i) }));
@@ -82,14 +85,14 @@ const waterfall = () => {
   return figure(width, bottom + row + 4, `From ${first} to the whole input`, edge(6, first, base), shapes, edge(bottom, last, end));
 };
 
-// R² of the k largest terms on held-out masks (paper, figure 5), a line a density.
+// R² of the k largest terms (paper, figure 5), a line a density.
 const curve = () => {
   const { ks, lines } = data.curve;
   if (!lines.length || ks.length < 2) return null;
   const width = 420, height = 200, left = 40, bottom = 170, most = Math.log(ks.at(-1));
   const x = (k) => left + ((width - left - 70) * Math.log(k)) / (most || 1), y = (r2) => bottom - 150 * clamp(r2, 0, 1);
   const dashes = ["", "6 3", "2 3"];
-  return figure(width, height, "R² of the k largest terms on held-out masks, by density",
+  return figure(width, height, "R² of the k largest terms, by density",
     [0, 0.5, 1].flatMap((r2) => [line(left, y(r2), width - 66, y(r2), "grid"), label(left - 6, y(r2) + 4, String(r2), "end", "tiny")]),
     ks.filter((k) => [1, 5, 20, 80, 300, ks.at(-1)].includes(k)).map((k) => label(x(k), bottom + 15, String(k), "middle", "tiny")),
     label((left + width - 66) / 2, height - 2, "terms kept", "middle", "tiny"),

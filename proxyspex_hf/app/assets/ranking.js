@@ -1,21 +1,28 @@
 // The ranked list, with any index and every filter.
 parts.push((() => {
-  let list, about, foot, more;
+  let list, about, finding, foot, more;
 
   const spelled = (members) => members.flatMap((i, place) => {
     const gap = place > 0 && i !== members[place - 1] + 1;
     const joint = place ? [el("i", { "aria-hidden": "true", text: gap ? "× …" : "×" })] : [];
     return [...joint, el("b", {}, el("bdi", { text: data.labels[i] }), data.occurrence[i] ? el("sub", { text: data.occurrence[i] }) : null)];
   });
-  const bar = (value, largest) =>
+  const whisker = (low, high, largest) => {
+    if (low === null || low === high) return null;
+    // Across zero the whisker starts at the bar's own beginning.
+    const sizes = [Math.abs(low), Math.abs(high)].map((end) => ((100 * end) / largest).toFixed(2));
+    const near = low > 0 || high < 0 ? Math.min(...sizes.map(Number)) : 0, far = Math.max(...sizes.map(Number));
+    return svg("path", { class: "whisker", d: `M${near} 2V8M${near} 5H${far}M${far} 2V8` });
+  };
+  const bar = (value, low, high, largest) =>
     svg("svg", { class: "bar", viewBox: "0 0 100 10", preserveAspectRatio: "none", "aria-hidden": "true" },
-      svg("rect", { width: ((100 * Math.abs(value)) / largest).toFixed(2), height: 10 }));
-  const row = ([members, value], largest) => {
-    const node = el("div", { class: `row ${signClass(value)}`, role: "button", "data-key": termKey(members) },
+      svg("rect", { width: ((100 * Math.abs(value)) / largest).toFixed(2), height: 10 }), whisker(low, high, largest));
+  const row = ([members, value, low, high, kind], largest) => {
+    const node = el("div", { class: `row ${signClass(value)}`, role: "button", "data-key": termKey(members), title: endsText(low, high, decimals()) || null },
       el("span", { class: "mark" }),
-      el("span", { class: "value", text: signed(value, decimals()) }),
-      bar(value, largest),
-      el("span", { class: "members", dir: "auto" }, spelled(members)),
+      el("span", { class: "value" }, signed(value, decimals()), el("span", { class: "half", text: halfText(value, low, high, decimals()) })),
+      bar(value, low, high, largest),
+      el("span", { class: "members", dir: "auto" }, spelled(members), kind && members.length > 1 ? el("span", { class: "kind", text: ` ${kind}` }) : null),
       el("span", { class: "order", text: members.length }, el("span", { class: "sr", text: ` ${data.nouns[members.length === 1 ? 0 : 1]}` })));
     node.addEventListener("click", () => choose(members));
     node.addEventListener("mouseenter", () => light(members));
@@ -37,6 +44,7 @@ parts.push((() => {
       say("list");
     };
     about = el("p", { class: "fine" });
+    finding = el("p", { class: "finding", text: data.finding ?? "" });
     list = el("ol", { class: "rows", tabindex: "-1", "aria-label": "Combinations, the strongest first" });
     foot = el("span", { role: "status" });
     more = button("Show all", () => change("top")(view.top === FIRST_ROWS ? Infinity : FIRST_ROWS));
@@ -51,7 +59,7 @@ parts.push((() => {
         choice("Size", [["all", "All"], ["1", "Single"], ["2", "Pairs"], ["3", "3+"]], view.order, change("order")),
         choice("Sign", [[0, "±", "both signs"], [1, "+", "raises it"], [-1, MINUS, "lowers it"]], view.sign, change("sign")),
         contains),
-      list, el("p", { class: "foot" }, foot, more));
+      finding, list, el("p", { class: "foot" }, foot, more));
   };
   const draw = (what) => {
     if (what === "lit") {
@@ -65,8 +73,9 @@ parts.push((() => {
     }
     if (["list", "all"].includes(what)) {
       const found = listed(), { title, about: meaning, reason, total, rows } = table();
-      const largest = Math.max(...rows.map(([, value]) => Math.abs(value)), 1e-300);
+      const largest = Math.max(...rows.map(reach), 1e-300);
       about.replaceChildren(el("b", { text: title }), `: ${meaning}.${data.hint ? ` ${data.hint}` : ""}`, reason ? el("span", { class: "bad", text: ` ${reason}` }) : "");
+      finding.hidden = data.finding === null || view.index !== EFFECT;
       list.replaceChildren(...found.slice(0, view.top).map((term) => row(term, largest)));
       rove(rowNodes(), rowNodes()[0]);
       foot.textContent = `${Math.min(view.top, found.length)} of ${found.length}${total > rows.length ? ` (of ${total} found)` : ""}`;

@@ -8,10 +8,12 @@ parts.push((() => {
     const largest = Math.max(...data.terms.map(([, effect]) => Math.abs(effect)), 0);
     const level = largest ? Math.round((TINTS * Math.abs(mainEffect(i))) / largest) : 0;
     const joined = data.terms.some(([members]) => members.length > 1 && members.includes(i));
-    return level ? `f ${signClass(mainEffect(i))} t${Math.min(level, TINTS)}` : joined ? "f mix" : "f idle";
+    if (level && isSure(data.singles[i])) return `f ${signClass(mainEffect(i))} t${Math.min(level, TINTS)}`;
+    return joined ? "f mix" : level ? "f unsure" : "f idle"; // not told from zero: pale, without a sign
   };
   const spoken = (i) => {
-    const own = mainEffect(i) ? `alone ${signed(mainEffect(i))}` : "no effect alone";
+    const single = data.singles[i], unsure = isSure(single) ? "" : "unsure, ";
+    const own = single[0] || single[1] ? `${unsure}alone ${withHalf(...single)}` : "no effect alone";
     return `${plainName(i)}: ${own}${view.kept[i] ? "" : ", taken out"}`;
   };
   const feature = (node, i) => {
@@ -68,6 +70,7 @@ parts.push((() => {
         el("span", { class: "key pos t5", text: "raises it" }),
         el("span", { class: "key neg t5", text: "lowers it" }),
         el("span", { class: "key mix", text: "only in combination" }),
+        features.some((node) => node.classList.contains("unsure")) ? el("span", { class: "key unsure", text: "unsure" }) : null,
         data.pieces.some(([, , fixed]) => fixed) ? el("span", { class: "key fixed", text: "never masked" }) : null,
         el("span", { class: "key-lane" }, svg("svg", { width: 34, height: 14, "aria-hidden": "true" }, svg("path", { class: "lane pos", d: "M5 1V9H29V1" })), "one combination")));
   };

@@ -12,7 +12,7 @@ parts.push((() => {
     if (data.exact) return "Every subset was asked of the model, so this is not an estimate.";
     const score = near();
     if (!score) return `How far to trust it with so many ${data.nouns[1]} out was not measured.`;
-    return `With about ${percent(score.density)} of the ${data.nouns[1]} kept, its held-out R² is ${r2Text(score.r2)}: ${score.verdict}.`;
+    return `With about ${percent(score.density)} of the ${data.nouns[1]} kept, its R² on masks it was not fitted to is ${r2Text(score.r2)}${r2Ends(score)}: ${score.verdict}.`;
   };
 
   // A strip from all-masked to whole, and where the two answers lie on it.

@@ -6,12 +6,14 @@
   const [one, many] = data.nouns;
   const text = byId("text"), list = byId("rows"), tip = byId("tip");
   const words = [...text.querySelectorAll(".f")];
+  const numbers = ({ dataset: { effect, low, high } }) =>
+    ({ effect: Number(effect), ends: low === undefined ? null : [Number(low), Number(high)] });
   const simplify = (string) => string.normalize("NFKC").toLowerCase();
   const rows = [...list.querySelectorAll(".row")].map((element) => ({
     element,
     item: element.parentElement,
     members: element.dataset.members.split(" ").map(Number),
-    effect: Number(element.dataset.effect),
+    ...numbers(element),
     spelled: [...element.querySelectorAll(".members b")].map((b) => simplify(b.textContent)),
   }));
   const rowOf = new Map(rows.map((row) => [row.element, row]));
@@ -23,14 +25,11 @@
   let pinned = null, focused = null; // focused: by the keyboard
 
   const signed = (x) => (x < 0 ? "\u2212" : "+") + Math.abs(x).toFixed(data.decimals);
+  const isSure = ({ effect, ends }) => (ends ? ends[0] > 0 || ends[1] < 0 : effect !== 0);
+  const between = ({ ends }) => (ends && ends[0] !== ends[1] ? ` (90%: ${ends.map(signed).join(" to ")})` : "");
   const count = (k) => `${k} ${k === 1 ? one : many}`;
-  const make = (tag, content, className) => {
-    const element = document.createElement(tag);
-    element.textContent = content;
-    if (className) element.className = className;
-    return element;
-  };
-
+  const make = (tag, textContent, className = "") =>
+    Object.assign(document.createElement(tag), { textContent, className });
   // The explanation itself: f(S) = sum over T of F(T) * (-1)^|T and S|, S the kept features.
   const predict = (mask) => {
     let total = 0;
@@ -62,9 +61,10 @@
   };
 
   const explain = (i) => {
-    const effect = Number(words[i].dataset.effect), lines = [make("strong", words[i].textContent)];
+    const found = numbers(words[i]), lines = [make("strong", words[i].textContent)];
     lines[0].dir = "auto";
-    lines.push(make("div", effect ? `on its own: ${signed(effect)}` : "no effect on its own"));
+    lines.push(make("div", !found.effect && !between(found) ? "no effect on its own"
+      : `lost without it: ${signed(found.effect)}${between(found)}${isSure(found) ? "" : ", unsure"}`));
     if (rowsWith[i].size) {
       const together = [...rowsWith[i]].filter((row) => row.members.length > 1).length;
       lines.push(make("div", `in ${together} combination${together === 1 ? "" : "s"}`));
@@ -118,11 +118,11 @@
   const describe = () => {
     detail.remove();
     if (pinned === null) return;
-    const { members, effect } = pinned, order = members.length;
+    const { members, effect } = pinned, order = members.length, said = signed(effect) + between(pinned);
     const parts = [make("span", order === 1
-      ? `On average over masks, keeping it changes the score by ${signed(effect)}.`
-      : `Taking any one of these ${order} ${many} out of the full input breaks it and moves the ` +
-        `score by ${signed(-effect)}. Banzhaf interaction: ${signed(effect * 2 ** (order - 1))}.`)];
+      ? `What the score loses when it alone is taken out of the whole input: ${said}.`
+      : `What the ${order} do at the input only together: ${said}.${order === 2 ? " Taken out one at a time, they cost " +
+        `${signed(Math.abs(effect)).slice(1)} ${effect < 0 ? "less" : "more"} in sum than both at once.` : ""}`)];
     if (canPredict) {
       const mask = kept.map((keep, i) => keep && !members.includes(i));
       const button = make("button", `Take out: predicts ${signed(predict(mask))}`);
