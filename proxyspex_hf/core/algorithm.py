@@ -251,7 +251,8 @@ class ProxySPEX:
         """The proxy's spectrum with few terms."""
         # A proxy may know more of itself than a list of terms can say.
         if self.refinement == "project" and isinstance(fitted, Projects):
-            return _Sparse(*self._project(fitted.project(self.max_order), rows, values))
+            neighbours = _neighbours(fitted, rows, values)
+            return _Sparse(*self._project(fitted.project(self.max_order), rows, values, neighbours))
         extraction = fitted.spectrum(self.max_order)
         if self.refinement == "project":
             found = self._project(KnownSpectrum(extraction.spectrum, self.max_order), rows, values)
@@ -277,10 +278,14 @@ class ProxySPEX:
         if not self.doubt:
             return None
         order = np.random.default_rng(self.seed).permutation(len(rows))[:_LEARN_ON]
-        return learn_kernel(signs(rows[order]), values[order], start=self.start)
+        return learn_kernel(signs(rows[order]), values[order], likely=self.start)
 
     def _project(
-        self, proxy: Projectable, rows: BoolArray, values: FloatArray
+        self,
+        proxy: Projectable,
+        rows: BoolArray,
+        values: FloatArray,
+        neighbours: FloatArray | None = None,
     ) -> tuple[FourierSpectrum, str]:
         # A limit on the order may leave nothing that could meet the full input, but at all cost.
         full = values[rows.all(axis=1)] if self.max_order is None else values[:0]
@@ -290,6 +295,7 @@ class ProxySPEX:
             rows.shape[1],
             k=self.size,
             full_value=float(full[0]) if len(full) else None,
+            neighbours=neighbours,
         )
         return spectrum, f"projected onto {len(spectrum) - 1} terms"
 
@@ -310,6 +316,15 @@ class ProxySPEX:
         gone = [c / unit for t, c in dense.to_dict().items() if t not in kept]
         dropped = float(np.square(gone).sum()) * unit * unit if gone else 0.0
         return SpectrumFit(sparse, None, "exact", "none", dropped, _dense=dense)
+
+
+def _neighbours(fitted: ProxyFit, rows: BoolArray, values: FloatArray) -> FloatArray:
+    """(n,) values of the whole input without each feature: as answered, or as the proxy says."""
+    n = rows.shape[1]
+    out = fitted.predict(~np.eye(n, dtype=np.bool_))
+    asked = np.flatnonzero(rows.sum(axis=1) == n - 1)
+    out[(~rows[asked]).argmax(axis=1)] = values[asked]
+    return out
 
 
 def _widened(spectrum: FourierSpectrum, columns: Any, n_features: int) -> FourierSpectrum:

@@ -22,7 +22,9 @@ from proxyspex_hf.core.shares import Shares, at_share, shares_of
 from proxyspex_hf.core.spectrum import FloatArray, IntArray
 
 #: Random candidates of a round, beside the neighbours of the full and the empty mask.
-_CANDIDATES = 800
+_CANDIDATES = 1200
+#: Masks asked times candidates, at most: their covariances are updated with each choice.
+_MOST_COVARIANCES = 1_200_000
 #: Pairs of features among the goals: those that are least known.
 _PAIRS = 200
 #: Masks at each density whose predictions are goals.
@@ -163,15 +165,16 @@ def choose_masks(
 def _candidates(question: Question, exclude: BoolArray, rng: np.random.Generator) -> BoolArray:
     """Random masks of every size that the question looks at, and the neighbours of its ends."""
     n = exclude.shape[1]
+    count = max(200, min(_CANDIDATES, _MOST_COVARIANCES // len(exclude)))
     near = ~np.eye(n, dtype=np.bool_)
     low = 0.5 if question == "input" else 0.0
-    shares = rng.uniform(low, 1.0, (_CANDIDATES, 1))
-    drawn = [rng.random((_CANDIDATES, n)) < shares, near]
+    shares = rng.uniform(low, 1.0, (count, 1))
+    drawn = [rng.random((count, n)) < shares, near]
     if question != "shapley":
-        drawn.append(rng.random((_CANDIDATES // 4, n)) < 0.9)
+        drawn.append(rng.random((count // 4, n)) < 0.9)
     if question == "input":
         pairs = pairs_of(n)
-        pairs = pairs[rng.permutation(len(pairs))[: _CANDIDATES // 2]]
+        pairs = pairs[rng.permutation(len(pairs))[: count // 2]]
         drawn.append(removal_masks(n, pairs.tolist())[1:])
     else:
         drawn.append(~near)

@@ -77,7 +77,7 @@ def inquiry(
 
     Args:
         known: what was asked before; it counts towards the budget and is not asked again.
-        start: kernel of an earlier, similar function: the first kernel is learnt from there.
+        start: kernel of an earlier, similar function: what is likely of this one's.
 
     Raises:
         InputError: so few distinct masks exist at the plan's densities that nothing can be fitted.
@@ -93,10 +93,10 @@ def inquiry(
         asked = Asked(masks, densities, [np.asarray(v, dtype=np.float64) for v in values])
     else:
         asked = known
-    kernels = [start] * min(len(asked.values), _MOST_FUNCTIONS)
+    kernels: list[MaskKernel | None] = [None] * min(len(asked.values), _MOST_FUNCTIONS)
     for size in _sizes(how, len(asked.masks)):
         posteriors = [
-            _posterior(asked, values, kernel, rng)
+            _posterior(asked, values, kernel, start, rng)
             for values, kernel in zip(asked.values, kernels, strict=False)
         ]
         usable = [p for p in posteriors if p is not None]
@@ -208,9 +208,18 @@ def _next(
 
 
 def _posterior(
-    asked: Asked, values: FloatArray, start: MaskKernel | None, rng: np.random.Generator
+    asked: Asked,
+    values: FloatArray,
+    last: MaskKernel | None,
+    likely: MaskKernel | None,
+    rng: np.random.Generator,
 ) -> Posterior | None:
-    """Of what one function answered so far; None where its values do not vary."""
+    """Of what one function answered so far; None where its values do not vary.
+
+    Args:
+        last: the kernel of the round before, from where learning goes on.
+        likely: the kernel of an earlier function.
+    """
     level, scale = float(values.mean()), float(values.std())
     if not scale > 0.0 or not np.isfinite(scale):
         return None
@@ -221,8 +230,9 @@ def _posterior(
         kernel = learn_kernel(
             signs(asked.masks[rows]),
             standard[rows],
-            start=start,
-            iterations=_FIRST_STEPS if start is None else _NEXT_STEPS,
+            start=last,
+            likely=likely,
+            iterations=_FIRST_STEPS if last is None else _NEXT_STEPS,
         )
     return Posterior(Doubt(kernel, 0.0, 1.0), asked.masks, standard)
 

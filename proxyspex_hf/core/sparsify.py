@@ -104,6 +104,7 @@ def sparsify(
     *,
     k: int,
     full_value: float | None = None,
+    neighbours: FloatArray | None = None,
 ) -> FourierSpectrum:
     """The spectrum of at most ``k`` terms (and 6,000) and ∅ that is nearest to the proxy.
 
@@ -112,6 +113,8 @@ def sparsify(
         full_value: what the full input should come out as, where it is known. It counts a tenth
             of all masks together (less where k is below 200): a value that no neighbour shares
             is approached, not met at any price.
+        neighbours: (n,) the same without each feature, which count as much together: effects at
+            the input are differences to these.
     """
     densities = sorted({part.density for part in mixture})
     looked_at = sorted({densities[0], densities[len(densities) // 2], densities[-1]})
@@ -136,6 +139,11 @@ def sparsify(
         at_full = parities(np.ones((1, n_features), np.bool_), rows)[:, 0].astype(np.float64)
         gram += weight * np.outer(at_full, at_full)
         right += weight * full_value * at_full
+        if neighbours is not None:
+            without = ~np.eye(n_features, dtype=np.bool_)
+            near = parities(without, rows).astype(np.float64)
+            gram += weight / n_features * (near @ near.T)
+            right += weight / n_features * (near @ neighbours)
     gram[np.diag_indices(len(gram))] += _RIDGE
     kept = _enter(gram, right, min(len(rows), int(_SURPLUS * k) + 1))
     return _leave(gram, right, kept, rows, n_features, k)

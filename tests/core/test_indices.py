@@ -383,8 +383,9 @@ def test_default_orders_and_which_sets_have_rows() -> None:
         ("Shapley", 1),
         ("Influence", 1),
         ("Moebius", 3),
+        ("Effect", 2),
         ("OR", 3),
-        *((name, 2) for name in ("Effect", "BII", "SII", "STII", "FBII", "FSII")),
+        *((name, 2) for name in ("BII", "SII", "STII", "FBII", "FSII")),
     ]
     assert interactions(spectrum, "banzhaf").sets == [(3,)]
     assert interactions(spectrum, "influence").sets == [(0,), (1,), (2,), (3,)]

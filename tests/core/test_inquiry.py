@@ -150,14 +150,14 @@ def test_a_goal_ends_the_asking_and_is_met() -> None:
         assert function.calls == found.n_fit < how.budget
         return found.n_fit, found.fit.spectrum
 
-    calls, _ = reached(Goal(r2=0.8))
-    more, better = reached(Goal(r2=0.97))
+    calls, _ = reached(Goal(r2=0.6))
+    more, better = reached(Goal(r2=0.9))
     assert calls < more
     for density in (0.5, 0.7, 0.9):
         weights = density**kept * (1 - density) ** (N - kept)
         r2 = weighted_r2(truth, better.evaluate_all(), weights)
         assert r2 is not None
-        assert r2 > 0.94
+        assert r2 > 0.85
     wide, _ = reached(Goal(width=4.0))
     narrow, _ = reached(Goal(width=0.8))
     assert wide < narrow

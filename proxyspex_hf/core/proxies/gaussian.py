@@ -96,7 +96,7 @@ class GaussianProcess:
 
         def learn(rows: Positions) -> MaskKernel:
             chosen = rows[: self.learn_on if rows is order else self.learn_on // 2]
-            kernel = learn_kernel(x[chosen], values[chosen], reach=self.reach, start=self.start)
+            kernel = learn_kernel(x[chosen], values[chosen], reach=self.reach, likely=self.start)
             report.advance()
             return kernel
 

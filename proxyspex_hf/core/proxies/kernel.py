@@ -43,7 +43,7 @@ _NOISE_PRECISION = 1.0
 _NOISE = 0.1
 #: On all parameters but the single relevances about those of an earlier function, where there is
 #: one: chosen on the games of ``tests/bench/warm_start.py``.
-_START_PRECISION = 1.0
+_LIKELY_PRECISION = 1.0
 #: Where learning starts: standard deviations of the product, the singles and the noise, for values
 #: of variance 1, and of the pairs relative to the relevances.
 _START = (0.6, 0.6, 0.2)
@@ -137,6 +137,7 @@ def learn_kernel(
     reach: int = 3,
     iterations: int = 60,
     start: MaskKernel | None = None,
+    likely: MaskKernel | None = None,
 ) -> MaskKernel:
     """The parameters of largest marginal posterior, by L-BFGS on the exact gradient.
 
@@ -144,13 +145,14 @@ def learn_kernel(
         x: (m, n) signs; one evaluation costs O(m³ + m² n).
         values: (m,) of mean 0 and variance 1.
         reach: largest distance of pairs with a variance of their own; 0 for none.
-        start: where to begin, and what is likely beforehand of all but the features' relevances:
-            a kernel learnt from other answers, of any number of features.
+        start: where to begin; default ``likely``, or the middle of the priors.
+        likely: what is likely beforehand of all but the features' relevances: a kernel learnt from
+            other answers, of any number of features.
     """
-    problem = _Posterior(x, values, min(reach, x.shape[1] - 1), start)
+    problem = _Posterior(x, values, min(reach, x.shape[1] - 1), likely)
     found = minimize(
         problem,
-        problem.start,
+        problem.start if start is None else problem.from_kernel(start),
         jac=True,
         method="L-BFGS-B",
         bounds=problem.bounds,
@@ -173,7 +175,7 @@ class _Posterior:
     """
 
     def __init__(
-        self, x: FloatArray, values: FloatArray, reach: int, start: MaskKernel | None = None
+        self, x: FloatArray, values: FloatArray, reach: int, likely: MaskKernel | None = None
     ) -> None:
         self.x, self.values, self.reach = x, values, reach
         self.n = n = x.shape[1]
@@ -203,8 +205,8 @@ class _Posterior:
             *[(-8.0, 3.0)] * reach,
         ]
         self.expected: FloatArray | None = None
-        if start is not None:
-            self.start = self.from_kernel(start)
+        if likely is not None:
+            self.start = self.from_kernel(likely)
             self.expected = self.start[n:]
 
     def from_kernel(self, kernel: MaskKernel) -> FloatArray:
@@ -291,9 +293,9 @@ class _Posterior:
         if self.expected is not None:
             away = theta[n:] - self.expected
             level = float(theta[:n].mean() - self.start[:n].mean())
-            loss += 0.5 * _START_PRECISION * (float(away @ away) + level**2)
-            gradient[n:] -= _START_PRECISION * away
-            gradient[:n] -= _START_PRECISION * level / n
+            loss += 0.5 * _LIKELY_PRECISION * (float(away @ away) + level**2)
+            gradient[n:] -= _LIKELY_PRECISION * away
+            gradient[:n] -= _LIKELY_PRECISION * level / n
         return loss, -gradient
 
 
