@@ -328,6 +328,7 @@ def _doubt_to_json(doubt: Doubt) -> dict[str, Any]:
         "pairs": kernel.pairs.tolist(),
         "level": doubt.level,
         "scale": doubt.scale,
+        "inflation": doubt.inflation,
     }
 
 
@@ -339,7 +340,8 @@ def _doubt(top: Reader) -> Doubt | None:
     pairs = reader.numbers("pairs", MAX_REACH)
     numbers = {name: reader.number(name) for name in ("tilt", "product", "single", "noise")}
     level, scale = reader.number("level"), reader.number("scale")
-    positive = [*numbers.values(), scale, *pairs.tolist(), 0.0]
+    inflation = reader.number("inflation")
+    positive = [*numbers.values(), scale, inflation, *pairs.tolist(), 0.0]
     if not (
         ((relevance >= 0.0) & (relevance <= MAX_KERNEL)).all()
         and abs(numbers["tilt"]) <= MAX_KERNEL
@@ -348,7 +350,7 @@ def _doubt(top: Reader) -> Doubt | None:
         and scale > 0.0
     ):
         raise SchemaError("doubt holds no kernel: its parameters are out of range.")
-    return Doubt(MaskKernel(relevance=relevance, pairs=pairs, **numbers), level, scale)
+    return Doubt(MaskKernel(relevance=relevance, pairs=pairs, **numbers), level, scale, inflation)
 
 
 def _plain_row(row: Any) -> Mapping[str, Any]:

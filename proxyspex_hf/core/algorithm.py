@@ -9,7 +9,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from proxyspex_hf.core.masks import MAX_ENUMERATED, BoolArray, all_masks, as_masks
-from proxyspex_hf.core.posterior import Doubt
+from proxyspex_hf.core.posterior import Doubt, Posterior
 from proxyspex_hf.core.progress import ProgressCallback, Reporter
 from proxyspex_hf.core.proxies.base import (
     CVReport,
@@ -231,6 +231,11 @@ class ProxySPEX:
             # What sparsifying changed of the proxy, it changes of every prediction.
             left_out = left_out_predictions(fitted, rows, folds)
             left_out = left_out + found.spectrum.evaluate(rows) - fitted.predict(rows)
+            doubt = None
+            if kernel is not None:
+                doubt = Doubt(kernel, level, scale)
+                off = Posterior(doubt, rows, target).inflation_of(level + scale * left_out)
+                doubt = replace(doubt, inflation=off)
             report.advance()
         return SpectrumFit(
             spectrum=_rescale(found.spectrum, level, scale),
@@ -240,7 +245,7 @@ class ProxySPEX:
             dropped_energy=found.dropped_energy * scale * scale,
             estimated=found.estimated,
             left_out=(level + scale * left_out)[places],
-            doubt=None if kernel is None else Doubt(kernel, level, scale),
+            doubt=doubt,
             _dense=fitted,
             _scale=(level, scale),
         )

@@ -6,8 +6,12 @@ mean c·α and the variance L L k - c·C⁻¹·c with c_j = L k(·, x_j). All th
 product kernel under a functional that is a product over features is a product (:mod:`.shares`).
 Nothing is sampled, and no term is left out: what sparsifying dropped is part of the doubt.
 
-The kernel was learnt from the same answers, and is what makes the claim: ``docs/intervals.md`` has
-how often intervals hold where the truth is known.
+A model that is asked twice says the same. So what the kernel takes for noise is a part of f that no
+other mask tells of: known where it was asked, and as uncertain as it is large elsewhere.
+
+A posterior is a claim, and its kernel was learnt from the same answers: deviations are scaled by
+what the explanation is off by on masks left out of it. ``docs/intervals.md`` has how often
+intervals hold where the truth is known.
 """
 
 from __future__ import annotations
@@ -19,6 +23,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_solve, solve_triangular
+from scipy.linalg.lapack import dpotri
+from scipy.special import gammaln
 from threadpoolctl import threadpool_limits
 
 from proxyspex_hf.core.masks import BoolArray
@@ -31,6 +37,9 @@ Z90 = 1.6448536269514722
 #: Masks that are conditioned on, at most: the factor costs their cube. What more of them would
 #: tell is left out, so intervals are wider than they could be, never narrower.
 _MOST_MASKS = 2000
+#: Masks that the process's own claim counts as, when it is held against masks left out; and the
+#: squared error, over the one that was claimed, that counts at most.
+_CLAIM, _WILD = 20.0, 25.0
 #: The same in masks times features, which are held as floats.
 _MOST_SIGNS = 8_000_000
 #: Floats held at once by a block of functionals.
@@ -51,17 +60,20 @@ class Doubt:
     Attributes:
         kernel: the prior covariance of (f - level) / scale.
         level, scale: the values' mean and standard deviation.
+        inflation: what deviations are multiplied by; see :meth:`Posterior.inflation_of`.
     """
 
     kernel: MaskKernel
     level: float
     scale: float
+    inflation: float = 1.0
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Doubt):
             return NotImplemented
         a, b = self.kernel, other.kernel
-        return (self.level, self.scale) == (other.level, other.scale) and (
+        own, theirs = ((doubt.level, doubt.scale, doubt.inflation) for doubt in (self, other))
+        return own == theirs and (
             np.array_equal(a.relevance, b.relevance)
             and np.array_equal(a.pairs, b.pairs)
             and (a.tilt, a.product, a.single, a.noise) == (b.tilt, b.product, b.single, b.noise)
@@ -108,7 +120,8 @@ class Posterior:
     def predictions(self, masks: BoolArray) -> Estimate:
         """f at masks (b, n)."""
         x, kernel = signs(masks), self.doubt.kernel
-        found = self._estimate(kernel(x, self.rows), kernel.variance(x))
+        own = kernel.noise * self._equal(masks)
+        found = self._estimate(kernel(x, self.rows) + own, kernel.variance(x) + kernel.noise)
         return Estimate(found.mean + self.doubt.level, found.deviation)
 
     def combination(self, masks: BoolArray, weights: FloatArray) -> Estimate:
@@ -127,8 +140,10 @@ class Posterior:
         parts = [support[a : a + step] for a in range(0, len(support), step)] or [support]
         found = [
             self._estimate(
-                mixed_covariance(kernel, part, shares, self.rows),
-                mixed_variance(kernel, part, shares),
+                mixed_covariance(kernel, part, shares, self.rows)
+                + kernel.noise * own_share(part, shares, self.rows),
+                mixed_variance(kernel, part, shares)
+                + kernel.noise * squared_shares(part, shares, self.rows.shape[1]),
             )
             for part in parts
         ]
@@ -138,22 +153,60 @@ class Posterior:
         self, masks: BoolArray, weights: FloatArray, count: int, rng: np.random.Generator
     ) -> FloatArray:
         """``count`` draws of weighted sums of f at masks, as :meth:`combination`: (count, g)."""
-        x, kernel = signs(masks), self.doubt.kernel
-        covariance = weights @ kernel(x, self.rows)
+        covariance, prior = self._covariances(masks)
+        covariance = weights @ covariance
         explained = self.explained(covariance.T)
-        left = weights @ kernel(x, x) @ weights.T - explained.T @ explained
+        left = weights @ prior @ weights.T - explained.T @ explained
         with threadpool_limits(limits=1, user_api="blas"):
             values, vectors = np.linalg.eigh((left + left.T) / 2.0)
-            root = vectors * np.sqrt(np.maximum(values, 0.0))
+            root = vectors * np.sqrt(np.maximum(values, 0.0)) * self.doubt.inflation
             normal = rng.standard_normal((count, len(weights)))
             drawn = covariance @ self._weights + normal @ root.T
         return np.asarray(self.doubt.scale * drawn)
 
     def left_out(self) -> FloatArray:
         """(m',) each of the values that are conditioned on, predicted from all others."""
-        inverse = cho_solve((self._factor, True), np.eye(len(self.rows)))
-        residual = self._weights / np.diag(inverse)
+        residual = self._weights / self._precision
         return np.asarray(self.values[self.used] - self.doubt.scale * residual)
+
+    def inflation_of(self, left_out: FloatArray) -> float:
+        """How much further than the process claims an explanation is off, on masks left out of it.
+
+        Args:
+            left_out: (m,) the explanation's predictions of all masks, each without the mask.
+        """
+        used = self.used
+        claimed = self.doubt.scale / np.sqrt(self._precision)
+        squared = np.square((self.values[used] - left_out[used]) / claimed)
+        # A few wild masks say little of the rest; few masks say little at all.
+        squared = np.minimum(squared, _WILD)
+        return float(np.sqrt((_CLAIM + squared.sum()) / (_CLAIM + len(squared))))
+
+    @cached_property
+    def _precision(self) -> FloatArray:
+        """The diagonal of the inverse covariance of what was asked."""
+        with threadpool_limits(limits=1, user_api="blas"):
+            inverse = dpotri(self._factor, lower=1)[0]
+        return np.asarray(np.diag(inverse), dtype=np.float64)
+
+    def _covariances(self, masks: BoolArray) -> tuple[FloatArray, FloatArray]:
+        """Of f at masks (b, n), which may repeat: with the asked values (b, m), and (b, b)."""
+        x, kernel = signs(masks), self.doubt.kernel
+        same = np.array([[np.array_equal(a, b) for b in masks] for a in masks])
+        return (
+            kernel(x, self.rows) + kernel.noise * self._equal(masks),
+            kernel(x, x) + kernel.noise * same,
+        )
+
+    def _equal(self, masks: BoolArray) -> FloatArray:
+        """(b, m) 1 where a mask is the one that was asked."""
+        places: dict[bytes, list[int]] = {}
+        for place, row in enumerate(np.packbits(self.rows < 0, axis=1)):
+            places.setdefault(row.tobytes(), []).append(place)
+        out = np.zeros((len(masks), len(self.rows)))
+        for at, row in enumerate(np.packbits(masks, axis=1)):
+            out[at, places.get(row.tobytes(), [])] = 1.0
+        return out
 
     def explained(self, covariance: FloatArray) -> FloatArray:
         """Of covariances with asked values, (m, g): the columns' squares sum to what was learnt."""
@@ -166,7 +219,8 @@ class Posterior:
         explained = self.explained(covariance.T)
         left = np.maximum(prior - np.square(explained).sum(axis=0), 0.0)
         scale = self.doubt.scale
-        return Estimate(scale * (covariance @ self._weights), scale * np.sqrt(left))
+        deviation = self.doubt.inflation * scale * np.sqrt(left)
+        return Estimate(scale * (covariance @ self._weights), deviation)
 
 
 def stretched(estimate: Estimate, shown: FloatArray) -> FloatArray:
@@ -248,6 +302,36 @@ def mixed_variance(kernel: MaskKernel, support: IntArray, shares: Shares) -> Flo
             place = _pair_places(kernel, support)
             out = out + 16.0 * total**2 * np.where(place >= 0, weights[place], 0.0)
     return np.asarray(out, dtype=np.float64)
+
+
+def own_share(support: IntArray, shares: Shares, x: FloatArray) -> FloatArray:
+    """(g, m) the weight that Σ_q w_q E_{p_q}[Δ_T f] gives to f at each of the masks x (m, n)."""
+    n, size = x.shape[1], support.shape[1]
+    kept = (x < 0).astype(np.int64)
+    by_count = _by_count(shares, n - size)
+    total = kept.sum(axis=1)
+    inside = np.stack([kept[:, column] for column in support.T], axis=0).sum(axis=0).T  # (g, m)
+    sign = np.where((size - inside) % 2, -1.0, 1.0)
+    return np.asarray(sign * by_count[total[None, :] - inside], dtype=np.float64)
+
+
+def squared_shares(support: IntArray, shares: Shares, n_features: int) -> FloatArray:
+    """(g,) the sum of the squares of those weights over all 2^n masks; the same for each set."""
+    size = support.shape[1]
+    rest = n_features - size
+    count = np.arange(rest + 1)
+    by_count = np.abs(_by_count(shares, rest))
+    known = by_count > 0.0
+    logs = gammaln(rest + 1) - gammaln(count + 1) - gammaln(rest - count + 1)
+    squares = np.exp(logs[known] + 2.0 * np.log(by_count[known]))
+    return np.full(len(support), 2.0**size * float(squares.sum()))
+
+
+def _by_count(shares: Shares, rest: int) -> FloatArray:
+    """Of contexts that keep so many of the ``rest`` features outside T: (rest + 1,)."""
+    count = np.arange(rest + 1)
+    each = shares.nodes[:, None] ** count * (1.0 - shares.nodes[:, None]) ** (rest - count)
+    return np.asarray(shares.weights @ each)
 
 
 def _pair_places(kernel: MaskKernel, support: IntArray) -> IntArray:
