@@ -13,7 +13,7 @@ app: $(VENV)/.dev
 	$(BIN)/proxyspex-hf app
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .

@@ -16,6 +16,7 @@ from proxyspex_hf.errors import InputError, ProxySpexError, ProxySpexWarning
 from proxyspex_hf.explaining import explained, placed
 from proxyspex_hf.explanation import InteractionExplanation
 from proxyspex_hf.hf.answers import Asker
+from proxyspex_hf.hf.identity import model_name
 from proxyspex_hf.hf.loading import load_pipeline
 from proxyspex_hf.hf.memory import Memory
 from proxyspex_hf.hf.options import FeatureOptions
@@ -314,6 +315,26 @@ class InteractionExplainer:
             function.say(tokens)
         return function
 
+    def _warmed(self, chosen: ExplainerOptions) -> ExplainerOptions:
+        """The options with the explanation that ``warm_start`` names."""
+        named = chosen.warm_start
+        if isinstance(named, str):
+            model = model_name(self.pipe)[0]
+            own = [e for e in InteractionExplanation.list_hub(named) if e.model == model]
+            if not own:
+                raise InputError(f"{named} holds no explanation of {model} to start from.")
+            named = InteractionExplanation.from_hub(named, own[0].id)
+        elif not isinstance(named, (bool, InteractionExplanation)):
+            raise InputError(
+                f"warm_start must be an explanation, a data set's name or True, got {named!r:.60}."
+            )
+        if isinstance(named, InteractionExplanation) and named.record.doubt is None:
+            raise InputError(
+                "the explanation to start from has no kernel: it is exact, or of before version "
+                "0.2, where refit() makes one."
+            )
+        return chosen.changed({"warm_start": named})
+
     def _bind_one(self, inputs: Any, chosen: ExplainerOptions) -> _Bound:
         one, given = inputs_of(self.pipe, inputs, texts=chosen.features is not None)
         if not one and task_of(self.pipe) == FUNCTION:
@@ -333,6 +354,7 @@ class InteractionExplainer:
         """The explanation of each input: one, or a mapping of them; or its error."""
         bound = [pair for each in inputs if isinstance(each, dict) for pair in each.values()]
         keep = chosen.errors == "keep" and not (alone and len(bound) == 1)
+        chosen = self._warmed(chosen)
         askers = self._memory.askers(self.pipe, bound, chosen.value, chosen.cache_dir)
         try:
             made = explained(self.pipe, _by_input(inputs, askers), chosen, keep=keep)

@@ -7,10 +7,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from proxyspex_hf.core.attribution import Attribution, counted_on, explain
+from proxyspex_hf.core.algorithm import ProxySPEX
+from proxyspex_hf.core.attribution import Attribution, explain
 from proxyspex_hf.core.inquiry import Asked, Inquiry, inquiry
 from proxyspex_hf.core.masks import BoolArray
-from proxyspex_hf.core.progress import ProgressCallback
+from proxyspex_hf.core.progress import ProgressCallback, Rounds
+from proxyspex_hf.core.proxies.kernel import MaskKernel
 from proxyspex_hf.core.queries import Plan
 from proxyspex_hf.core.spectrum import FloatArray
 from proxyspex_hf.errors import ProxySpexError
@@ -43,22 +45,39 @@ def explained(
     """
     progress = progress_callback(chosen.progress if Processes().first else False)
     made: dict[Asker, InteractionExplanation | ProxySpexError] = {}
-    running: list[_Running] = []
-    for askers in inputs:
-        with _kept(made, askers, keep):
-            how = chosen.plan(askers[0].bound.n_features)
-            running.append(_Running(askers, how, chosen.seed, known))
-    _ask_all(running, progress, keep)
-    for run in running:
-        for place, asker in enumerate(run.askers):
-            with _kept(made, [asker], keep):
-                if asker.error is not None:
-                    raise asker.error
-                found = run.explained(place, chosen, progress)
-                noise = noise_floor(asker, found.masks, chosen.noise)
-                record = make_record(pipe, asker, chosen, chosen.algorithm(), found, noise)
-                made[asker] = InteractionExplanation(record)
+    start = _kernel_of(chosen.warm_start) if known is None else None
+    groups = [inputs]
+    if chosen.warm_start is True:
+        groups = [inputs[:1], inputs[1:]]
+    for group in groups:
+        running: list[_Running] = []
+        for askers in group:
+            with _kept(made, askers, keep):
+                how = chosen.plan(askers[0].bound.n_features)
+                running.append(_Running(askers, how, chosen.seed, known, start))
+        _ask_all(running, progress, keep)
+        for run in running:
+            for place, asker in enumerate(run.askers):
+                with _kept(made, [asker], keep):
+                    if asker.error is not None:
+                        raise asker.error
+                    algorithm = chosen.algorithm(start)
+                    found = run.explained(place, algorithm, progress)
+                    noise = noise_floor(asker, found.masks, chosen.noise)
+                    record = make_record(pipe, asker, chosen, algorithm, found, noise)
+                    made[asker] = InteractionExplanation(record)
+        first = made[group[0][0]] if group else None
+        if isinstance(first, InteractionExplanation):
+            start = _kernel_of(first)
     return [made[asker] for askers in inputs for asker in askers]
+
+
+def _kernel_of(warm_start: InteractionExplanation | str | bool) -> MaskKernel | None:
+    """The kernel that an explanation of the same model has; None where it has none."""
+    if not isinstance(warm_start, InteractionExplanation):
+        return None
+    doubt = warm_start.record.doubt
+    return None if doubt is None else doubt.kernel
 
 
 class _Running:
@@ -68,15 +87,23 @@ class _Running:
         masks: what is to be asked next; None when all is asked.
     """
 
-    def __init__(self, askers: Sequence[Asker], how: Plan, seed: int, known: Asked | None) -> None:
-        self.askers, self.how, self._seed, self._known = askers, how, seed, known
+    def __init__(
+        self,
+        askers: Sequence[Asker],
+        how: Plan,
+        seed: int,
+        known: Asked | None,
+        start: MaskKernel | None,
+    ) -> None:
+        self.askers, self.how, self._seed = askers, how, seed
+        self._known, self._kernel = known, start
         self._seconds = {"model": 0.0, "masks": 0.0}
         self._start()
 
     def _start(self) -> None:
         self._live = [asker for asker in self.askers if asker.error is None]
         self._asked: Asked | None = None
-        self._steps: Inquiry = inquiry(self.how, self._seed, known=self._known)
+        self._steps: Inquiry = inquiry(self.how, self._seed, known=self._known, start=self._kernel)
         self.masks: BoolArray | None = None
         if self._live:
             self._advance(None)
@@ -96,13 +123,13 @@ class _Running:
             self._advance(values)
 
     def explained(
-        self, place: int, chosen: ExplainerOptions, progress: ProgressCallback | None
+        self, place: int, algorithm: ProxySPEX, progress: ProgressCallback | None
     ) -> Attribution:
         """Fit the answers of one asker."""
         if self._asked is None:
             raise RuntimeError("an input was fitted before it was asked")
         queries = self._asked.queries(self._live.index(self.askers[place]))
-        return explain(queries, self.how, chosen.algorithm(), self._seconds, progress)
+        return explain(queries, self.how, algorithm, self._seconds, progress)
 
     def _advance(self, values: Sequence[FloatArray] | None) -> None:
         start = time.perf_counter()
@@ -115,8 +142,7 @@ class _Running:
 
 def _ask_all(running: Sequence[_Running], progress: ProgressCallback | None, keep: bool) -> None:
     """Ask every input's next masks together until none has more."""
-    total = sum(run.how.calls * len(run.askers) for run in running)
-    done = 0
+    rounds = Rounds(progress, sum(run.how.calls * len(run.askers) for run in running))
     while open_ := [run for run in running if run.masks is not None]:
         askers: list[Asker] = []
         masks: list[BoolArray] = []
@@ -124,10 +150,9 @@ def _ask_all(running: Sequence[_Running], progress: ProgressCallback | None, kee
             askers += run.live
             masks += [run.masks for _ in run.live if run.masks is not None]
         start = time.perf_counter()
-        tell = counted_on(progress, done, total)
+        tell = rounds.of(sum(map(len, masks)))
         values = iter(ask_together(askers, masks, tell, keep=keep))
         seconds = time.perf_counter() - start
-        done += sum(map(len, masks))
         for run in open_:
             run.answered([next(values) for _ in run.live], seconds / len(open_))
 

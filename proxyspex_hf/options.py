@@ -10,9 +10,11 @@ from typing import Any, Literal
 from proxyspex_hf.core.algorithm import ProxySPEX, as_integer
 from proxyspex_hf.core.progress import ProgressCallback
 from proxyspex_hf.core.proxies.base import Proxy
+from proxyspex_hf.core.proxies.kernel import MaskKernel
 from proxyspex_hf.core.queries import Goal, Plan, Question, Sampling, plan
 from proxyspex_hf.core.refine import RefineMethod
 from proxyspex_hf.errors import InputError
+from proxyspex_hf.explanation import InteractionExplanation
 from proxyspex_hf.hf.options import FeatureOptions
 from proxyspex_hf.hf.several import listed
 from proxyspex_hf.hf.targets import ValueOf
@@ -77,6 +79,10 @@ class ExplainerOptions:
         n_coefficients: interactions to keep at the most; default 500.
         max_order: largest interaction to look for; default no limit.
         proxy, refine: see :class:`proxyspex_hf.core.ProxySPEX`.
+        warm_start: begin with the kernel learnt from an earlier input of the same model, which
+            saves masks where few are asked: an explanation, the name of a data set on the Hub (its
+            newest explanation of this model), or True: the first input of a list for the others.
+            What comes out then depends on it.
         seed: the same seed gives the same explanation, bit for bit.
         progress: True for a bar, False for none, a callable on :class:`Progress`; default a bar
             where a person is looking.
@@ -109,6 +115,7 @@ class ExplainerOptions:
     max_order: int | None = None
     proxy: str | Proxy = "blend"
     refine: RefineMethod | None = None
+    warm_start: InteractionExplanation | str | bool = False
     seed: int = 0
     progress: bool | ProgressCallback | None = None
 
@@ -160,9 +167,10 @@ class ExplainerOptions:
             goal=self.goal,
         )
 
-    def algorithm(self) -> ProxySPEX:
-        """What fits the answers."""
+    def algorithm(self, start: MaskKernel | None = None) -> ProxySPEX:
+        """What fits the answers, from the kernel of an earlier input where there is one."""
         return ProxySPEX(
+            start=start,
             proxy=self.proxy,
             n_coefficients=self.n_coefficients,
             max_order=self.max_order,

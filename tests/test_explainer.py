@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -34,20 +35,28 @@ def test_six_words_are_explained_exactly(pipe: Any) -> None:
     assert {s.n_masks for s in explanation.scores} == {64}
 
 
-def test_effects_are_what_breaking_a_combination_costs(pipe: Any) -> None:
+def test_effects_are_what_the_value_loses_at_the_input(pipe: Any) -> None:
     explanation = InteractionExplainer(pipe)(SIX_WORDS)
     full = np.ones(6, bool)
+    alone = {x.members: x for x in explanation.top(1000, order=1, unsure=True)}
     for i in range(6):
         without = full.copy()
         without[i] = False
-        change = explanation.predict(without)[0] - explanation.predict(full)[0]
-        effects = [x.effect for x in explanation.top(1000) if i in x.members]
-        assert change == pytest.approx(-sum(effects), abs=1e-9)
+        loss = explanation.predict(full)[0] - explanation.predict(without)[0]
+        assert alone[i,].effect == pytest.approx(loss, abs=1e-9)
+        assert alone[i,].interval == (alone[i,].effect, alone[i,].effect)  # all subsets are known
+        assert alone[i,].kind == ("alone" if loss >= 0 else "lowers alone")
+        assert explanation.removal_effect([i]).effect == pytest.approx(loss, abs=1e-9)
+    pair = explanation.top(1, order=2)[0]
+    both = explanation.removal_effect(pair.members).effect
+    apart = [alone[i,].effect for i in pair.members]
+    assert pair.effect == pytest.approx(sum(apart) - both, abs=1e-9)
+    assert pair.sentence.count("“") == 2
     sizes = [abs(x.effect) for x in explanation.top(1000)]
     assert sizes == sorted(sizes, reverse=True)
     assert [x.order for x in explanation.top(3, order=2)] == [2, 2, 2]
     frame = explanation.to_dataframe()
-    assert frame["effect"].tolist() == [x.effect for x in explanation.top(1000)]
+    assert frame["effect"].tolist() == [x.effect for x in explanation.top(1000, unsure=True)]
     assert frame["members"][0] == explanation.top(1)[0].members
     assert frame["labels"][0] == " × ".join(explanation.top(1)[0].labels)
 
@@ -117,14 +126,17 @@ def test_an_interrupted_call_continues_where_it_stopped(pipe: Any, short_text: s
 
     with pytest.raises(KeyboardInterrupt):
         explainer(short_text, progress=stop)
-    totals: list[int] = []
+    steps: list[Progress] = []
     explainer(
         short_text,
-        progress=lambda p: totals.append(p.total) if p.phase == "model calls" else None,
+        progress=lambda p: steps.append(p) if p.phase == "model calls" else None,
     )
     whole = explainer.plan(short_text).calls
     assert done >= 64
-    assert set(totals) == {whole - done}
+    assert {step.total for step in steps} == {whole}
+    assert max(step.before for step in steps) == done
+    assert sum(b.done - a.done for a, b in pairwise(steps) if b.before == a.before) == whole - done
+    assert steps[-1].done == whole
 
 
 def test_a_changed_model_does_not_answer_from_the_cache() -> None:

@@ -34,10 +34,12 @@ def test_indices_carry_the_words(exact: InteractionExplanation) -> None:
         exact.interactions("shaply")
 
 
-def test_banzhaf_values_are_the_effects_of_single_features(exact: InteractionExplanation) -> None:
-    banzhaf = exact.interactions("banzhaf").first_order()
-    for interaction in exact.top(100, order=1):
-        assert interaction.effect == pytest.approx(banzhaf[interaction.members[0]])
+def test_the_index_of_effects_is_what_is_ranked(exact: InteractionExplanation) -> None:
+    effects = exact.interactions("effect", order=3)
+    for interaction in exact.top(100, unsure=True):
+        if interaction.order <= 3:
+            assert interaction.effect == pytest.approx(effects.to_dict()[interaction.members])
+            assert effects.interval(*interaction.members) == (interaction.effect,) * 2
 
 
 @pytest.mark.parametrize("k", [1, 2, 3])

@@ -133,6 +133,8 @@ class ProxySPEX:
             takes them as they are. None is ``"project"``, and ``"lasso"`` for ``"paper"``.
         n_folds: folds of the cross-validation.
         seed: of everything random.
+        start: a kernel learnt from an earlier, similar function: where a Gaussian process begins,
+            and what it holds likely beforehand.
         doubt: whether to learn the Gaussian process that intervals come from, where the proxy has
             none.
     """
@@ -144,6 +146,7 @@ class ProxySPEX:
     n_folds: int = 5
     seed: int = 0
     doubt: bool = True
+    start: MaskKernel | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.proxy, str) and self.proxy not in PROXIES:
@@ -215,6 +218,10 @@ class ProxySPEX:
         folds = make_folds(m, self.n_folds, np.random.default_rng(self.seed))
         standard = target / scale - level / scale
         proxy = PROXIES[self.proxy] if isinstance(self.proxy, str) else self.proxy
+        if self.start is not None and isinstance(proxy, GaussianProcess):
+            proxy = replace(proxy, start=self.start)
+        elif self.start is not None and isinstance(proxy, Blend):
+            proxy = replace(proxy, gaussian=replace(proxy.gaussian, start=self.start))
         # One BLAS thread: sums in another order would change the last bits with the machine.
         with threadpool_limits(limits=1, user_api="blas"):
             fitted = proxy.fit(rows, standard, folds, seed=self.seed, progress=progress)
@@ -270,7 +277,7 @@ class ProxySPEX:
         if not self.doubt:
             return None
         order = np.random.default_rng(self.seed).permutation(len(rows))[:_LEARN_ON]
-        return learn_kernel(signs(rows[order]), values[order])
+        return learn_kernel(signs(rows[order]), values[order], start=self.start)
 
     def _project(
         self, proxy: Projectable, rows: BoolArray, values: FloatArray

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +19,7 @@ from proxyspex_hf.core.faithfulness import (
 from proxyspex_hf.core.inquiry import Asked, ask, inquiry
 from proxyspex_hf.core.masks import BoolArray
 from proxyspex_hf.core.posterior import Posterior
-from proxyspex_hf.core.progress import Progress, ProgressCallback, Reporter
+from proxyspex_hf.core.progress import ProgressCallback, Reporter, Rounds
 from proxyspex_hf.core.proxies.kernel import MaskKernel
 from proxyspex_hf.core.queries import Plan, Queries
 from proxyspex_hf.core.spectrum import FloatArray
@@ -88,14 +87,13 @@ def attribute(
         raise InputError(f"the plan is for {how.n_features} features, the function has {n}.")
     begun = time.perf_counter()
     spent = 0.0
-    done = 0
+    rounds = Rounds(progress, how.calls)
 
     def answer(masks: BoolArray) -> list[FloatArray]:
-        nonlocal spent, done
+        nonlocal spent
         since = time.perf_counter()
-        values = values_of(masks, counted_on(progress, done, how.calls))
+        values = values_of(masks, rounds.of(len(masks)))
         spent += time.perf_counter() - since
-        done += len(masks)
         return [values]
 
     asked = ask(inquiry(how, algorithm.seed, known=known, start=start), answer)
@@ -137,21 +135,6 @@ def posterior_of(fit: SpectrumFit, queries: Queries) -> Posterior | None:
     if fit.doubt is None:
         return None
     return Posterior(fit.doubt, queries.masks[: queries.n_fit], queries.values[: queries.n_fit])
-
-
-def counted_on(
-    progress: ProgressCallback | None, done: int, total: int
-) -> Callable[[Progress], None] | None:
-    """A callback that counts one round as a part of all of them."""
-    if progress is None:
-        return None
-    since = time.monotonic()
-
-    def tell(step: Progress) -> None:
-        elapsed = step.elapsed if done == 0 else time.monotonic() - since
-        progress(Progress(step.phase, done + step.done, max(total, done + step.total), elapsed))
-
-    return tell
 
 
 def faithfulness_of(queries: Queries, fit: SpectrumFit, *, seed: int) -> tuple[DensityScore, ...]:

@@ -28,8 +28,9 @@ from proxyspex_hf.errors import InputError
 _MOST_FUNCTIONS = 3
 #: Masks from which the kernel of a round is learnt, and steps of that; the next starts from it.
 _LEARN_ON = 400
-_DIGITS = 6
 _FIRST_STEPS, _NEXT_STEPS = 40, 20
+#: Digits of a standardised value that count for the choice of masks.
+_DIGITS = 3
 #: Of the masks asked so far, what a round of budget="auto" adds.
 _AUTO_GROWTH = 0.4
 
@@ -214,7 +215,7 @@ def _posterior(
     if not scale > 0.0 or not np.isfinite(scale):
         return None
     rows = np.concatenate([[0], 1 + rng.permutation(len(values) - 1)])[:_LEARN_ON]
-    # The last bits differ with the batch; the next masks are not to depend on them.
+    # The last digits differ with the batch; the next masks are not to depend on them.
     standard = np.round((values - level) / scale, _DIGITS)
     with threadpool_limits(limits=1, user_api="blas"):
         kernel = learn_kernel(

@@ -15,18 +15,24 @@ __all__ = ["Progress", "ProgressCallback", "Reporter"]
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a phase stands. ``eta`` is in seconds, None until something is done."""
+    """Where a phase stands. ``eta`` is in seconds, None until something is done.
+
+    Attributes:
+        done, total: of the whole phase, what was done before it was resumed included.
+        elapsed: seconds since it was begun or resumed.
+        before: how many of ``done`` an earlier run did.
+    """
 
     phase: str
     done: int
     total: int
     elapsed: float
+    before: int = 0
 
     @property
     def eta(self) -> float | None:
-        if self.done == 0:
-            return None
-        return self.elapsed / self.done * (self.total - self.done)
+        now = self.done - self.before
+        return None if now <= 0 else self.elapsed / now * (self.total - self.done)
 
 
 ProgressCallback = Callable[[Progress], None]
@@ -57,3 +63,34 @@ class Reporter:
         if self._callback is not None:
             elapsed = time.monotonic() - self._start
             self._callback(Progress(self._phase, self._done, self._total, elapsed))
+
+
+class Rounds:
+    """Several rounds of one phase, told to a callback as one.
+
+    Args:
+        total: of all rounds, as far as that is known beforehand.
+    """
+
+    def __init__(self, callback: ProgressCallback | None, total: int) -> None:
+        self._callback, self._total = callback, total
+        self._asked = self._before = 0
+        self._start = time.monotonic()
+
+    def of(self, count: int) -> ProgressCallback | None:
+        """The callback of the next round, of ``count`` things; what it does not count is known."""
+        callback = self._callback
+        if callback is None:
+            return None
+        base, before = self._asked, self._before
+        self._asked += count
+
+        def tell(step: Progress) -> None:
+            known = max(0, count - step.total)
+            self._before = before + known
+            done = base + known + step.done
+            total = max(self._total, base + count)
+            elapsed = time.monotonic() - self._start
+            callback(Progress(step.phase, done, total, elapsed, self._before))
+
+        return tell

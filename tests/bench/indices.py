@@ -12,7 +12,7 @@ them; row r keeps feature i where bit i of r is set).
 The budget is round(α n log2 n) model calls, and every mask that a method asks counts, held-out ones
 too. Errors are Σ(φ̂ − φ)² / Σφ²: of the Shapley values (SV), of the Faith-Shapley interactions of
 order 2 (FSII: singles and pairs together, then pairs alone), of the Shapley interactions of pairs
-(SII, k-SII alike), and of the effects at the input: I(i) = f(N) − f(N∖i), what the value
+(SII, and so k-SII), and of the effects at the input: I(i) = f(N) − f(N∖i), what the value
 loses without feature i, and I(ij) = f(N) − f(N∖i) − f(N∖j) + f(N∖ij). R² is over all subsets, each
 weighted by its probability when every feature is kept with probability 0.1, 0.5 or 0.9. Each line
 is the median over games and seeds; what a method does not estimate is left empty.

@@ -117,6 +117,13 @@ def or_definition(f: Game, order: int) -> Scores:
     return {t: float(x) for t, x in zip(sets, solution, strict=True) if len(t) <= order}
 
 
+def effect_definition(f: Game, order: int) -> Scores:
+    """Σ_{L⊆T} (-1)^|L| f(N∖L): what the value loses at the whole input."""
+    n = players(f)
+    sets = [t for t in within(n, up_to=min(order, len(n))) if t]
+    return {t: float(sum((-1) ** len(s) * f[n - s] for s in f if s <= t)) for t in sets}
+
+
 def best_fit(f: Game, order: int, weight: Callable[[int], float], exact: list[Set]) -> Scores:
     """Weighted least squares of f by sums over T ⊆ S up to the order, exact at some sets."""
     n = players(f)
@@ -155,6 +162,7 @@ DEFINITIONS: dict[str, Callable[[Game, int], Scores]] = {
     "Influence": influence,
     "Moebius": moebius_definition,
     "OR": or_definition,
+    "Effect": effect_definition,
     "BII": banzhaf_interaction,
     "SII": shapley_interaction,
     "STII": shapley_taylor,
@@ -376,7 +384,7 @@ def test_default_orders_and_which_sets_have_rows() -> None:
         ("Influence", 1),
         ("Moebius", 3),
         ("OR", 3),
-        *((name, 2) for name in ("BII", "SII", "STII", "FBII", "FSII")),
+        *((name, 2) for name in ("Effect", "BII", "SII", "STII", "FBII", "FSII")),
     ]
     assert interactions(spectrum, "banzhaf").sets == [(3,)]
     assert interactions(spectrum, "influence").sets == [(0,), (1,), (2,), (3,)]

@@ -54,6 +54,7 @@ class GaussianProcess:
         max_exact: up to this many masks the solve is exact; beyond, ``centres`` of them carry the
             kernels and all of them the least squares (subset of regressors).
         n_jobs: kernels learnt at a time; the result does not depend on it.
+        start: a kernel learnt from an earlier, similar function; see :func:`.kernel.learn_kernel`.
     """
 
     reach: int = 3
@@ -61,6 +62,7 @@ class GaussianProcess:
     max_exact: int = 4000
     centres: int = 2000
     n_jobs: int | None = None
+    start: MaskKernel | None = None
 
     def fit(
         self,
@@ -94,7 +96,7 @@ class GaussianProcess:
 
         def learn(rows: Positions) -> MaskKernel:
             chosen = rows[: self.learn_on if rows is order else self.learn_on // 2]
-            kernel = learn_kernel(x[chosen], values[chosen], reach=self.reach)
+            kernel = learn_kernel(x[chosen], values[chosen], reach=self.reach, start=self.start)
             report.advance()
             return kernel
 

@@ -18,6 +18,8 @@ from harness.index_methods import PUBLIC, Method
 from proxyspex_hf.core import FourierSpectrum
 
 WORKER = Path(__file__).parent / "shapiq_worker.py"
+#: LightGBM takes as many threads as joblib counts cores, whatever OpenMP was told.
+ONE_CORE = {"OMP_NUM_THREADS": "1", "LOKY_MAX_CPU_COUNT": "1"}
 
 
 class WorkerError(Exception):
@@ -108,7 +110,7 @@ class Shapiq:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
-                env={**os.environ, "OMP_NUM_THREADS": "1"},
+                env={**os.environ, **ONE_CORE},
             )
         except OSError as error:
             raise WorkerError(f"{self.python} cannot be run: {error}") from error
