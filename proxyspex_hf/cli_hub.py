@@ -118,6 +118,7 @@ def _list(given: argparse.Namespace) -> int:
         strongest = ", ".join(
             f"{visible(words)} {signed(effect, 2)}" for words, effect in entry.strongest
         )
+        strongest = strongest or "no effect can be told from zero"
         sys.stdout.write(
             f"{entry.id[:8]}  {visible(entry.created)[:10]}  {visible(entry.target)} of "
             f"{visible(entry.model)}: {visible(entry.text)[:60]}\n          {strongest}\n"

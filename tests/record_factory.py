@@ -36,6 +36,7 @@ __all__ = [
     "make_record",
     "random_spectrum",
     "review_record",
+    "senseless_doubts",
     "with_doubt",
     "word_features",
 ]
@@ -184,6 +185,31 @@ def with_doubt(record: ExplanationRecord, noise: float = 0.02) -> ExplanationRec
     )
 
 
+def senseless_doubts(n: int) -> list[Doubt]:
+    """Doubts that a file may hold, within its bounds, and that make no finite intervals."""
+    sound: dict[str, Any] = {
+        "relevance": np.full(n, 0.3),
+        "tilt": 0.1,
+        "product": 0.5,
+        "single": 0.2,
+        "noise": 0.1,
+        "pairs": np.zeros(0),
+    }
+    changes: list[dict[str, Any]] = [
+        {"tilt": 100.0},
+        {"tilt": -100.0},
+        {"relevance": np.full(n, 100.0)},
+        {"product": 1e12, "noise": 0.0},
+        {"product": 0.0, "single": 0.0, "noise": 0.0},
+        {"single": 1e12, "pairs": np.full(3, 1e12)},
+    ]
+    kernels = [MaskKernel(**(sound | change)) for change in changes]
+    odd = [(0.0, 1e12), (1e300, 1.0), (0.0, 1e-300)]
+    return [Doubt(kernel, 0.0, 1.0) for kernel in kernels] + [
+        Doubt(MaskKernel(**sound), level, scale) for level, scale in odd
+    ]
+
+
 def review_record(seed: int = 0, n_extra: int = 150) -> ExplanationRecord:
     """A film review of some 130 words with combinations of one to four, and a faint tail."""
     features = word_features(REVIEW)
@@ -238,7 +264,7 @@ _DOT = (
 )
 
 
-def captioned_record() -> ExplanationRecord:
+def captioned_record(spectrum: FourierSpectrum | None = None) -> ExplanationRecord:
     """An image of four patches with a caption of three words, as an image-text model has it."""
     corners = [(x, y) for y in (0, 2) for x in (0, 3)]
     regions = tuple((((x, y), (x + 3, y), (x + 3, y + 2), (x, y + 2)),) for x, y in corners)
@@ -252,7 +278,7 @@ def captioned_record() -> ExplanationRecord:
     effects = {(): 0.5, (0,): 1.0, (5,): 0.5, (0, 5): 2.0, (3, 4, 6): -0.25}
     record = make_record(
         "This a red dot",
-        from_effects(effects, 7),
+        spectrum or from_effects(effects, 7),
         features=features,
         task="zero-shot-image-classification",
         target=Target("This a red dot", None, "similarity", None),

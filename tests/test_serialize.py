@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import stat
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,10 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from record_factory import captioned_record, review_record
+from record_factory import captioned_record, review_record, with_doubt
 
 from proxyspex_hf import InputError, InteractionExplanation, ProxySpexError, SchemaError
+from proxyspex_hf.core.spectrum import FourierSpectrum
 from proxyspex_hf.serialize import record_from_json, record_to_json
 
 
@@ -51,7 +53,9 @@ def test_files_of_schema_version_2_are_read_for_ever() -> None:
     path = Path(__file__).parent / "data" / "explanation_v2.json"
     old = InteractionExplanation.load(path)
     assert old.record.schema_version == 2
-    assert old.record == captioned_record()
+    coefficients = {(): 0.5, (0,): -0.5, (5,): -0.25, (0, 5): 1.0, (3, 4, 6): 0.125}
+    same = captioned_record(FourierSpectrum.from_dict(coefficients, 7))
+    assert old.record == replace(same, schema_version=2)
     picture = old.record.picture
     assert picture is not None
     assert (picture.width, picture.height) == (6, 4)
@@ -61,6 +65,71 @@ def test_files_of_schema_version_2_are_read_for_ever() -> None:
     assert old.record.parts[1].name == "caption"
     assert old.record.settings.arguments == {"others": [["x", 1.5]], "question": None}
     assert old.record.provenance.noise_floor == 0.25
+
+
+def test_older_files_are_shown_by_effects_at_the_input_without_intervals() -> None:
+    old = InteractionExplanation.load(Path(__file__).parent / "data" / "explanation_v2.json")
+    without = ~np.eye(7, dtype=bool)
+    whole = float(old.predict(np.ones((1, 7)))[0])
+    lost = whole - old.predict(without)
+    found = {i.members: i for i in old.top(40)}
+    for i in range(7):
+        assert (found[i,].effect if (i,) in found else 0.0) == pytest.approx(lost[i])
+    both = np.ones((1, 7))
+    both[0, [0, 5]] = 0
+    joint = whole - float(old.predict(both)[0])
+    assert found[0, 5].effect == pytest.approx(lost[0] + lost[5] - joint)
+    assert {i.interval for i in found.values()} == {None}
+    assert "±" not in str(old)
+    assert "add up" not in str(old)
+
+
+def test_files_of_schema_version_3_are_read_for_ever() -> None:
+    new = InteractionExplanation.load(Path(__file__).parent / "data" / "explanation_v3.json")
+    record = new.record
+    assert record.schema_version == 3
+    assert new.text == "not a bad film, but a slow and a long one"
+    assert record.queries.n_fit == len(record.queries) == 40
+    assert (record.queries.densities == 0.0).sum() == 2 + 20  # the rest was drawn
+    assert [score.interval is None for score in record.faithfulness] == [False, False, True]
+    assert record.doubt is not None
+    assert record.doubt.kernel.relevance.shape == (11,)
+    best = new.top(1)[0]
+    assert best.labels == ("not", "bad", "but")
+    assert best.effect == pytest.approx(1.562993723)
+    assert best.interval == pytest.approx((0.576456411, 1.562993723), rel=1e-6)
+
+
+def test_a_doubt_and_the_scores_intervals_are_stored(tmp_path: Path) -> None:
+    explanation = InteractionExplanation(with_doubt(review_record()))
+    explanation.save(tmp_path / "e.json")
+    loaded = InteractionExplanation.load(tmp_path / "e.json")
+    assert loaded == explanation
+    assert loaded.record.doubt == explanation.record.doubt
+    assert loaded.scores[0].interval == pytest.approx((0.79, 0.92))
+    assert [i.interval for i in loaded.top(5)] == [i.interval for i in explanation.top(5)]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("relevance", [0.3] * 3),
+        ("relevance", [-1.0] * 135),
+        ("relevance", [float("nan")] * 135),
+        ("tilt", 101.0),
+        ("noise", -0.1),
+        ("product", "1"),
+        ("product", 1e13),
+        ("scale", 0.0),
+        ("pairs", [1.0] * 101),
+        ("level", float("inf")),
+    ],
+)
+def test_a_doubt_that_is_no_kernel_is_refused(name: str, value: Any) -> None:
+    data = record_to_json(with_doubt(review_record()))
+    data["doubt"][name] = value
+    with pytest.raises(ProxySpexError, match=r"doubt|kernel|features"):
+        record_from_json(data)
 
 
 def test_nothing_half_written_is_left(
@@ -101,8 +170,8 @@ def test_places_that_cannot_be_written_or_read(
         (b"{}", "this is not an explanation: 'format' is None"),
         (b'{"format": "proxyspex-hf/explanation"}', "the field schema_version is missing"),
         (
-            b'{"format": "proxyspex-hf/explanation", "schema_version": 3}',
-            "schema version 3, .* reads up to 2: upgrade",
+            b'{"format": "proxyspex-hf/explanation", "schema_version": 4}',
+            "schema version 4, .* reads up to 3: upgrade",
         ),
     ],
 )

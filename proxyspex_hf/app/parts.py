@@ -96,7 +96,7 @@ def _row(entry: HubEntry) -> dict[str, str]:
     return {
         "id": entry.id,
         "title": visible(entry.text)[:_EXCERPT] if entry.text else visible(entry.task),
-        "strongest": strongest,
+        "strongest": strongest or "no effect can be told from zero",
         "about": f"{about}{faithful}",
     }
 

@@ -181,11 +181,11 @@ def _collection(name: str, entries: Sequence[HubEntry], pictured: bool, *, alone
     lines = [head, ""]
     if pictured:
         lines += [
-            f"![The strongest interactions of one of them, as bars]({picture_path(name)})",
+            f"![The largest effects of one of them, as bars]({picture_path(name)})",
             "",
         ]
     lines += [
-        "| id | input | output | strongest interactions (effect) | R² at density 0.5, 0.9 |",
+        "| id | input | output | largest effects | R² at density 0.5, 0.9 |",
         "|---|---|---|---|---|",
         *(_row(entry) for entry in entries[:_ROWS]),
     ]
@@ -193,9 +193,10 @@ def _collection(name: str, entries: Sequence[HubEntry], pictured: bool, *, alone
         lines += ["", f"The {_ROWS} newest of {len(entries):,}."]
     lines += [
         "",
-        "The effect of a combination is what the output loses when any one of its members is taken "
-        "away. R² is measured on masks that were not fitted: 0.5 keeps half of the features, 0.9 "
-        "is near the actual input.",
+        "The effect of a feature is what the output loses when it is taken out of the whole input; "
+        "of a combination, what its members do there only together. Effects whose 90% interval "
+        "holds zero are left out. R² is of masks that the fit had not seen: 0.5 keeps half of the "
+        "features, 0.9 is near the actual input.",
     ]
     return "\n".join(lines)
 
@@ -204,6 +205,7 @@ def _row(entry: HubEntry) -> str:
     strongest = ", ".join(
         f"{literal(words, 40)} {signed(effect, 2)}" for words, effect in entry.strongest
     )
+    strongest = strongest or "none told from zero"
     scores = dict(entry.faithfulness)
     measured = [scores.get(0.5), scores.get(0.9)]
     trust = ", ".join(r2_text(r2) for r2 in measured) + f" ({verdict(measured[1])} near the input)"

@@ -33,8 +33,8 @@ class HubEntry:
     Attributes:
         id: for ``from_hub``.
         text: the beginning of the input.
-        strongest: up to three interactions, (words, effect) each.
-        faithfulness: R² on held-out masks by density; None where it was not measured.
+        strongest: up to three effects at the input that are told from zero, (words, effect) each.
+        faithfulness: R² of masks that the fit had not seen, by density; None where not measured.
         file, row: name of the Parquet file that holds it, and its position in there.
     """
 

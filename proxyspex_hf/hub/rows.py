@@ -35,6 +35,10 @@ def content_id(record: ExplanationRecord) -> str:
     """
     data = record_to_json(record)
     del data["format"]
+    # Scores of before version 3 do not even say that they have none.
+    for score in data["faithfulness"]:
+        if score["interval"] is None:
+            del score["interval"]
     # Thousands of numbers: their bytes are as good as their digits, and faster.
     queries = record.queries
     data["queries"] = {

@@ -103,8 +103,9 @@ EXPLANATIONS: tuple[Column, ...] = (
         "top_interactions",
         _rows(features=_TEXT, order=_INT, effect=_FLOAT),
         "the 20 largest effects at the input in words, of those told from zero; effect = 2^|T| * "
-        "sum over S ⊇ T of (-1)^|S| F(S): what the output loses without one feature, or what of "
-        "their losses several share. Follows from the rest; not read back",
+        "sum over S ⊇ T of (-1)^|S| F(S): what the output loses without one feature, or what "
+        "several do only together. Rows written before 0.2 have 2 (-1)^|T| F(T) here. Follows "
+        "from the rest; not read back",
     ),
     Column(
         "faithfulness",

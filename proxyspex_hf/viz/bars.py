@@ -80,7 +80,8 @@ def _bar(y: int, members: list[Member], term: Term, largest: float, decimals: in
 
 def _reach(term: Term) -> float:
     """How far the bar or its whisker goes."""
-    return max(abs(x) for x in (term.effect, *(term.interval or ())))
+    low, high = term.interval or (0.0, 0.0)
+    return max(abs(term.effect), abs(low), abs(high))
 
 
 def _whisker(term: Term, scale: float, y: float) -> list[str]:

@@ -156,14 +156,14 @@ def _number(value: float, decimals: int) -> Run:
 
 def _sentence(record: ExplanationRecord, term: Term, decimals: int) -> list[Run]:
     """“a” and “b” raise it only together (+1.80 ± 0.20)."""
-    sign = "neg" if term.effect < 0 else "pos"
     labels = [member.label for member in spell(record)(term)]
     quoted = [
         Run("quoted", text) if is_label else _plain(text)
         for text, is_label in sentence_parts(labels, term.kind)
     ]
     said = number(term.effect, term.interval, decimals, "\N{MINUS SIGN}")
-    return [*quoted, _plain(" ("), Run(sign, said), _plain(")")]
+    shown = Run("neg" if term.effect < 0 else "pos", said)
+    return [*quoted, _plain(" ("), shown, _plain(")")]
 
 
 def _argument(value: object) -> str:

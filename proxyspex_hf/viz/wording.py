@@ -86,8 +86,8 @@ def number(
 ) -> str:
     """``+1.80 ± 0.20``: half of the interval's width; without an interval the value alone.
 
-    A lopsided interval that leaves out zero could look as if it held it, or the other way round:
-    then its ends are given instead.
+    Of a lopsided interval, ± would tell other ends than it has, and could seem to hold zero where
+    it does not: then the ends are given instead.
     """
     decimals = decimals_for([value]) if decimals is None else decimals
     text = signed(value, decimals, minus)
@@ -95,7 +95,8 @@ def number(
         return text
     low, high = interval
     half = (high - low) / 2.0
-    if (abs(value) > half) == (low > 0.0 or high < 0.0):
+    centred = abs(value - (low + high) / 2.0) <= half / 2.0
+    if centred and (abs(value) > half) == (low > 0.0 or high < 0.0):
         return f"{text} ± {_size(half, decimals)}"
     return f"{text} ({interval_text(interval, decimals, minus)})"
 

@@ -9,7 +9,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from record_factory import captioned_record, make_record, random_spectrum, review_record
+from record_factory import (
+    captioned_record,
+    from_effects,
+    make_record,
+    random_spectrum,
+    review_record,
+    with_doubt,
+)
 
 from proxyspex_hf.app import viewer
 from proxyspex_hf.errors import InputError
@@ -118,10 +125,10 @@ def test_filters_by_order_sign_and_word(show: Show) -> None:
     shown = show(review_record())
     page, effects = shown.page, shown.told()["terms"]
     page.get_by_role("button", name="Pairs", exact=True).click()
-    pairs = [tuple(m) for m, _ in effects if len(m) == 2]
+    pairs = [tuple(m) for m, *_ in effects if len(m) == 2]
     assert [members for members, _ in shown.rows()] == pairs[:30]
-    page.get_by_role("button", name="lowers it").click()
-    lowering = [tuple(m) for m, value in effects if len(m) == 2 and value < 0]
+    page.get_by_role("button", name="lowers it", exact=True).click()
+    lowering = [tuple(m) for m, value, *_ in effects if len(m) == 2 and value < 0]
     assert [members for members, _ in shown.rows()] == lowering[:30]
     page.get_by_role("button", name="Show all").click()
     assert [members for members, _ in shown.rows()] == lowering
@@ -161,6 +168,92 @@ def test_any_index_is_the_explanation_s_own(
         assert members == wanted
         digits = len(text.split(".")[1])
         assert float(text.replace("\N{MINUS SIGN}", "-")) == pytest.approx(value, abs=10**-digits)
+
+
+def test_effects_and_their_intervals_are_the_explanation_s(show: Show) -> None:
+    shown = show(with_doubt(review_record()))
+    record = shown.explanation.record
+    best = shown.explanation.top(30)
+    assert [members for members, _ in shown.rows()] == [i.members for i in best]
+    for (_, text), found in zip(shown.rows(), best, strict=True):
+        low, high = found.interval
+        said = f"{found.effect:+.2f} ± {(high - low) / 2:.2f}"
+        off = abs(found.effect - (low + high) / 2)
+        # ± would tell other ends, or look as if zero were within.
+        if off > (high - low) / 4 or abs(found.effect) <= (high - low) / 2:
+            said = f"{found.effect:+.2f} ({low:+.2f} to {high:+.2f})"
+        assert text == said.replace("-", "\N{MINUS SIGN}")
+    low, high = best[0].interval
+    title = shown.page.locator(".psx .row").nth(0).get_attribute("title")
+    assert title == f"90%: {low:+.2f} to {high:+.2f}"
+    combined = next(i for i in best if i.order > 1)
+    key = "-".join(map(str, combined.members))
+    kind = shown.page.locator(f'.psx .row[data-key="{key}"] .kind').inner_text().strip()
+    assert kind == "either one lowers it"
+    assert shown.page.locator(".psx .row .whisker").count() == len(best)
+    # Every word is tinted by what the value loses without it; unsure ones are pale.
+    by_feature = {e.members[0]: e for e in record.effects if e.order == 1}
+    script = "all => all.map(e => e.getAttribute('class'))"
+    looks = shown.page.locator(".psx .written .f").evaluate_all(script)
+    combined_members = {m for i in best if i.order > 1 for m in i.members}
+    assert any("unsure" in look for look in looks)
+    for i, look in enumerate(looks):
+        effect = by_feature[i]
+        assert (" pos" in look or " neg" in look) <= effect.is_sure
+        assert ("unsure" in look) <= (not effect.is_sure and i not in combined_members)
+    unsure = next(i for i, look in enumerate(looks) if "unsure" in look)
+    assert ": unsure, alone " in shown.feature(unsure).get_attribute("aria-label")
+    trust = shown.page.locator(".psx .panel").inner_text()
+    assert "0.87" in trust
+    assert "(0.79 to 0.92)" in trust
+    assert "each predicted by a fit without it" in trust
+    assert "they were fitted" in trust
+
+
+def test_that_the_words_add_up_is_said(show: Show) -> None:
+    record = make_record("one two three", from_effects({(): 0.5, (0,): 1.0, (2,): -1.0}, 3))
+    shown = show(with_doubt(record))
+    finding = shown.page.locator(".psx .finding")
+    assert finding.inner_text() == "No combination matters: the words add up."
+    assert "the words add up" in shown.page.locator(".psx h2").inner_text()
+    shown.part("index").select_option("Shapley")
+    assert not finding.is_visible()
+    plain = show(record)
+    assert not plain.page.locator(".psx .finding").is_visible()
+
+
+def test_singles_are_what_the_value_loses_without_each() -> None:
+    record = review_record()
+    n = len(record.features)
+    lost = record.spectrum.evaluate(np.ones((1, n), bool)) - record.spectrum.evaluate(
+        ~np.eye(n, dtype=bool)
+    )
+    told = view(record)["singles"]
+    assert [single[0] for single in told] == pytest.approx(list(lost), abs=1e-9)
+    assert {(low, high) for _, low, high in told} == {(None, None)}
+
+
+@pytest.mark.parametrize("index", ["Shapley", "BII", "FSII"])
+def test_indices_have_the_explanation_s_own_intervals(index: str) -> None:
+    record = with_doubt(make_record("one two three four five six", random_spectrum(6, seed=1)))
+    table = next(t for t in view(record)["indices"] if t["name"] == index)
+    found = InteractionExplanation(record).interactions(index, table["order"])
+    ends = dict(zip(found.to_dict(), found.intervals.tolist(), strict=True))
+    assert len(table["rows"]) > 5
+    for members, _, low, high in table["rows"]:
+        assert [low, high] == pytest.approx(ends[members])
+
+
+def test_the_k_curve_of_fitted_masks_says_so() -> None:
+    record = with_doubt(review_record())
+    curve = view(record)["curve"]
+    assert curve["fitted"]
+    drawn = record.queries.densities == 0.7
+    masks, values = record.queries.masks[drawn], record.queries.values[drawn]
+    cut = record.spectrum.top(curve["ks"][3]).evaluate(masks)
+    expected = 1 - np.sum((values - cut) ** 2) / np.sum((values - values.mean()) ** 2)
+    assert curve["lines"][0]["r2"][3] == pytest.approx(expected, abs=1e-9)
+    assert not view(review_record())["curve"]["fitted"]
 
 
 def test_the_model_s_own_answer_stands_beside_with_the_gap(show: Show, shelf: Any) -> None:

@@ -45,7 +45,7 @@ def test_signs_do_not_rest_on_colour(show: Show) -> None:
     shown = show(review_record())
     page = shown.page
     looks = "e => { const s = getComputedStyle(e); return [s.borderBottomStyle, s.fill]; }"
-    effects = {tuple(m): value for m, value in shown.told()["terms"] if len(m) == 1}
+    effects = {tuple(m): value for m, value, *_ in shown.told()["terms"] if len(m) == 1}
     strong = sorted(effects, key=lambda m: -abs(effects[m]))[:8]
     for (i,) in strong:
         style = shown.feature(i).evaluate(looks)[0]

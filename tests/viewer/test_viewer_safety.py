@@ -9,7 +9,13 @@ from urllib.parse import quote
 
 import pytest
 from payloads import PAYLOADS
-from record_factory import from_effects, make_record
+from record_factory import (
+    from_effects,
+    make_record,
+    random_spectrum,
+    senseless_doubts,
+    with_doubt,
+)
 
 from proxyspex_hf.app import viewer
 from proxyspex_hf.app.source import Source
@@ -76,6 +82,19 @@ def test_no_payload_runs_wherever_a_stranger_can_write(show: Show, start: int) -
     assert shown.page.locator(".psx *").evaluate_all(on) == []
     written = shown.page.locator(".psx .written").text_content()
     assert payloads[0].replace("\x00", "") in written.replace("\x00", "").replace("\ufffd", "")
+
+
+@pytest.mark.parametrize("place", [0, 6])
+def test_a_stored_kernel_without_sense_breaks_no_page(show: Show, place: int) -> None:
+    record = with_doubt(make_record("one two three four five six", random_spectrum(6, 20)))
+    shown = show(replace(record, doubt=senseless_doubts(6)[place]))
+    for tab in TABS:
+        shown.page.locator(f'.psx [data-tab="{tab}"]').click()
+    shown.feature(2).click()
+    assert shown.value() == pytest.approx(shown.predicted(), abs=1e-9)
+    text = shown.page.locator(".psx").inner_text()
+    assert "NaN" not in text
+    assert "Infinity" not in text
 
 
 def test_there_are_thirty_of_them() -> None:

@@ -50,8 +50,8 @@ def test_a_whisker_spans_the_interval() -> None:
         assert [ends[0], ends[-1]] == pytest.approx(
             [left + scale * low, left + scale * high], abs=0.3
         )
-    half = (found[0].interval[1] - found[0].interval[0]) / 2
-    assert f"+0.92 ± {half:.2f}" in texts(picture)
+    low, high = found[0].interval
+    assert f"+0.92 ({low:+.2f} to {high:+.2f})" in texts(picture)
 
 
 def test_that_the_words_add_up_is_said() -> None:

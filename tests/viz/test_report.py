@@ -135,14 +135,18 @@ def test_what_cannot_be_told_from_zero_is_pale_and_not_listed(parse: Parse) -> N
     assert (4,) not in listed
     assert float(str(listed[0,]["data-low"])) == sure.interval[0]
     assert float(str(listed[0,]["data-high"])) == sure.interval[1]
-    half = (sure.interval[1] - sure.interval[0]) / 2
-    assert f"+1.00 ± {half:.2f}" in page.texts["rows"]
+    low, high = sure.interval
+    assert f"+1.00 (+{low:.2f} to +{high:.2f})" in page.texts["rows"]
+    half = (by_members[2,].interval[1] - by_members[2,].interval[0]) / 2
+    assert f"−1.00 ± {half:.2f}" in page.texts["rows"]
 
 
 def test_lopsided_intervals_are_given_by_their_ends() -> None:
     assert number(1.8, (1.6, 2.0), 2) == "+1.80 ± 0.20"
     assert number(1.8, (1.8, 1.8), 2) == "+1.80"
     assert number(-0.23, None, 2) == "-0.23"
+    # ± 0.50 would tell 1.06 to 2.06.
+    assert number(1.56, (0.58, 1.58), 2) == "+1.56 (+0.58 to +1.58)"
     # ± 0.24 would look as if zero were within.
     assert number(0.23, (0.02, 0.5), 2) == "+0.23 (+0.02 to +0.50)"
     assert number(-0.9, (-1.0, 0.1), 2, "−") == "−0.90 (−1.00 to +0.10)"

@@ -103,7 +103,7 @@ def test_intervals_stand_in_the_rows_the_tip_and_the_detail(open_page: Open) -> 
     assert term.interval is not None
     low, high = term.interval
     row = view.page.locator(".row").nth(0)
-    assert row.locator(".value").inner_text() == f"+0.92 ± {(high - low) / 2:.2f}"
+    assert row.locator(".value").inner_text() == f"+0.92 ({low:+.2f} to {high:+.2f})"
     ends = f"(90%: {low:+.2f} to {high:+.2f})".replace("-", "\N{MINUS SIGN}")
     row.click()
     assert ends in view.page.locator(".detail").inner_text()

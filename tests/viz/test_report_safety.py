@@ -5,18 +5,31 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
+import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
 from importlib.resources import files
 from typing import Any
 
+import numpy as np
 import pytest
 from payloads import PAYLOADS
-from record_factory import from_effects, make_record, review_record
+from record_factory import (
+    from_effects,
+    make_record,
+    random_spectrum,
+    review_record,
+    senseless_doubts,
+    with_doubt,
+)
 
+from proxyspex_hf.core.posterior import Doubt
 from proxyspex_hf.record import ExplanationRecord, Features, Target
-from proxyspex_hf.viz import render_html, render_notebook
+from proxyspex_hf.serialize import dumps, record_from_json
+from proxyspex_hf.viz import render_html, render_notebook, render_svg, render_text
+from proxyspex_hf.viz.markup import embed_json
+from proxyspex_hf.viz.view import view
 
 Open = Callable[..., Any]
 Parse = Callable[[str], Any]
@@ -154,6 +167,26 @@ def test_the_policy_stops_what_the_escaping_would_let_through(open_page: Open) -
     assert len(view.complaints) >= 2
     view.complaints.clear()
     view.requests.pop()
+
+
+@pytest.mark.parametrize("doubt", senseless_doubts(6), ids=range(len(senseless_doubts(6))))
+@pytest.mark.parametrize("n_fit", [0, 51])
+def test_a_stored_kernel_without_sense_breaks_no_picture(
+    doubt: Doubt, n_fit: int, parse: Parse
+) -> None:
+    record = with_doubt(make_record("one two three four five six", random_spectrum(6, 20)))
+    queries = replace(record.queries, n_fit=n_fit)
+    # As it would come: through a file, whose bounds it keeps.
+    read = record_from_json(json.loads(dumps(replace(record, doubt=doubt, queries=queries))))
+    assert [len(e.members) for e in read.effects].count(1) == 6
+    for effect in read.effects:
+        assert effect.interval is None or np.isfinite(effect.interval).all()
+    page = render_html(read)
+    assert not re.search(r"\b(nan|inf|Infinity)\b", page.split("<body>")[1].split("<script>")[0])
+    parse(page)
+    render_svg(read)
+    assert max(map(len, render_text(read).splitlines())) <= 80
+    embed_json(view(read))  # finite numbers only
 
 
 def test_the_notebook_frame_is_ascii() -> None:

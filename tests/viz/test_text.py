@@ -144,7 +144,9 @@ def test_intervals_and_that_nothing_was_held_out() -> None:
     )
     found = record.effects[0]
     assert found.interval is not None
-    half = (found.interval[1] - found.interval[0]) / 2
+    low, high = found.interval
+    assert high - 1.4 == pytest.approx(1.4 - low, rel=0.5)
+    half = (high - low) / 2
     lines = render_text(record).splitlines()
     assert lines[2].startswith("effect ± 90%  ")
     assert lines[3].startswith(f"+1.40 ± {half:.2f}  ██")

@@ -8,11 +8,12 @@ const termKey = (members) => members.join("-");
 const count = (k) => `${k} ${data.nouns[k === 1 ? 0 : 1]}`;
 const signed = (x, decimals = data.decimals) =>
   (x < 0 && Number(Math.abs(x).toFixed(decimals)) > 0 ? MINUS : "+") + Math.abs(x).toFixed(decimals);
-// ± half of the interval, or its ends where that could look as if it held zero, or the other way round.
+// ± half of the interval; of a lopsided one its ends, as ± would tell others.
 const halfText = (value, low, high, decimals = data.decimals) => {
   if (low === null || low === undefined || low === high) return "";
   const half = (high - low) / 2;
-  if (Math.abs(value) > half === (low > 0 || high < 0)) return ` ± ${half.toFixed(decimals)}`;
+  const centred = Math.abs(value - (low + high) / 2) <= half / 2;
+  if (centred && Math.abs(value) > half === (low > 0 || high < 0)) return ` ± ${half.toFixed(decimals)}`;
   return ` (${signed(low, decimals)} to ${signed(high, decimals)})`;
 };
 const withHalf = (value, low, high, decimals = data.decimals) => signed(value, decimals) + halfText(value, low, high, decimals);
