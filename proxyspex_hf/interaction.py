@@ -19,7 +19,7 @@ class Interaction(NamedTuple):
             losses they share.
         interval: 90% of what ``effect`` may be, (low, high); None in explanations of before 0.2.
         kind: ``"alone"``, ``"both needed"``, ``"either is enough"``, and where it lowers the value
-            ``"lowers alone"``, ``"lowers only together"``, ``"either one lowers"``.
+            ``"lowers alone"``, ``"lowers together"``, ``"either one lowers"``.
         coefficient: the Fourier coefficient F(T); 0 where the spectrum has none.
     """
 
@@ -42,7 +42,7 @@ class Interaction(NamedTuple):
 
     @property
     def sentence(self) -> str:
-        """What it does, in words: ``“not” and “bad” raise it only together (+1.80 ± 0.20)``."""
+        """What it does, in words: ``“not” and “bad” raise it together (+1.80 ± 0.20)``."""
         return sentence(self.labels, self.kind, self.effect, self.interval)
 
     def __str__(self) -> str:

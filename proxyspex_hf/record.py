@@ -227,11 +227,12 @@ class ExplanationRecord:
 
     @cached_property
     def posterior(self) -> Posterior | None:
-        """What intervals come from; None where there is none."""
+        """What intervals come from; None where there is none, or a stored one makes no sense."""
         if self.doubt is None:
             return None
         fitted = slice(self.queries.n_fit)
-        return Posterior(self.doubt, self.queries.masks[fitted], self.queries.values[fitted])
+        found = Posterior(self.doubt, self.queries.masks[fitted], self.queries.values[fitted])
+        return found if found.is_sound else None
 
     @cached_property
     def effects(self) -> tuple[Effect, ...]:

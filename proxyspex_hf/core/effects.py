@@ -30,7 +30,7 @@ Kind = Literal[
     "both needed",
     "either is enough",
     "lowers alone",
-    "lowers only together",
+    "lowers together",
     "either one lowers",
 ]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -137,13 +137,10 @@ def _intervals_where_sound(
 ) -> list[tuple[float, float] | None]:
     """None throughout where a stored kernel makes no sense, as an untrusted file's may."""
     nothing: list[tuple[float, float] | None] = [None] * len(sets)
-    if not len(posterior.masks):
+    if not posterior.is_sound:
         return nothing
-    try:
-        with np.errstate(all="ignore"):
-            found = effect_intervals(posterior, sets, numbers)
-    except ValueError:  # LinAlgError is one: no covariance, or none that is finite
-        return nothing
+    with np.errstate(all="ignore"):
+        found = effect_intervals(posterior, sets, numbers)
     return list(found) if np.isfinite(np.array(found)).all() else nothing
 
 
@@ -178,20 +175,30 @@ def _kinds(spectrum: FourierSpectrum, sets: Sequence[tuple[int, ...]]) -> list[K
     lost = np.where(np.abs(lost) > _NEGLIGIBLE * np.abs(lost).max(initial=0.0), lost, 0.0)
     alone = lost[:n]  # the single features come first
     return [
-        _kind(len(t), float(joint), float(np.mean(alone[list(t)])))
+        _kind(len(t), float(joint), float(alone[list(t)].sum()))
         for t, joint in zip(sets, lost, strict=True)
     ]
 
 
-def _kind(size: int, joint: float, mean_alone: float) -> Kind:
-    """Additive features lose joint / size each: more says that all are needed, less that any is."""
+def _kind(size: int, joint: float, apart: float) -> Kind:
+    """From the joint loss and the sum of the losses apart; for additive features they are equal.
+
+    An AND of n loses its whole at each: apart = n joint. An OR loses nothing at any: apart = 0. Of
+    a pair whose losses cancel it is the nearer of the two: apart - joint is its effect, and the
+    joint loss of an AND is that effect, of an OR its opposite.
+    """
     raises = joint >= 0.0
     if size == 1:
         return "alone" if raises else "lowers alone"
-    needed = mean_alone >= joint / size if raises else mean_alone <= joint / size
+    if size == 2:
+        effect = apart - joint
+        needed = joint * effect >= -0.5 * effect * effect
+        raises = effect >= 0.0 if needed else raises
+    else:
+        needed = apart >= joint if raises else apart <= joint
     if raises:
         return "both needed" if needed else "either is enough"
-    return "lowers only together" if needed else "either one lowers"
+    return "lowers together" if needed else "either one lowers"
 
 
 def pairs_of(n_features: int) -> IntArray:

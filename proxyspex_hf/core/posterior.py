@@ -96,6 +96,17 @@ class Posterior:
     values: FloatArray
 
     @property
+    def is_sound(self) -> bool:
+        """Whether the kernel is a covariance of these masks: an untrusted file's need not be."""
+        if not len(self.masks):
+            return False
+        try:
+            with np.errstate(all="ignore"):
+                return bool(np.isfinite(self._factor).all() and np.isfinite(self._weights).all())
+        except ValueError:  # LinAlgError is one
+            return False
+
+    @property
     def used(self) -> slice | NDArray[np.int64]:
         """Which of the masks are conditioned on."""
         return _spread(*self.masks.shape)

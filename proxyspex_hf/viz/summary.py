@@ -155,7 +155,7 @@ def _number(value: float, decimals: int) -> Run:
 
 
 def _sentence(record: ExplanationRecord, term: Term, decimals: int) -> list[Run]:
-    """“a” and “b” raise it only together (+1.80 ± 0.20)."""
+    """“a” and “b” raise it together (+1.80 ± 0.20)."""
     labels = [member.label for member in spell(record)(term)]
     quoted = [
         Run("quoted", text) if is_label else _plain(text)

@@ -115,10 +115,10 @@ def _size(value: float, decimals: int) -> str:
 #: How the labels are joined, and what follows them.
 _SENTENCES = {
     "alone": "and| raise{s} it",
-    "both needed": "and| raise it only together",
+    "both needed": "and| raise it together",
     "either is enough": "or| is enough to raise it",
     "lowers alone": "and| lower{s} it",
-    "lowers only together": "and| lower it only together",
+    "lowers together": "and| lower it together",
     "either one lowers": "or| is enough to lower it",
 }
 
@@ -152,7 +152,7 @@ _KIND_WORDS = {
     "both needed": ("both needed", "all needed"),
     "either is enough": ("either is enough", "any one is enough"),
     "lowers alone": ("lowers it", "lowers it"),
-    "lowers only together": ("lower it only together", "lower it only together"),
+    "lowers together": ("lower it together", "lower it together"),
     "either one lowers": ("either one lowers it", "any one lowers it"),
 }
 #: The finding that there is none, as a sentence of its own; {many} is what features are called.

@@ -58,7 +58,7 @@ def kinds_of(function: object, n: int = 3) -> dict[tuple[int, ...], str]:
     [
         (lambda a, b, c: a and b, "both needed", "alone"),
         (lambda a, b, c: a or b, "either is enough", "alone"),
-        (lambda a, b, c: -(a and b), "lowers only together", "lowers alone"),
+        (lambda a, b, c: -(a and b), "lowers together", "lowers alone"),
         (lambda a, b, c: -float(a or b), "either one lowers", "alone"),
         (lambda a, b, c: 2 * a + b + 3 * (a and b), "both needed", "alone"),
         (lambda a, b, c: a + b - 0.5 * (a and b), "either is enough", "alone"),
