@@ -89,7 +89,7 @@ SETTINGS: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+@pytest.mark.parametrize("settings", SETTINGS, ids=range(len(SETTINGS)))
 @pytest.mark.parametrize("masking", ["mask", "delete"])
 def test_what_is_set_on_a_classifier_counts(settings: dict[str, Any], masking: str) -> None:
     settings = dict(settings)
