@@ -26,14 +26,16 @@ def main() -> None:
     parser.add_argument("--budget", type=int, default=200)
     given = parser.parse_args()
 
-    values = {}
+    values, compared = {}, None
     for name, quantization in (("float32", None), ("int8", "8bit"), ("nf4", "4bit")):
         explainer = InteractionExplainer.from_pretrained(
             DEMO_MODEL, quantization=quantization, budget=given.budget, target="NEGATIVE"
         )
         explanation = explainer(TEXT)
         record = explanation.record
-        values[name] = record.queries.values
+        # Each model has chosen masks of its own: they are compared on those of the first.
+        compared = explanation if name == "float32" else compared
+        values[name] = explainer.ask(compared, compared.record.queries.masks)
         made = record.provenance
         print(f"\n{name}: {made.model_bytes / 1e6:.1f} MB, {made.quantization or 'as trained'}")
         if made.noise_floor is not None:

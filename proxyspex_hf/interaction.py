@@ -42,7 +42,7 @@ class Interaction(NamedTuple):
 
     @property
     def sentence(self) -> str:
-        """What it does, in words: ``“not” and “bad” raise it together (+1.80 ± 0.20)``."""
+        """What it does, in words: ``“not” and “bad” raise it together: +1.80 ± 0.20``."""
         return sentence(self.labels, self.kind, self.effect, self.interval)
 
     def __str__(self) -> str:

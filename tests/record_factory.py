@@ -158,18 +158,25 @@ def make_record(
     return replace(record, **changes)
 
 
-def with_doubt(record: ExplanationRecord, noise: float = 0.02) -> ExplanationRecord:
+def with_doubt(record: ExplanationRecord, noise: float = 0.001) -> ExplanationRecord:
     """The same with intervals: a kernel made by hand, no mask held out, some masks chosen."""
     queries = record.queries
+    # Without the neighbours of the whole input: effects there are not known outright.
+    kept = queries.masks.sum(axis=1)
+    n = queries.masks.shape[1]
+    asked = (kept < n - 1) | (kept == n)
+    queries = Queries(
+        queries.masks[asked], queries.values[asked], int(asked.sum()), queries.densities[asked]
+    )
     densities = np.where(np.arange(len(queries)) % 3 == 0, 0.0, queries.densities)
     densities[:2] = 0.0
     kernel = MaskKernel(
         relevance=np.full(len(record.features), 0.3),
         tilt=0.1,
-        product=0.5,
-        single=0.4,
+        product=0.02,
+        single=0.05,
         noise=noise,
-        pairs=np.array([0.05]),
+        pairs=np.array([0.01]),
     )
     values = queries.values
     scores = [

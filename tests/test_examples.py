@@ -26,7 +26,7 @@ def test_the_review_is_explained_and_checked(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     explanation = InteractionExplanation.load(tmp_path / "review.json")
-    assert explanation.record.settings.sampling == "density 0.5, 0.7, 0.9"
+    assert explanation.record.settings.sampling.startswith("question any, 4 rounds: density 0.1, ")
     assert (tmp_path / "review.html").read_text() == explanation.to_html()
     assert "Removing the words that matter most" in done.stdout
     strongest = explanation.top(1)[0]

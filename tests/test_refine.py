@@ -66,8 +66,6 @@ def test_until_a_goal_is_met(
     found = explainer.refine(first, budget="auto", goal=Goal(r2=0.5))
     assert len(found.record.queries) > len(first.record.queries)
     assert "until a goal was met" in found.record.settings.sampling
-    # What ends the asking is the kernel of the rounds; the last fit is at least about as good.
-    assert all(r2 is not None and r2 > 0.4 for r2 in found.faithfulness.values())
 
 
 def test_what_cannot_be_refined(

@@ -140,9 +140,8 @@ class Posterior:
 
         The level is left out: add it where weights sum to 1.
         """
-        x, kernel = signs(masks), self.doubt.kernel
-        prior = weights @ kernel(x, x)
-        return self._estimate(weights @ kernel(x, self.rows), np.einsum("gb,gb->g", prior, weights))
+        covariance, prior = self._covariances(masks)
+        return self._estimate(weights @ covariance, np.einsum("gb,gb->g", weights @ prior, weights))
 
     def derivatives(self, support: IntArray, shares: Shares) -> Estimate:
         """Σ_q w_q E_{p_q}[Δ_T f] of sets T of one size, rows of ``support`` (g, t), t >= 1."""
@@ -203,7 +202,8 @@ class Posterior:
     def _covariances(self, masks: BoolArray) -> tuple[FloatArray, FloatArray]:
         """Of f at masks (b, n), which may repeat: with the asked values (b, m), and (b, b)."""
         x, kernel = signs(masks), self.doubt.kernel
-        same = np.array([[np.array_equal(a, b) for b in masks] for a in masks])
+        _, which = np.unique(np.packbits(masks, axis=1), axis=0, return_inverse=True)
+        same = which.reshape(-1, 1) == which.reshape(1, -1)
         return (
             kernel(x, self.rows) + kernel.noise * self._equal(masks),
             kernel(x, x) + kernel.noise * same,

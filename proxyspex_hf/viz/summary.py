@@ -155,7 +155,7 @@ def _number(value: float, decimals: int) -> Run:
 
 
 def _sentence(record: ExplanationRecord, term: Term, decimals: int) -> list[Run]:
-    """“a” and “b” raise it together (+1.80 ± 0.20)."""
+    """“a” and “b” raise it together: +1.80 ± 0.20."""
     labels = [member.label for member in spell(record)(term)]
     quoted = [
         Run("quoted", text) if is_label else _plain(text)
@@ -163,7 +163,7 @@ def _sentence(record: ExplanationRecord, term: Term, decimals: int) -> list[Run]
     ]
     said = number(term.effect, term.interval, decimals, "\N{MINUS SIGN}")
     shown = Run("neg" if term.effect < 0 else "pos", said)
-    return [*quoted, _plain(" ("), shown, _plain(")")]
+    return [*quoted, _plain(": "), shown]
 
 
 def _argument(value: object) -> str:

@@ -133,7 +133,7 @@ def sentence(
     """What a feature or a combination does at the input, in words, and how much."""
     parts = sentence_parts([visible(label) for label in labels], kind)
     said = "".join(f"“{text}”" if is_label else text for text, is_label in parts)
-    return f"{said} ({number(value, interval, minus=minus)})"
+    return f"{said}: {number(value, interval, minus=minus)}"
 
 
 def sentence_parts(labels: Sequence[str], kind: str) -> list[tuple[str, bool]]:

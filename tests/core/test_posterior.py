@@ -35,14 +35,15 @@ def a_posterior(seed: int, *, reach: int = 2, tilt: float = 0.1) -> Posterior:
 
 
 def written_out(posterior: Posterior) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and covariance of f on all subsets."""
+    """Mean and covariance of f on all subsets; what the kernel takes for noise is a part of f."""
     doubt = posterior.doubt
     kernel, x = doubt.kernel, signs(posterior.masks)
     every = signs(SUBSETS)
     inner = kernel(x, x) + (kernel.noise + 1e-8) * np.eye(len(x))
-    cross = kernel(every, x)
+    cross = kernel(every, x) + kernel.noise * (every[:, None] == x).all(axis=2)
     weights = np.linalg.solve(inner, (posterior.values - doubt.level) / doubt.scale)
-    covariance = kernel(every, every) - cross @ np.linalg.solve(inner, cross.T)
+    own = kernel(every, every) + kernel.noise * np.eye(len(every))
+    covariance = own - cross @ np.linalg.solve(inner, cross.T)
     return doubt.level + doubt.scale * cross @ weights, doubt.scale**2 * covariance
 
 
@@ -100,8 +101,8 @@ def test_draws_have_the_posterior_s_mean_and_covariance() -> None:
     masks = SUBSETS[[63, 62, 31]]
     drawn = posterior.draws(masks, weights, 40_000, np.random.default_rng(0))
     found = posterior.combination(masks, weights)
-    np.testing.assert_allclose(drawn.mean(axis=0), found.mean, atol=0.03)
-    np.testing.assert_allclose(drawn.std(axis=0), found.deviation, rtol=0.03)
+    np.testing.assert_allclose(drawn.mean(axis=0), found.mean, atol=0.05)
+    np.testing.assert_allclose(drawn.std(axis=0), found.deviation, rtol=0.05)
 
 
 def test_left_out_values_are_those_of_a_process_without_the_mask() -> None:

@@ -72,9 +72,13 @@ def test_two_heads_that_stand_in_for_each_other_are_found(
     assert explanation.record.fit.method != "exact"
     a, b = (4 * layer + head for layer, head in (first, second))
     # f = 1 - (1 - a)(1 - b): its coefficients are 3/4, and -1/4 three times.
-    found = {i.members: i.coefficient for i in explanation.top(3)}
+    found = explanation.spectrum.top(3).to_dict()
+    del found[()]
     assert found == {t: pytest.approx(-0.25, abs=0.03) for t in ((a,), (b,), (a, b))}
-    (pair,) = (i for i in explanation.top(3) if i.order == 2)
+    # At the whole model neither is missed alone: either is enough.
+    pair = explanation.top(1)[0]
+    assert (pair.members, pair.kind) == ((a, b), "either is enough")
+    assert pair.effect == pytest.approx(-1.0, abs=0.1)
     assert pair.labels == tuple(f"L{layer} H{head}" for layer, head in (first, second))
     assert explanation.faithfulness[0.5] is not None
     assert explanation.faithfulness[0.5] > 0.95
@@ -145,14 +149,15 @@ def test_an_interrupted_study_goes_on_where_it_stopped(on_disk: bool, tmp_path: 
     seen: list[Progress] = []
     again = study.explain(**options, progress=seen.append)
     assert again == whole
-    asked_now = next(p.total for p in seen if p.phase == "model calls")
-    assert asked_now == len(whole.record.queries) - 20
+    calls = [p for p in seen if p.phase == "model calls"]
+    assert (calls[0].done, calls[0].before) == (20, 20)
+    assert {p.total for p in calls} == {len(whole.record.queries)}
     if on_disk:
         third: list[Progress] = []
         assert HeadAttribution(pipe, asked, **settings, **cache).explain(
             **options, progress=third.append
         ) == (whole)
-        assert all(p.total == 0 for p in third if p.phase == "model calls")
+        assert all(p.done == p.before for p in third if p.phase == "model calls")
         assert len(list(tmp_path.glob("*.values"))) == 1
 
 

@@ -185,7 +185,7 @@ def test_effects_and_their_intervals_are_the_explanation_s(show: Show) -> None:
         assert text == said.replace("-", "\N{MINUS SIGN}")
     low, high = best[0].interval
     title = shown.page.locator(".psx .row").nth(0).get_attribute("title")
-    assert title == f"90%: {low:+.2f} to {high:+.2f}"
+    assert title == f"90%: {low:+.2f} to {high:+.2f}".replace("-", "\N{MINUS SIGN}")
     combined = next(i for i in best if i.order > 1)
     key = "-".join(map(str, combined.members))
     kind = shown.page.locator(f'.psx .row[data-key="{key}"] .kind').inner_text().strip()

@@ -11,6 +11,7 @@ from record_factory import from_effects, make_record, review_record, with_doubt
 from proxyspex_hf.errors import InputError
 from proxyspex_hf.record import Target
 from proxyspex_hf.viz import render_svg
+from proxyspex_hf.viz.wording import number
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -50,8 +51,7 @@ def test_a_whisker_spans_the_interval() -> None:
         assert [ends[0], ends[-1]] == pytest.approx(
             [left + scale * low, left + scale * high], abs=0.3
         )
-    low, high = found[0].interval
-    assert f"+0.92 ({low:+.2f} to {high:+.2f})" in texts(picture)
+    assert number(found[0].value, found[0].interval, 2, "\N{MINUS SIGN}") in texts(picture)
 
 
 def test_that_the_words_add_up_is_said() -> None:

@@ -33,7 +33,7 @@ def test_patches_are_outlined_on_the_image_in_the_order_of_the_features() -> Non
     outlines = re.findall(r' d="([^"]*)"><title>([^<]*)</title>', page)
     assert outlines[2] == ("M0 2L3 2L3 4L0 4Z", "row 2, column 1")
     assert "all patches and words masked" in body(page)
-    assert "“<bdi>row 1, column 1</bdi>” or “<bdi>red</bdi>” is enough to lower it" in page
+    assert "“<bdi>row 1, column 1</bdi>” and “<bdi>red</bdi>” raise it together" in page
     assert "row 1, column 1 × … red" in render_text(record)
     assert "made black" in page
     assert "int8" in page

@@ -18,7 +18,7 @@ from record_factory import (
 
 from proxyspex_hf.record import ExplanationRecord
 from proxyspex_hf.viz.terms import ranked_terms
-from proxyspex_hf.viz.wording import kind_words
+from proxyspex_hf.viz.wording import kind_words, number
 
 Open = Callable[..., Any]
 
@@ -103,7 +103,8 @@ def test_intervals_stand_in_the_rows_the_tip_and_the_detail(open_page: Open) -> 
     assert term.interval is not None
     low, high = term.interval
     row = view.page.locator(".row").nth(0)
-    assert row.locator(".value").inner_text() == f"+0.92 ({low:+.2f} to {high:+.2f})"
+    said = number(term.effect, term.interval, 2, "\N{MINUS SIGN}")
+    assert row.locator(".value").inner_text() == said
     ends = f"(90%: {low:+.2f} to {high:+.2f})".replace("-", "\N{MINUS SIGN}")
     row.click()
     assert ends in view.page.locator(".detail").inner_text()
