@@ -49,7 +49,7 @@ def test_no_mask_is_asked_twice(
     assert len(np.unique(after.masks, axis=0)) == whole
     # Beside the new masks: the trial of the fast path, and the whole input.
     assert whole - len(before) <= asked <= whole - len(before) + 40
-    # A file is as good as this session.
+    # An explanation read from a file goes on just as the one that was saved.
     first.save(tmp_path / "e.json")
     loaded = InteractionExplanation.load(tmp_path / "e.json")
     assert explainer.refine(loaded, alpha=3) == made[0]

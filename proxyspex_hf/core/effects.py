@@ -101,7 +101,7 @@ def effects_at_input(
     elif posterior is None:
         intervals = [None] * len(sets)
     else:
-        intervals = _intervals_where_sound(posterior, sets, numbers)
+        intervals = _finite_intervals(posterior, sets, numbers)
     kinds = _kinds(spectrum, sets)
     every = [
         Effect(t, value, interval, kind)
@@ -132,16 +132,13 @@ def _sums_up_to(spectrum: FourierSpectrum, most: int, limit: int) -> tuple[IntAr
     )
 
 
-def _intervals_where_sound(
+def _finite_intervals(
     posterior: Posterior, sets: Sequence[tuple[int, ...]], numbers: FloatArray
 ) -> list[tuple[float, float] | None]:
-    """None throughout where a stored kernel makes no sense, as an untrusted file's may."""
-    nothing: list[tuple[float, float] | None] = [None] * len(sets)
-    if not posterior.is_sound:
-        return nothing
+    """None throughout where a stored kernel overflows, as an untrusted file's may."""
     with np.errstate(all="ignore"):
         found = effect_intervals(posterior, sets, numbers)
-    return list(found) if np.isfinite(np.array(found)).all() else nothing
+    return list(found) if np.isfinite(np.array(found)).all() else [None] * len(sets)
 
 
 def effect_intervals(

@@ -5,7 +5,7 @@ neighbourhood of the actual input. So it is always measured at several densities
 
 No call is spent on it alone: each mask that was *drawn* (not chosen) is predicted by a fit without
 it, and masks of all densities count at each, by how likely they are there (importance weights).
-``tests/bench/faithfulness.py`` compares that with masks held out for the purpose.
+``tests/bench/intervals.py`` compares that with R² on masks held out for the purpose.
 """
 
 from __future__ import annotations

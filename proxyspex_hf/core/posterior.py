@@ -37,11 +37,12 @@ Z90 = 1.6448536269514722
 #: Masks that are conditioned on, at most: the factor costs their cube. What more of them would
 #: tell is left out, so intervals are wider than they could be, never narrower.
 _MOST_MASKS = 2000
-#: Masks that the process's own claim counts as, when it is held against masks left out; and the
-#: squared error, over the one that was claimed, that counts at most.
-_CLAIM, _WILD = 20.0, 25.0
-#: The same in masks times features, which are held as floats.
+#: The same in masks times features, which are held as floats (64 MB).
 _MOST_SIGNS = 8_000_000
+#: Conventions: the masks that the process's own claim counts as when it is held against masks left
+#: out (as few as can be fitted at all), and the largest squared error, over the claimed one, that
+#: counts (five deviations).
+_CLAIM, _WILD = 20.0, 25.0
 #: Floats held at once by a block of functionals.
 _CHUNK = 2**22
 

@@ -154,18 +154,6 @@ class FourierSpectrum:
         """Sum of F(T)^2 over T ≠ ∅: the variance of f over uniform masks (Parseval)."""
         return float(np.square(self.coefficients[1:]).sum())
 
-    @property
-    def effects(self) -> FloatArray:
-        """e(T) = 2 (-1)^|T| F(T) of each coefficient, shape (k,), in units of the output.
-
-        Taking any one member of T out of the full input flips chi_T, so the output moves by
-        exactly -e(T) through T. For one feature it is the Banzhaf value; every order shares the
-        scale, and ranks as its coefficients do. Undefined for ∅, which cannot be broken: 0.
-        """
-        effects = 2.0 * np.where(self.orders % 2, -1.0, 1.0) * self.coefficients
-        effects[0] = 0.0
-        return effects
-
     def __len__(self) -> int:
         return len(self.coefficients)
 

@@ -42,7 +42,7 @@ _TILT_PRECISION = 1.0
 _NOISE_PRECISION = 1.0
 _NOISE = 0.1
 #: On all parameters but the single relevances about those of an earlier function, where there is
-#: one: chosen on the games of ``tests/bench/warm_start.py``.
+#: one. A convention, as the three above: a factor of e either way is one deviation.
 _LIKELY_PRECISION = 1.0
 #: Where learning starts: standard deviations of the product, the singles and the noise, for values
 #: of variance 1, and of the pairs relative to the relevances.
