@@ -84,7 +84,7 @@ def number(
     decimals: int | None = None,
     minus: str = "-",
 ) -> str:
-    """``+1.80 ± 0.20``: half of the interval's width; without an interval the value alone.
+    """``+1.80 ± 0.20``: half of the interval's width; the value alone where that would round to 0.
 
     Of a lopsided interval, ± would tell other ends than it has, and could seem to hold zero where
     it does not: then the ends are given instead.
@@ -95,6 +95,8 @@ def number(
         return text
     low, high = interval
     half = (high - low) / 2.0
+    if half * 10.0**decimals < 0.5:  # narrower than the last digit that is shown
+        return text
     centred = abs(value - (low + high) / 2.0) <= half / 2.0
     if centred and (abs(value) > half) == (low > 0.0 or high < 0.0):
         return f"{text} ± {_size(half, decimals)}"

@@ -145,6 +145,8 @@ def test_lopsided_intervals_are_given_by_their_ends() -> None:
     assert number(1.8, (1.6, 2.0), 2) == "+1.80 ± 0.20"
     assert number(1.8, (1.8, 1.8), 2) == "+1.80"
     assert number(-0.23, None, 2) == "-0.23"
+    # Narrower than the digits that are shown.
+    assert number(0.44, (0.4392, 0.4402), 2) == "+0.44"
     # ± 0.50 would tell 1.06 to 2.06.
     assert number(1.56, (0.58, 1.58), 2) == "+1.56 (+0.58 to +1.58)"
     # ± 0.24 would look as if zero were within.

@@ -13,6 +13,7 @@ const halfText = (value, low, high, decimals = data.decimals) => {
   if (low === null || low === undefined || low === high) return "";
   const half = (high - low) / 2;
   const centred = Math.abs(value - (low + high) / 2) <= half / 2;
+  if (half * 10 ** decimals < 0.5) return "";
   if (centred && Math.abs(value) > half === (low > 0 || high < 0)) return ` ± ${half.toFixed(decimals)}`;
   return ` (${signed(low, decimals)} to ${signed(high, decimals)})`;
 };
