@@ -9,9 +9,9 @@ from typing import Any, Literal
 
 import numpy as np
 
+from proxyspex_hf.checks import FloatArray
 from proxyspex_hf.core.inquiry import Asked
 from proxyspex_hf.core.queries import Plan
-from proxyspex_hf.core.spectrum import FloatArray
 from proxyspex_hf.errors import InputError, ProxySpexError, ProxySpexWarning
 from proxyspex_hf.explaining import explained, placed
 from proxyspex_hf.explanation import InteractionExplanation

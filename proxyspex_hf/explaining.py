@@ -7,14 +7,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from proxyspex_hf.checks import BoolArray, FloatArray
 from proxyspex_hf.core.algorithm import ProxySPEX
 from proxyspex_hf.core.attribution import Attribution, explain
 from proxyspex_hf.core.inquiry import Asked, Inquiry, inquiry
-from proxyspex_hf.core.masks import BoolArray
 from proxyspex_hf.core.progress import ProgressCallback, Rounds
 from proxyspex_hf.core.proxies.kernel import MaskKernel
 from proxyspex_hf.core.queries import Plan
-from proxyspex_hf.core.spectrum import FloatArray
 from proxyspex_hf.errors import ProxySpexError
 from proxyspex_hf.explanation import InteractionExplanation
 from proxyspex_hf.hf.answers import Asker, ask_together, noise_floor

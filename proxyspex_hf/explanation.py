@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from proxyspex_hf.checks import BoolArray, FloatArray, as_masks
 from proxyspex_hf.core.effects import removal_masks
 from proxyspex_hf.core.faithfulness import DensityScore
 from proxyspex_hf.core.hierarchy import (
@@ -19,9 +20,9 @@ from proxyspex_hf.core.hierarchy import (
     energy_by_order,
     hierarchy_rates,
 )
+from proxyspex_hf.core.indices import interactions
 from proxyspex_hf.core.interactions import Interactions
 from proxyspex_hf.core.intervals import prediction_intervals, with_intervals
-from proxyspex_hf.core.masks import BoolArray, as_masks
 from proxyspex_hf.core.posterior import stretched
 from proxyspex_hf.core.removal import (
     RemovalSolution,
@@ -30,7 +31,7 @@ from proxyspex_hf.core.removal import (
     minimize,
     removal_curve,
 )
-from proxyspex_hf.core.spectrum import FloatArray, FourierSpectrum
+from proxyspex_hf.core.spectrum import FourierSpectrum
 from proxyspex_hf.errors import InputError, SchemaError
 from proxyspex_hf.files import write_whole
 from proxyspex_hf.hub_verbs import HubVerbs
@@ -168,7 +169,7 @@ class InteractionExplanation(HubVerbs):
             InputError: an unknown index, or an order below one.
         """
         record = self.record
-        found = self.spectrum.interactions(index, order)
+        found = interactions(self.spectrum, index, order)
         found = with_intervals(
             found, self.spectrum, record.posterior, exact=record.is_exact, seed=record.settings.seed
         )
@@ -213,7 +214,7 @@ class InteractionExplanation(HubVerbs):
         proxy: str | Proxy = "blend",
         n_coefficients: int | None = None,
         max_order: int | None = None,
-        refine: RefineMethod | None = None,
+        refine: RefineMethod = "project",
         seed: int | None = None,
         progress: ProgressCallback | None = None,
     ) -> InteractionExplanation:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from proxyspex_hf.core.spectrum import FloatArray
+from proxyspex_hf.checks import FloatArray
 from proxyspex_hf.errors import SchemaError
 
 __all__ = ["Reader", "integers", "plain", "short"]

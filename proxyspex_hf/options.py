@@ -7,7 +7,8 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from proxyspex_hf.core.algorithm import ProxySPEX, as_integer
+from proxyspex_hf.checks import as_integer
+from proxyspex_hf.core.algorithm import ProxySPEX
 from proxyspex_hf.core.progress import ProgressCallback
 from proxyspex_hf.core.proxies.base import Proxy
 from proxyspex_hf.core.proxies.kernel import MaskKernel
@@ -76,9 +77,10 @@ class ExplainerOptions:
             By default none: drawn masks are predicted by fits that have not seen them.
 
     About the explanation:
-        n_coefficients: interactions to keep at the most; default 500.
+        n_coefficients: at most how many terms of the spectrum to keep.
         max_order: largest interaction to look for; default no limit.
-        proxy, refine: see :class:`proxyspex_hf.core.ProxySPEX`.
+        proxy, refine: see :class:`proxyspex_hf.core.ProxySPEX`; the paper's settings are
+            ``proxy="paper", refine="lasso", n_coefficients=200, question="subsets"``.
         warm_start: begin with the kernel learnt from an earlier input of the same model, which
             saves masks where few are asked: an explanation, the name of a data set on the Hub (its
             newest explanation of this model), or True: the first input of a list for the others.
@@ -111,10 +113,10 @@ class ExplainerOptions:
     rounds: int | None = None
     density: Sampling | None = None
     n_test: int = 0
-    n_coefficients: int | None = None
+    n_coefficients: int = ProxySPEX.n_coefficients
     max_order: int | None = None
     proxy: str | Proxy = "blend"
-    refine: RefineMethod | None = None
+    refine: RefineMethod = "project"
     warm_start: InteractionExplanation | str | bool = False
     seed: int = 0
     progress: bool | ProgressCallback | None = None

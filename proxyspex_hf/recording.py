@@ -62,7 +62,7 @@ def make_record(
             mask_token=bound.mask_token,
             alpha=None if how.exact or how.goal is not None or alpha is None else float(alpha),
             budget=how.budget if how.goal is None else found.n_fit,
-            n_coefficients=algorithm.size,
+            n_coefficients=algorithm.n_coefficients,
             max_order=algorithm.max_order,
             sampling=_sampling(found),
             seed=algorithm.seed,

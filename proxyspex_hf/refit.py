@@ -36,7 +36,7 @@ def refit_record(
     faithfulness = faithfulness_of(queries, fit, seed=algorithm.seed)
     note = (
         f"Fitted again to the stored queries, without asking the model: proxy {fit.method}, "
-        f"refine {algorithm.refinement}, seed {algorithm.seed}."
+        f"refine {algorithm.refine}, seed {algorithm.seed}."
     )
     provenance = replace(
         record.provenance,
@@ -60,7 +60,7 @@ def refit_record(
         schema_version=SCHEMA_VERSION,
         settings=replace(
             record.settings,
-            n_coefficients=algorithm.size,
+            n_coefficients=algorithm.n_coefficients,
             max_order=algorithm.max_order,
         ),
         provenance=provenance,

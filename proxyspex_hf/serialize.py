@@ -14,10 +14,11 @@ from typing import Any, Final, cast, get_args
 
 import numpy as np
 
-from proxyspex_hf.core.masks import BoolArray
+from proxyspex_hf.checks import BoolArray
 from proxyspex_hf.core.posterior import Doubt
 from proxyspex_hf.core.proxies.kernel import MaskKernel
-from proxyspex_hf.core.spectrum import FourierSpectrum, pack_support
+from proxyspex_hf.core.sets import pack_support
+from proxyspex_hf.core.spectrum import FourierSpectrum
 from proxyspex_hf.errors import InputError, SchemaError
 from proxyspex_hf.json_reader import Reader, integers, plain, short
 from proxyspex_hf.record import (

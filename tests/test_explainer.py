@@ -104,7 +104,7 @@ def test_the_same_seed_gives_the_same_explanation(pipe: Any, short_text: str) ->
 
 def test_the_papers_settings_are_available_by_name(pipe: Any, short_text: str) -> None:
     explanation = InteractionExplainer(
-        pipe, proxy="paper", density="uniform", budget=30, n_test=10
+        pipe, proxy="paper", refine="lasso", density="uniform", budget=30, n_test=10
     )(short_text)
     fit = explanation.record.fit
     assert fit.method == "paper"

@@ -22,6 +22,7 @@ from cases import methods
 from common import HERE, Row, Study, progress, run
 from inputs import DATASETS, cases
 
+from proxyspex_hf.checks import BoolArray, FloatArray
 from proxyspex_hf.core import (
     FourierSpectrum,
     FunctionOfMasks,
@@ -30,8 +31,6 @@ from proxyspex_hf.core import (
     sample_masks,
 )
 from proxyspex_hf.core.faithfulness import r2_score
-from proxyspex_hf.core.masks import BoolArray
-from proxyspex_hf.core.spectrum import FloatArray
 from proxyspex_hf.core.spex import spex
 from proxyspex_hf.core.synthetic import complete_hierarchy, peak
 

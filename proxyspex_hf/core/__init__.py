@@ -4,6 +4,7 @@ Knows nothing of Hugging Face: importing it loads no torch and no transformers.
 """
 
 from proxyspex_hf.core.algorithm import ProxySPEX, SpectrumFit
+from proxyspex_hf.core.indices import interactions
 from proxyspex_hf.core.masks import all_masks, budget_for, sample_masks
 from proxyspex_hf.core.progress import Progress
 from proxyspex_hf.core.spectrum import FourierSpectrum
@@ -21,5 +22,6 @@ __all__ = [
     "all_masks",
     "budget_for",
     "exact_spectrum",
+    "interactions",
     "sample_masks",
 ]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from proxyspex_hf.core.masks import MAX_ENUMERATED, BoolArray, all_masks, as_masks
+from proxyspex_hf.checks import BoolArray, FloatArray, as_integer, as_masks, one_of
+from proxyspex_hf.core.masks import MAX_ENUMERATED, all_masks
 from proxyspex_hf.core.posterior import Doubt, Posterior
 from proxyspex_hf.core.progress import ProgressCallback, Reporter
 from proxyspex_hf.core.proxies.base import (
@@ -32,11 +33,9 @@ from proxyspex_hf.core.proxies.network import NeuralNetwork
 from proxyspex_hf.core.proxies.pursuit import Pursuit
 from proxyspex_hf.core.refine import RefineMethod, refine
 from proxyspex_hf.core.sparsify import KnownSpectrum, Projectable, mask_densities, sparsify
-from proxyspex_hf.core.spectrum import FloatArray, FourierSpectrum
+from proxyspex_hf.core.spectrum import FourierSpectrum
 from proxyspex_hf.core.walsh import exact_spectrum
 from proxyspex_hf.errors import InputError
-
-__all__ = ["ProxySPEX", "SpectrumFit"]
 
 #: Proxies by name; adding one is an entry here and a file beside ``boosting``.
 PROXIES: dict[str, Proxy] = {
@@ -52,7 +51,10 @@ PROXIES: dict[str, Proxy] = {
 
 #: Masks from which the kernel of the intervals is learnt, as the Gaussian process does.
 _LEARN_ON = 600
-_REFINEMENTS: tuple[RefineMethod, ...] = ("project", "stack", "lasso", "none")
+#: Coefficients kept by default; ``python tests/bench/curve.py`` shows what fewer cost.
+_COEFFICIENTS = 500
+#: The paper's number of coefficients (section 3.3, step 3: 200 lose nothing on uniform masks).
+_PAPER_COEFFICIENTS = 200
 
 
 @dataclass(frozen=True)
@@ -121,16 +123,15 @@ class ProxySPEX:
 
     Attributes:
         proxy: ``"blend"`` (the others of this line by cross-validation), ``"gaussian"``,
-            ``"pursuit"``, ``"boosting"``; ``"paper"``, boosting with the paper's grid to the
-            letter; the paper's alternatives ``"lasso"`` (single features only), ``"forest"`` and
-            ``"network"``; or any object with the ``Proxy`` protocol.
-        n_coefficients: k, how many coefficients besides ∅ to keep at the most. None is 500, and
-            200 for ``"paper"``, which the paper finds to lose nothing on uniform masks.
+            ``"pursuit"``, ``"boosting"``; ``"paper"``, boosting with the paper's grid; the paper's
+            alternatives ``"lasso"`` (single features only), ``"forest"`` and ``"network"``; or any
+            object with the ``Proxy`` protocol. :meth:`paper` has the paper's other settings too.
+        n_coefficients: k, at most how many coefficients besides ∅ to keep.
         max_order: largest order to keep; None for no limit.
         refine: ``"project"`` chooses the terms, and sets their coefficients, to be nearest to the
-            proxy at the densities of the masks. ``"lasso"`` (the paper's) and ``"stack"`` take the
-            largest and fit them to the values again where cross-validation says so; ``"none"``
-            takes them as they are. None is ``"project"``, and ``"lasso"`` for ``"paper"``.
+            proxy at the densities of the masks. ``"lasso"`` (the paper's) takes the largest and
+            fits them to the values again where cross-validation says so; ``"none"`` takes them as
+            they are.
         n_folds: folds of the cross-validation.
         seed: of everything random.
         start: a kernel learnt from an earlier, similar function: where a Gaussian process begins,
@@ -140,9 +141,9 @@ class ProxySPEX:
     """
 
     proxy: str | Proxy = "blend"
-    n_coefficients: int | None = None
+    n_coefficients: int = _COEFFICIENTS
     max_order: int | None = None
-    refine: RefineMethod | None = None
+    refine: RefineMethod = "project"
     n_folds: int = 5
     seed: int = 0
     doubt: bool = True
@@ -162,22 +163,25 @@ class ProxySPEX:
             ("seed", 0, 2**63 - 1),
         ):
             value = getattr(self, name)
-            if value is not None or name not in ("max_order", "n_coefficients"):
+            if value is not None or name != "max_order":
                 object.__setattr__(self, name, as_integer(name, value, least, most))
-        if self.refine not in (None, *_REFINEMENTS):
-            raise InputError(f"refine must be one of {_REFINEMENTS} or None, got {self.refine!r}.")
+        one_of("refine", self.refine, get_args(RefineMethod))
 
-    @property
-    def size(self) -> int:
-        """The number of coefficients besides ∅ that are kept at the most."""
-        if self.n_coefficients is not None:
-            return self.n_coefficients
-        return 200 if self.proxy == "paper" else 500
+    @classmethod
+    def paper(cls, **changes: Any) -> ProxySPEX:
+        """The paper to the letter (section 3.3): its grid of boosted trees, the 200 largest
+        coefficients, refined by LASSO.
 
-    @property
-    def refinement(self) -> RefineMethod:
-        """How the proxy's terms become the explanation's."""
-        return self.refine or ("lasso" if self.proxy == "paper" else "project")
+        Example:
+            >>> ProxySPEX.paper(seed=1).n_coefficients
+            200
+        """
+        settings: dict[str, Any] = {
+            "proxy": "paper",
+            "n_coefficients": _PAPER_COEFFICIENTS,
+            "refine": "lasso",
+        }
+        return cls(**(settings | changes))
 
     def fit(
         self, masks: Any, values: Any, *, progress: ProgressCallback | None = None
@@ -255,11 +259,11 @@ class ProxySPEX:
     ) -> _Sparse:
         """The proxy's spectrum with few terms."""
         # A proxy may know more of itself than a list of terms can say.
-        if self.refinement == "project" and isinstance(fitted, Projects):
+        if self.refine == "project" and isinstance(fitted, Projects):
             neighbours = _neighbours(fitted, rows, values)
             return _Sparse(*self._project(fitted.project(self.max_order), rows, values, neighbours))
         extraction = fitted.spectrum(self.max_order)
-        if self.refinement == "project":
+        if self.refine == "project":
             found = self._project(KnownSpectrum(extraction.spectrum, self.max_order), rows, values)
         else:
             fold_spectra = fitted.fold_spectra(self.max_order)
@@ -269,8 +273,8 @@ class ProxySPEX:
                 rows,
                 values,
                 folds,
-                k=self.size,
-                method=self.refinement,
+                k=self.n_coefficients,
+                method=self.refine,
             )
             found = (refined.spectrum, refined.chosen)
         estimated = isinstance(extraction, EstimatedExtraction)
@@ -298,7 +302,7 @@ class ProxySPEX:
             proxy,
             mask_densities(rows, values),
             rows.shape[1],
-            k=self.size,
+            k=self.n_coefficients,
             full_value=float(full[0]) if len(full) else None,
             neighbours=neighbours,
         )
@@ -316,7 +320,7 @@ class ProxySPEX:
         sparse = dense.select(np.flatnonzero(np.abs(dense.coefficients) > noise))
         if self.max_order is not None:
             sparse = sparse.select(np.flatnonzero(sparse.orders <= self.max_order))
-        sparse = sparse.top(self.size)
+        sparse = sparse.top(self.n_coefficients)
         kept = set(sparse.sets)
         gone = [c / unit for t, c in dense.to_dict().items() if t not in kept]
         dropped = float(np.square(gone).sum()) * unit * unit if gone else 0.0
@@ -336,19 +340,6 @@ def _widened(spectrum: FourierSpectrum, columns: Any, n_features: int) -> Fourie
     """The same function of the features at ``columns`` among ``n_features``."""
     places = np.append(columns, -1).astype(np.int32)  # the padding stays -1
     return FourierSpectrum.from_arrays(places[spectrum.support], spectrum.coefficients, n_features)
-
-
-def as_integer(name: str, value: Any, least: int, most: int) -> int:
-    """An option that counts something, as a Python int.
-
-    Raises:
-        InputError: not an integer, or out of range.
-    """
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise InputError(f"{name} must be an integer, got {value!r}.")
-    if not least <= value <= most:
-        raise InputError(f"{name} must lie between {least} and {most}, got {value}.")
-    return int(value)
 
 
 def enumerated(n_features: int) -> BoolArray:

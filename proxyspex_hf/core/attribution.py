@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from proxyspex_hf.checks import BoolArray, FloatArray
 from proxyspex_hf.core.algorithm import ProxySPEX, SpectrumFit
 from proxyspex_hf.core.faithfulness import (
     TEST_DENSITIES,
@@ -17,12 +18,10 @@ from proxyspex_hf.core.faithfulness import (
     weighted_r2,
 )
 from proxyspex_hf.core.inquiry import Asked, ask, inquiry
-from proxyspex_hf.core.masks import BoolArray
 from proxyspex_hf.core.posterior import Posterior
 from proxyspex_hf.core.progress import ProgressCallback, Reporter, Rounds
 from proxyspex_hf.core.proxies.kernel import MaskKernel
 from proxyspex_hf.core.queries import Plan, Queries
-from proxyspex_hf.core.spectrum import FloatArray
 from proxyspex_hf.core.values import Cached
 from proxyspex_hf.errors import InputError
 

@@ -13,13 +13,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from proxyspex_hf.checks import BoolArray, FloatArray, IntArray
 from proxyspex_hf.core.effects import pairs_of, removal_masks
-from proxyspex_hf.core.masks import BoolArray
 from proxyspex_hf.core.posterior import Posterior, mixed_covariance, mixed_variance
 from proxyspex_hf.core.proxies.kernel import signs
 from proxyspex_hf.core.queries import WIDE, Question
 from proxyspex_hf.core.shares import Shares, at_share, shares_of
-from proxyspex_hf.core.spectrum import FloatArray, IntArray
 
 #: Random candidates of a round, beside the neighbours of the full and the empty mask.
 _CANDIDATES = 1200

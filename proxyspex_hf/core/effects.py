@@ -18,11 +18,12 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from proxyspex_hf.core.masks import BoolArray
+from proxyspex_hf.checks import BoolArray, FloatArray, IntArray
 from proxyspex_hf.core.moebius import MAX_SUBSETS, downward_sums
 from proxyspex_hf.core.posterior import Posterior, stretched
+from proxyspex_hf.core.sets import pack_support
 from proxyspex_hf.core.shares import at_share
-from proxyspex_hf.core.spectrum import FloatArray, FourierSpectrum, IntArray, pack_support
+from proxyspex_hf.core.spectrum import FourierSpectrum
 from proxyspex_hf.errors import InputError
 
 Kind = Literal[

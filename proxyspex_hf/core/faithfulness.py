@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import f
 
-from proxyspex_hf.core.masks import BoolArray, sample_masks
-from proxyspex_hf.core.spectrum import FloatArray
+from proxyspex_hf.checks import BoolArray, FloatArray
+from proxyspex_hf.core.masks import sample_masks
 
 #: 0.5 is the paper's (uniform) measure; 0.9 is near the actual input.
 TEST_DENSITIES = (0.5, 0.7, 0.9)

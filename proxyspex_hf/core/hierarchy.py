@@ -15,19 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from proxyspex_hf.checks import FloatArray, as_masks
 from proxyspex_hf.core.faithfulness import r2_score
-from proxyspex_hf.core.masks import as_masks
-from proxyspex_hf.core.spectrum import FloatArray, FourierSpectrum, parities
+from proxyspex_hf.core.spectrum import FourierSpectrum, parities
 from proxyspex_hf.errors import InputError
-
-__all__ = [
-    "EnergyByOrder",
-    "HierarchyRates",
-    "RelativeFaithfulness",
-    "energy_by_order",
-    "hierarchy_rates",
-    "relative_faithfulness",
-]
 
 _NEVER = np.iinfo(np.int64).max
 

@@ -30,8 +30,6 @@ from proxyspex_hf.core.moebius import downward_sums
 from proxyspex_hf.core.spectrum import FourierSpectrum
 from proxyspex_hf.errors import InputError
 
-__all__ = ["INDICES", "Index", "interactions"]
-
 #: w(s, t, order) for |S| = s >= |T| = t. Exact: rounding comes once, at the end.
 Weight = Callable[[int, int, int], int | Fraction]
 

@@ -13,15 +13,15 @@ from dataclasses import dataclass
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from proxyspex_hf.checks import BoolArray, FloatArray
 from proxyspex_hf.core.algorithm import enumerated
 from proxyspex_hf.core.design import MOST_CHOSEN, choose_masks
 from proxyspex_hf.core.faithfulness import TEST_DENSITIES, held_out_masks, left_out_r2
-from proxyspex_hf.core.masks import BoolArray, sample_masks
+from proxyspex_hf.core.masks import sample_masks
 from proxyspex_hf.core.posterior import Z90, Doubt, Posterior
 from proxyspex_hf.core.proxies.kernel import MaskKernel, learn_kernel, signs
 from proxyspex_hf.core.queries import MIN_BUDGET, Goal, Plan, Queries
 from proxyspex_hf.core.shares import at_share
-from proxyspex_hf.core.spectrum import FloatArray
 from proxyspex_hf.errors import InputError
 
 #: Functions of one input whose posteriors choose masks: of many labels, the first few.

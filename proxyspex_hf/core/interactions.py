@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from proxyspex_hf.core.spectrum import FloatArray, IntArray, pack_support
+from proxyspex_hf.checks import FloatArray, IntArray
+from proxyspex_hf.core.sets import as_sets, check_sets, pack_support, sizes_of
 from proxyspex_hf.errors import InputError, SchemaError
-
-__all__ = ["Interactions"]
 
 #: Entries a dense array may have (512 MiB).
 _MAX_DENSE = 2**26
@@ -74,7 +73,7 @@ class Interactions:
             )
         if not np.isfinite(values).all():
             raise InputError("values must be finite.")
-        sizes = _check_rows(support, self.n_features)
+        sizes = check_sets(support, self.n_features)
         if self.intervals is not None:
             intervals = np.array(self.intervals, dtype=np.float64)
             if intervals.shape != (len(values), 2):
@@ -122,13 +121,12 @@ class Interactions:
     @property
     def sets(self) -> list[tuple[int, ...]]:
         """The sets as sorted index tuples, in canonical order."""
-        sizes = self.orders.tolist()
-        return [tuple(row[:size]) for row, size in zip(self.support.tolist(), sizes, strict=True)]
+        return as_sets(self.support)
 
     @property
     def orders(self) -> NDArray[np.int64]:
         """|T| of each row, shape (k,)."""
-        return np.asarray((self.support >= 0).sum(axis=1), dtype=np.int64)
+        return sizes_of(self.support)
 
     @property
     def baseline(self) -> float:
@@ -333,27 +331,6 @@ class Interactions:
         return replace(
             self, support=self.support[keep], values=self.values[keep], intervals=intervals
         )
-
-
-def _check_rows(support: IntArray, n_features: int) -> NDArray[np.int64]:
-    """The sizes of the rows, shape (k,); an InputError where they are not canonical."""
-    if support.size and (support.min() < -1 or support.max() >= n_features):
-        raise InputError(f"support must hold indices 0 to {n_features - 1}, or -1.")
-    sizes = (support >= 0).sum(axis=1)
-    inside = np.arange(support.shape[1]) < sizes[:, None]
-    descends = inside[:, 1:] & (np.diff(support, axis=1) <= 0)
-    if ((support >= 0) != inside).any() or descends.any():
-        raise InputError("each row of support must ascend without repeats, -1 only at its end.")
-    # Consecutive rows: the sign of the first column that differs decides between equal sizes.
-    steps = np.diff(support, axis=0)
-    if support.shape[1]:
-        lead = np.take_along_axis(steps, (steps != 0).argmax(axis=1)[:, None], axis=1)[:, 0]
-    else:
-        lead = np.zeros(max(len(support) - 1, 0), dtype=np.int32)
-    grows = np.diff(sizes)
-    if not ((grows > 0) | ((grows == 0) & (lead > 0))).all():
-        raise InputError("support must ascend by size, then by members, without repeated rows.")
-    return np.asarray(sizes, dtype=np.int64)
 
 
 def _optional(package: str, verb: str) -> Any:

@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from proxyspex_hf.checks import FloatArray
 from proxyspex_hf.core.interactions import Interactions
 from proxyspex_hf.core.posterior import Posterior, stretched
 from proxyspex_hf.core.shares import shares_of
-from proxyspex_hf.core.spectrum import FloatArray, FourierSpectrum
+from proxyspex_hf.core.spectrum import FourierSpectrum
 
 #: Scores that get an interval, the largest first: each costs a solve with the masks' covariance.
 _MOST_SCORES = 2000

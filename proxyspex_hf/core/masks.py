@@ -7,16 +7,11 @@ Section 4.1 of the paper sets the budget to alpha * n * log2(n) masks drawn unif
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from proxyspex_hf.checks import BoolArray, as_fraction, as_positive
 from proxyspex_hf.errors import InputError
-
-__all__ = ["BoolArray", "all_masks", "as_fraction", "as_masks", "budget_for", "sample_masks"]
-
-BoolArray = NDArray[np.bool_]
 
 #: Above this many features 2^n masks are never enumerated.
 MAX_ENUMERATED = 20
@@ -28,46 +23,8 @@ def budget_for(n_features: int, alpha: float) -> int:
     Raises:
         InputError: ``alpha`` is not a positive finite number.
     """
-    number = isinstance(alpha, (int, float, np.integer, np.floating))
-    if not (number and math.isfinite(alpha) and alpha > 0):
-        raise InputError(f"alpha must be a positive number, got {alpha!r}; the paper uses 2 to 8.")
+    alpha = as_positive("alpha", alpha, advice="; the paper uses 2 to 8")
     return max(1, round(alpha * n_features * math.log2(n_features))) if n_features > 1 else 1
-
-
-def as_masks(masks: Any, n_features: int | None = None, name: str = "masks") -> BoolArray:
-    """``masks`` as a (m, n) bool array; accepts 0/1 numbers and a single row.
-
-    Raises:
-        InputError: not two-dimensional, not 0/1, or not ``n_features`` wide.
-    """
-    array = np.asarray(masks)
-    if array.ndim == 1:
-        array = array[None, :]
-    if array.ndim != 2 or array.shape[1] == 0:
-        raise InputError(
-            f"{name} must have shape (m, n) with n >= 1, got {np.asarray(masks).shape}."
-        )
-    if n_features is not None and array.shape[1] != n_features:
-        raise InputError(f"{name} must have {n_features} columns, got {array.shape[1]}.")
-    if array.dtype != np.bool_:
-        if array.dtype.kind not in "iuf" or not np.isin(array, (0, 1)).all():
-            raise InputError(
-                f"{name} must hold booleans (or 0 and 1), 1 = kept; got {array.dtype}."
-            )
-        array = array.astype(np.bool_)
-    return array
-
-
-def as_fraction(name: str, value: Any) -> float:
-    """An option that is a probability, neither 0 nor 1.
-
-    Raises:
-        InputError: not a number, or out of range.
-    """
-    number = isinstance(value, (int, float, np.integer, np.floating))
-    if not (number and 0 < value < 1):
-        raise InputError(f"{name} must lie strictly between 0 and 1, got {value!r}.")
-    return float(value)
 
 
 def all_masks(n_features: int) -> BoolArray:

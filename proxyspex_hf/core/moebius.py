@@ -17,12 +17,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from proxyspex_hf.checks import FloatArray, IntArray, as_masks
 from proxyspex_hf.core.interactions import Interactions
-from proxyspex_hf.core.masks import as_masks
-from proxyspex_hf.core.spectrum import FloatArray, FourierSpectrum, IntArray
+from proxyspex_hf.core.spectrum import FourierSpectrum
 from proxyspex_hf.errors import InputError
-
-__all__ = ["MAX_SUBSETS", "downward_sums", "evaluate_moebius", "fourier", "moebius"]
 
 #: Default limit on enumerated subsets: one set of 20 features passes, one of 21 does not.
 MAX_SUBSETS = 2_000_000

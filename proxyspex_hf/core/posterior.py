@@ -27,10 +27,9 @@ from scipy.linalg.lapack import dpotri
 from scipy.special import gammaln
 from threadpoolctl import threadpool_limits
 
-from proxyspex_hf.core.masks import BoolArray
+from proxyspex_hf.checks import BoolArray, FloatArray, IntArray
 from proxyspex_hf.core.proxies.kernel import MaskKernel, damped, signs
 from proxyspex_hf.core.shares import Shares
-from proxyspex_hf.core.spectrum import FloatArray, IntArray
 
 #: A normal variable lies within this many deviations of its mean in 90 of 100 cases.
 Z90 = 1.6448536269514722

@@ -8,10 +8,9 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from proxyspex_hf.core.algorithm import as_integer
+from proxyspex_hf.checks import BoolArray, FloatArray, as_fraction, as_integer
 from proxyspex_hf.core.faithfulness import TEST_DENSITIES
-from proxyspex_hf.core.masks import MAX_ENUMERATED, BoolArray, as_fraction, budget_for
-from proxyspex_hf.core.spectrum import FloatArray
+from proxyspex_hf.core.masks import MAX_ENUMERATED, budget_for
 from proxyspex_hf.errors import InputError
 
 MIN_BUDGET = 20

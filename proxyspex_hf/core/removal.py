@@ -14,12 +14,10 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from proxyspex_hf.core.masks import BoolArray
+from proxyspex_hf.checks import BoolArray
 from proxyspex_hf.core.removal_program import RemovalProgram
 from proxyspex_hf.core.spectrum import FourierSpectrum
 from proxyspex_hf.errors import InputError, SolveError
-
-__all__ = ["RemovalSolution", "best_removal", "maximize", "minimize", "removal_curve"]
 
 
 @dataclass(frozen=True)

@@ -26,12 +26,11 @@ from typing import Any
 import highspy
 import numpy as np
 
-from proxyspex_hf.core.masks import BoolArray
+from proxyspex_hf.checks import BoolArray
 from proxyspex_hf.core.removal_search import Search
-from proxyspex_hf.core.spectrum import FourierSpectrum, pack_support
+from proxyspex_hf.core.sets import pack_support
+from proxyspex_hf.core.spectrum import FourierSpectrum
 from proxyspex_hf.errors import SolveError
-
-__all__ = ["ProgramResult", "RemovalProgram"]
 
 #: Largest set that gets a hull (2^|S| rows, 3^|S| entries), and that gets parity facets.
 _HULL_UP_TO = 6

@@ -11,10 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from proxyspex_hf.core.masks import BoolArray
-from proxyspex_hf.core.spectrum import FloatArray, pack_support
-
-__all__ = ["Search"]
+from proxyspex_hf.checks import BoolArray, FloatArray
+from proxyspex_hf.core.sets import pack_support
 
 #: Changes of the objective below this share of sum |gain| count as none.
 _TIE = 1e-12

@@ -27,7 +27,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from proxyspex_hf.core.spectrum import FloatArray
+from proxyspex_hf.checks import FloatArray
 
 #: Nodes at most: with more features than twice this the integral is no longer exact to rounding.
 _MOST_NODES = 128

@@ -21,17 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 
-from proxyspex_hf.core.masks import BoolArray
-from proxyspex_hf.core.spectrum import FloatArray, FourierSpectrum, IntArray, parities
-
-__all__ = [
-    "DensityShare",
-    "KnownSpectrum",
-    "Projectable",
-    "mask_densities",
-    "mask_weights",
-    "sparsify",
-]
+from proxyspex_hf.checks import BoolArray, FloatArray, IntArray
+from proxyspex_hf.core.spectrum import FourierSpectrum, parities
 
 #: Candidate terms for each one that is kept, at each of the densities looked at.
 _POOL = 4

@@ -6,36 +6,20 @@ f(S) = sum_T F(T) * chi_T(S) with chi_T(S) = (-1)^|T ∩ S| and S the set of kep
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from proxyspex_hf.core.masks import BoolArray, all_masks, as_masks
+from proxyspex_hf.checks import BoolArray, FloatArray, IntArray, as_masks
+from proxyspex_hf.core.masks import all_masks
+from proxyspex_hf.core.sets import as_sets, check_sets, pack_support, sizes_of
 from proxyspex_hf.errors import InputError
-
-if TYPE_CHECKING:
-    from proxyspex_hf.core.interactions import Interactions
-
-__all__ = ["FloatArray", "FourierSpectrum", "IntArray", "pack_support", "parities", "weighted_sum"]
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int32]
 
 #: Bytes of parities held at once by ``evaluate``.
 _CHUNK_BYTES = 64 * 2**20
-
-
-def pack_support(sets: Iterable[Iterable[int]]) -> IntArray:
-    """Sets of feature indices as rows of a (k, max_order) array, sorted, padded with -1."""
-    rows = [sorted(set(map(int, members))) for members in sets]
-    width = max((len(row) for row in rows), default=0)
-    packed = np.full((len(rows), width), -1, dtype=np.int32)
-    for r, row in enumerate(rows):
-        packed[r, : len(row)] = row
-    return packed
 
 
 def parities(masks: BoolArray, support: IntArray) -> NDArray[np.int8]:
@@ -82,15 +66,9 @@ class FourierSpectrum:
             )
         if not np.isfinite(coefficients).all():
             raise InputError("coefficients must be finite.")
-        if support.size and (support.min() < -1 or support.max() >= self.n_features):
-            raise InputError(f"support must hold indices 0 to {self.n_features - 1}, or -1.")
-        size = (support >= 0).sum(axis=1)
-        pads_last = (support >= 0) == (np.arange(support.shape[1]) < size[:, None])
-        ascends = (np.diff(support, axis=1) > 0) | (support[:, 1:] < 0)
-        if not (pads_last.all() and ascends.all()):
-            raise InputError("each row of support must ascend without repeats, -1 only at its end.")
-        if size[0] != 0 or not _strictly_canonical(support, size):
-            raise InputError("support must start with ∅ and ascend by size, then by members.")
+        sizes = check_sets(support, self.n_features)
+        if sizes[0] != 0:
+            raise InputError("support must start with ∅.")
         support.flags.writeable = coefficients.flags.writeable = False
         object.__setattr__(self, "support", support)
         object.__setattr__(self, "coefficients", coefficients)
@@ -142,12 +120,12 @@ class FourierSpectrum:
     @property
     def sets(self) -> list[tuple[int, ...]]:
         """The support as sorted index tuples, in canonical order."""
-        return [_row(row) for row in self.support]
+        return as_sets(self.support)
 
     @property
     def orders(self) -> NDArray[np.int64]:
         """|T| of each coefficient, shape (k,)."""
-        return np.asarray((self.support >= 0).sum(axis=1), dtype=np.int64)
+        return sizes_of(self.support)
 
     @property
     def energy(self) -> float:
@@ -192,12 +170,6 @@ class FourierSpectrum:
         """f of every subset, ordered as :func:`all_masks`; at most 20 features."""
         return self.evaluate(all_masks(self.n_features))
 
-    def interactions(self, index: str, order: int | None = None) -> Interactions:
-        """Scores of an index such as ``"SII"``: :func:`proxyspex_hf.core.indices.interactions`."""
-        from proxyspex_hf.core.indices import interactions
-
-        return interactions(self, index, order)
-
     def top(self, k: int) -> FourierSpectrum:
         """The ``k`` coefficients of largest magnitude and ∅, which is always kept and not counted.
 
@@ -233,18 +205,3 @@ def weighted_sum(parts: Sequence[tuple[float, FourierSpectrum]]) -> FourierSpect
         np.concatenate([w * s.coefficients for w, s in parts]),
         parts[0][1].n_features,
     )
-
-
-def _row(row: IntArray) -> tuple[int, ...]:
-    return tuple(int(i) for i in row[: int((row >= 0).sum())])
-
-
-def _strictly_canonical(support: IntArray, size: NDArray[np.int64]) -> bool:
-    """Whether rows ascend strictly by size, then lexicographically."""
-    if support.shape[1] == 0:
-        return len(support) == 1
-    change = np.diff(support, axis=0)
-    differs = change != 0
-    step = np.take_along_axis(change, differs.argmax(axis=1)[:, None], axis=1)[:, 0]
-    larger = size[1:] > size[:-1]
-    return bool((larger | ((size[1:] == size[:-1]) & (step > 0))).all())

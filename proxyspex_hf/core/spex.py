@@ -21,16 +21,16 @@ from typing import Any, Literal
 
 import numpy as np
 
+from proxyspex_hf.checks import BoolArray, FloatArray
 from proxyspex_hf.core.algorithm import SpectrumFit
-from proxyspex_hf.core.masks import MAX_ENUMERATED, BoolArray
+from proxyspex_hf.core.masks import MAX_ENUMERATED
 from proxyspex_hf.core.progress import ProgressCallback, Reporter
 from proxyspex_hf.core.proxies.base import make_folds
 from proxyspex_hf.core.proxies.lasso import Lasso
-from proxyspex_hf.core.spectrum import FloatArray, FourierSpectrum, pack_support, parities
+from proxyspex_hf.core.sets import pack_support
+from proxyspex_hf.core.spectrum import FourierSpectrum, parities
 from proxyspex_hf.core.values import Cached, ValueFunction
 from proxyspex_hf.errors import InputError
-
-__all__ = ["SpexFit", "spex", "spex_budget"]
 
 #: Groups of masks, as in the authors' experiments.
 _SUBSAMPLES = 3

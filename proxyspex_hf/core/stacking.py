@@ -5,10 +5,8 @@ from __future__ import annotations
 import numpy as np
 from sklearn.linear_model import LinearRegression
 
+from proxyspex_hf.checks import FloatArray
 from proxyspex_hf.core.proxies.base import Folds
-from proxyspex_hf.core.spectrum import FloatArray
-
-__all__ = ["cross_fitted", "stacking_weights"]
 
 
 def stacking_weights(

@@ -15,8 +15,6 @@ import numpy as np
 from proxyspex_hf.core.spectrum import FourierSpectrum
 from proxyspex_hf.errors import InputError
 
-__all__ = ["SYNTHETIC", "complete_hierarchy", "peak", "staircase"]
-
 Members = tuple[int, ...]
 
 

@@ -18,11 +18,9 @@ from math import comb
 import numpy as np
 from numpy.typing import NDArray
 
-from proxyspex_hf.core.masks import BoolArray
-from proxyspex_hf.core.spectrum import FloatArray, FourierSpectrum, IntArray
+from proxyspex_hf.checks import BoolArray, FloatArray, IntArray
+from proxyspex_hf.core.spectrum import FourierSpectrum
 from proxyspex_hf.errors import InputError
-
-__all__ = ["Extraction", "TreeEnsemble", "extract_spectrum"]
 
 #: (leaf, subset) pairs that one extraction may enumerate; the guard lowers the order to fit.
 MAX_PAIRS = 40_000_000

@@ -7,12 +7,9 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from proxyspex_hf.core.masks import BoolArray, as_masks
+from proxyspex_hf.checks import BoolArray, FloatArray, as_masks
 from proxyspex_hf.core.progress import ProgressCallback, Reporter
-from proxyspex_hf.core.spectrum import FloatArray
 from proxyspex_hf.errors import InputError, ModelError
-
-__all__ = ["Cached", "FunctionOfMasks", "ValueFunction"]
 
 
 @runtime_checkable
@@ -93,6 +90,7 @@ class Cached:
 
 
 def checked_values(values: FloatArray, masks: BoolArray) -> FloatArray:
+    """What a value function gave for masks (b, n), as (b,) finite floats; errors as above."""
     array = np.asarray(values, dtype=np.float64)
     if array.shape != (len(masks),):
         raise ModelError(

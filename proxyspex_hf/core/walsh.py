@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from proxyspex_hf.checks import FloatArray
 from proxyspex_hf.core.masks import all_masks
-from proxyspex_hf.core.spectrum import FloatArray, FourierSpectrum, pack_support
+from proxyspex_hf.core.sets import pack_support
+from proxyspex_hf.core.spectrum import FourierSpectrum
 from proxyspex_hf.errors import InputError
-
-__all__ = ["exact_spectrum", "walsh_hadamard"]
 
 
 def walsh_hadamard(values: FloatArray) -> FloatArray:

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from proxyspex_hf.core.masks import BoolArray, as_masks
+from proxyspex_hf.checks import BoolArray, FloatArray, as_masks
 from proxyspex_hf.core.progress import ProgressCallback, Reporter
-from proxyspex_hf.core.spectrum import FloatArray
 from proxyspex_hf.core.values import Cached, checked_values
 from proxyspex_hf.errors import ModelError, ProxySpexError
 from proxyspex_hf.hf.processes import Processes

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 from transformers.image_utils import load_image
 
-from proxyspex_hf.core.masks import BoolArray
+from proxyspex_hf.checks import BoolArray
 from proxyspex_hf.errors import InputError
 from proxyspex_hf.hf.as_read import Box, Processed, as_read_by
 from proxyspex_hf.hf.stages import first_line

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from transformers import LogitsProcessor, LogitsProcessorList
 
-from proxyspex_hf.core.spectrum import FloatArray
+from proxyspex_hf.checks import FloatArray
 from proxyspex_hf.errors import InputError
 from proxyspex_hf.hf.evaluating import evaluating, model_device
 from proxyspex_hf.hf.options import FeatureOptions

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import torch
 
-from proxyspex_hf.core.masks import BoolArray
-from proxyspex_hf.core.spectrum import FloatArray
+from proxyspex_hf.checks import BoolArray, FloatArray
 from proxyspex_hf.errors import InputError, ModelError, ProxySpexError
 from proxyspex_hf.record import Target
 

@@ -22,12 +22,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from proxyspex_hf.core.algorithm import ProxySPEX, as_integer
+from proxyspex_hf.checks import FloatArray, as_fraction, as_integer
+from proxyspex_hf.core.algorithm import ProxySPEX
 from proxyspex_hf.core.faithfulness import r2_score
-from proxyspex_hf.core.masks import as_fraction
 from proxyspex_hf.core.progress import ProgressCallback, Reporter
 from proxyspex_hf.core.proxies.base import Folds, Proxy
-from proxyspex_hf.core.spectrum import FloatArray, FourierSpectrum
+from proxyspex_hf.core.spectrum import FourierSpectrum
 from proxyspex_hf.errors import InputError
 from proxyspex_hf.studies.data_checks import as_density, as_labels, as_margins
 from proxyspex_hf.studies.data_linear import fit_linear
@@ -80,7 +80,7 @@ class DataAttribution:
         test_labels: Any = None,
         density: Any = 0.5,
         proxy: str | Proxy = "blend",
-        n_coefficients: int | None = None,
+        n_coefficients: int = ProxySPEX.n_coefficients,
         n_candidates: int = 100,
         n_paired: int = 1000,
         n_strong: int = 50,

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from proxyspex_hf.core.spectrum import FloatArray
+from proxyspex_hf.checks import FloatArray
 from proxyspex_hf.errors import InputError
 from proxyspex_hf.studies.packed import PackedMasks
 

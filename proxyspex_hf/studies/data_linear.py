@@ -13,10 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from proxyspex_hf.core.masks import BoolArray
+from proxyspex_hf.checks import BoolArray, FloatArray
 from proxyspex_hf.core.progress import ProgressCallback, Reporter
 from proxyspex_hf.core.proxies.base import Folds
-from proxyspex_hf.core.spectrum import FloatArray
 from proxyspex_hf.studies.packed import PackedMasks
 
 __all__ = ["LinearFit", "fit_linear"]

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from proxyspex_hf.core.algorithm import as_integer
+from proxyspex_hf.checks import FloatArray, as_integer, as_masks
+from proxyspex_hf.core.indices import interactions
 from proxyspex_hf.core.interactions import Interactions
-from proxyspex_hf.core.masks import as_masks
 from proxyspex_hf.core.moebius import moebius
-from proxyspex_hf.core.spectrum import FloatArray, FourierSpectrum
+from proxyspex_hf.core.spectrum import FourierSpectrum
 from proxyspex_hf.errors import InputError
 from proxyspex_hf.studies.data_rules import DataInteraction, Kind, top_interaction
 from proxyspex_hf.studies.data_screen import Screening
@@ -58,7 +58,7 @@ class PointAttribution:
 
     def interactions(self, index: str, order: int | None = None) -> Interactions:
         """Scores of an index: :func:`proxyspex_hf.core.indices.interactions`."""
-        return self.spectrum.interactions(index, order)
+        return interactions(self.spectrum, index, order)
 
     def synergistic(
         self, order: int = 2, *, test_label: Any = None, train_labels: Any = None

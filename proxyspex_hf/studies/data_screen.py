@@ -19,8 +19,8 @@ from itertools import islice
 import numpy as np
 from scipy.stats import norm
 
+from proxyspex_hf.checks import FloatArray
 from proxyspex_hf.core.progress import Reporter
-from proxyspex_hf.core.spectrum import FloatArray
 from proxyspex_hf.studies.packed import PackedMasks
 
 __all__ = ["ScreenLimits", "ScreenedSet", "Screening", "correlations", "screen"]

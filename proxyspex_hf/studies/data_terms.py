@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from proxyspex_hf.core.masks import BoolArray
-from proxyspex_hf.core.spectrum import FloatArray, FourierSpectrum, parities, weighted_sum
+from proxyspex_hf.checks import BoolArray, FloatArray
+from proxyspex_hf.core.spectrum import FourierSpectrum, parities, weighted_sum
 from proxyspex_hf.studies.data_linear import LinearFit
 
 __all__ = ["joined", "refitted"]

@@ -22,9 +22,8 @@ from joblib import Parallel, delayed
 from numpy.typing import ArrayLike, NDArray
 from threadpoolctl import threadpool_limits
 
-from proxyspex_hf.core.algorithm import as_integer
+from proxyspex_hf.checks import FloatArray, as_integer
 from proxyspex_hf.core.progress import ProgressCallback, Reporter
-from proxyspex_hf.core.spectrum import FloatArray
 from proxyspex_hf.errors import InputError, ModelError
 from proxyspex_hf.files import write_whole
 from proxyspex_hf.studies.packed import PackedMasks

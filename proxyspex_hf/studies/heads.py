@@ -9,14 +9,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from proxyspex_hf.core.algorithm import as_integer
+from proxyspex_hf.checks import BoolArray, FloatArray, as_integer, as_masks
+from proxyspex_hf.core.algorithm import ProxySPEX
 from proxyspex_hf.core.attribution import attribute
-from proxyspex_hf.core.masks import BoolArray, as_masks
 from proxyspex_hf.core.progress import ProgressCallback, Reporter
 from proxyspex_hf.core.proxies.base import Proxy
 from proxyspex_hf.core.queries import Sampling
 from proxyspex_hf.core.refine import RefineMethod
-from proxyspex_hf.core.spectrum import FloatArray
 from proxyspex_hf.errors import InputError
 from proxyspex_hf.explanation import InteractionExplanation
 from proxyspex_hf.hf.answers import Asker
@@ -115,9 +114,9 @@ class HeadAttribution:
         n_test: int = 100,
         density: Sampling = "uniform",
         proxy: str | Proxy = "blend",
-        n_coefficients: int | None = None,
+        n_coefficients: int = ProxySPEX.n_coefficients,
         max_order: int | None = None,
-        refine: RefineMethod | None = None,
+        refine: RefineMethod = "project",
         seed: int = 0,
         progress: bool | ProgressCallback | None = None,
     ) -> InteractionExplanation:

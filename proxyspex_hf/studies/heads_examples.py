@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from proxyspex_hf.core.spectrum import FloatArray
+from proxyspex_hf.checks import FloatArray
 from proxyspex_hf.errors import InputError
 from proxyspex_hf.hf.targets import label_index
 from proxyspex_hf.hf.tasks.table import task_of

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from proxyspex_hf.core.masks import BoolArray
+from proxyspex_hf.checks import BoolArray
 from proxyspex_hf.core.spectrum import FourierSpectrum
 
 __all__ = ["HeadEnergy", "PrunedHeads", "energy_of", "random_masks"]

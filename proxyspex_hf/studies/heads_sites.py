@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from proxyspex_hf.core.masks import BoolArray
+from proxyspex_hf.checks import BoolArray
 from proxyspex_hf.errors import InputError, ModelError
 
 __all__ = ["HeadSites", "ablated", "find_sites"]

@@ -14,9 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from proxyspex_hf.core.algorithm import as_integer
-from proxyspex_hf.core.masks import BoolArray, as_fraction, as_masks
-from proxyspex_hf.core.spectrum import FloatArray
+from proxyspex_hf.checks import BoolArray, FloatArray, as_fraction, as_integer, as_masks
 from proxyspex_hf.errors import InputError
 
 __all__ = ["PackedMasks"]

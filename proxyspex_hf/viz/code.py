@@ -136,7 +136,7 @@ def _effort(record: ExplanationRecord) -> dict[str, Any]:
     options: dict[str, Any] = {"seed": asked.seed}
     if asked.max_order is not None:
         options["max_order"] = asked.max_order
-    if asked.n_coefficients != (200 if method == "paper" else _DEFAULTS["n_coefficients"]):
+    if asked.n_coefficients != _DEFAULTS["n_coefficients"]:
         options["n_coefficients"] = asked.n_coefficients
     if method == "exact":
         return options
@@ -149,7 +149,9 @@ def _effort(record: ExplanationRecord) -> dict[str, Any]:
         options["n_test"] = max((score.n_masks for score in record.faithfulness), default=0)
     if method not in ("blend", "constant"):
         options["proxy"] = method
-    elif method == "blend" and record.fit.refinement == "none":
+    if record.fit.refinement == "LASSO" or (method == "paper" and record.fit.refinement == "none"):
+        options["refine"] = "lasso"
+    elif method != "constant" and record.fit.refinement == "none":
         options["refine"] = "none"
     return options
 

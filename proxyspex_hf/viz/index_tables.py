@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from proxyspex_hf.core.indices import INDICES
+from proxyspex_hf.core.indices import INDICES, interactions
 from proxyspex_hf.core.interactions import Interactions
 from proxyspex_hf.core.intervals import with_intervals
 from proxyspex_hf.errors import InputError, SolveError
@@ -63,7 +63,7 @@ def _table(record: ExplanationRecord, name: str, order: int | None) -> dict[str,
     title = _TITLES[name] + (f", order {order}" if order is not None else "")
     table: dict[str, Any] = {"name": name, "order": order, "title": title, "about": _ABOUT[name]}
     try:
-        found = record.spectrum.interactions(name, order)
+        found = interactions(record.spectrum, name, order)
     except (InputError, SolveError) as error:  # more subsets than can be listed
         return {**table, "rows": [], "total": 0, "reason": str(error)}
     largest = np.argsort(-np.abs(found.values), kind="stable")

@@ -53,11 +53,16 @@ def test_the_same_seed_gives_the_same_spectrum_bit_for_bit(jobs: Any) -> None:
     assert other.cv != first.cv
 
 
-def test_the_defaults_follow_the_proxy() -> None:
-    assert (ProxySPEX().size, ProxySPEX().refinement) == (500, "project")
-    paper = ProxySPEX("paper")
-    assert (paper.size, paper.refinement) == (200, "lasso")
-    assert ProxySPEX("paper", refine="none", n_coefficients=7).size == 7
+def test_the_papers_settings_have_a_name_and_its_proxy_changes_no_other() -> None:
+    assert (ProxySPEX("paper").n_coefficients, ProxySPEX("paper").refine) == (500, "project")
+    paper = ProxySPEX.paper(seed=3)
+    assert (paper.proxy, paper.n_coefficients, paper.refine, paper.seed) == (
+        "paper",
+        200,
+        "lasso",
+        3,
+    )
+    assert ProxySPEX.paper(n_coefficients=7).n_coefficients == 7
 
 
 def test_the_papers_proxy_tries_its_whole_grid_on_every_fold() -> None:

@@ -346,7 +346,7 @@ def test_high_orders_need_no_closure() -> None:
 def test_names(given_name: str, canonical: str) -> None:
     spectrum = FourierSpectrum.from_dict({(0, 1): 1.0}, 2)
     assert interactions(spectrum, given_name).index == canonical
-    assert spectrum.interactions(given_name) == interactions(spectrum, canonical)
+    assert interactions(spectrum, given_name) == interactions(spectrum, canonical)
 
 
 def test_unknown_names_list_what_there_is_and_suggest() -> None:

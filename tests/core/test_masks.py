@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxyspex_hf.core.masks import all_masks, as_masks, budget_for, sample_masks
+from proxyspex_hf.checks import as_masks
+from proxyspex_hf.core.masks import all_masks, budget_for, sample_masks
 from proxyspex_hf.errors import InputError
 
 

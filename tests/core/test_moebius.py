@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from strategies import spectra
 
+from proxyspex_hf.core.indices import interactions
 from proxyspex_hf.core.masks import all_masks
 from proxyspex_hf.core.moebius import downward_sums, evaluate_moebius, fourier, moebius
 from proxyspex_hf.core.spectrum import FourierSpectrum
@@ -84,7 +85,7 @@ def test_a_closure_beyond_the_limit_names_what_to_change() -> None:
 
 def test_only_forms_over_subsets_are_evaluated() -> None:
     spectrum = FourierSpectrum.from_dict({(0, 1): 1.0}, 2)
-    scores = spectrum.interactions("SII")
+    scores = interactions(spectrum, "SII")
     with pytest.raises(InputError, match="got SII"):
         evaluate_moebius(scores, all_masks(2))
     with pytest.raises(InputError, match="got SII"):

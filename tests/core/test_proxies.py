@@ -69,7 +69,7 @@ def test_the_spectrum_of_an_additive_model_by_hand() -> None:
 def test_lasso_through_proxyspex_stays_additive_and_finds_the_weights() -> None:
     truth = FourierSpectrum.from_dict({(): 2.0, (1,): 0.7, (4,): -0.4}, 30)
     masks = sample_masks(30, 200, seed=1)
-    fit = ProxySPEX(proxy="lasso", refine="stack").fit(masks, truth.evaluate(masks))
+    fit = ProxySPEX(proxy="lasso", refine="lasso").fit(masks, truth.evaluate(masks))
     assert fit.method == "lasso"
     assert not fit.estimated
     assert fit.spectrum.orders.max() == 1

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from proxyspex_hf.core.masks import BoolArray
+from proxyspex_hf.checks import BoolArray, FloatArray
 from proxyspex_hf.core.progress import ProgressCallback
-from proxyspex_hf.core.spectrum import FloatArray, FourierSpectrum
+from proxyspex_hf.core.spectrum import FourierSpectrum
 from proxyspex_hf.core.trees import Extraction
 from proxyspex_hf.errors import InputError
 

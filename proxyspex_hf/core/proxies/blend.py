@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from proxyspex_hf.core.masks import BoolArray
+from proxyspex_hf.checks import BoolArray, FloatArray, IntArray
 from proxyspex_hf.core.progress import ProgressCallback
 from proxyspex_hf.core.proxies.base import CVEntry, CVReport, Folds, ProxyFit
 from proxyspex_hf.core.proxies.boosting import BoostedTrees
@@ -21,11 +21,9 @@ from proxyspex_hf.core.proxies.gaussian import FEW_MASKS, GaussianProcess
 from proxyspex_hf.core.proxies.kernel import MaskKernel
 from proxyspex_hf.core.proxies.pursuit import Pursuit
 from proxyspex_hf.core.sparsify import Projectable, mask_weights
-from proxyspex_hf.core.spectrum import FloatArray, FourierSpectrum, IntArray, weighted_sum
+from proxyspex_hf.core.spectrum import FourierSpectrum, weighted_sum
 from proxyspex_hf.core.stacking import cross_fitted, stacking_weights
 from proxyspex_hf.core.trees import Extraction
-
-__all__ = ["Blend", "BlendFit"]
 
 #: Trees compete where the others' cross-validated error, as a share of the variance, exceeds this,
 _HARD = 0.2

@@ -16,15 +16,13 @@ from typing import Any, TypeVar
 import lightgbm as lgb
 import numpy as np
 
-from proxyspex_hf.core.masks import BoolArray
+from proxyspex_hf.checks import BoolArray, FloatArray
 from proxyspex_hf.core.progress import ProgressCallback, Reporter
 from proxyspex_hf.core.proxies.base import CVEntry, CVReport, Folds, usable_cores
 from proxyspex_hf.core.proxies.lightgbm_text import read_lightgbm
 from proxyspex_hf.core.sparsify import KnownSpectrum, Projectable
-from proxyspex_hf.core.spectrum import FloatArray, FourierSpectrum
+from proxyspex_hf.core.spectrum import FourierSpectrum
 from proxyspex_hf.core.trees import Extraction, TreeEnsemble, extract_spectrum
-
-__all__ = ["BoostedTrees", "BoostedTreesFit"]
 
 T = TypeVar("T")
 

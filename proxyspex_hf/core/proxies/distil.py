@@ -10,13 +10,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from proxyspex_hf.core.masks import BoolArray, all_masks
-from proxyspex_hf.core.spectrum import FloatArray, FourierSpectrum, IntArray, pack_support, parities
+from proxyspex_hf.checks import BoolArray, FloatArray, IntArray
+from proxyspex_hf.core.masks import all_masks
+from proxyspex_hf.core.sets import pack_support
+from proxyspex_hf.core.spectrum import FourierSpectrum, parities
 from proxyspex_hf.core.trees import Extraction
 from proxyspex_hf.core.walsh import walsh_hadamard
 from proxyspex_hf.errors import InputError
-
-__all__ = ["EstimatedExtraction", "distil", "enumerate_spectrum"]
 
 #: Coefficients kept of an enumerated proxy; with 12 features or fewer that is all of them.
 _MAX_TERMS = 4096

@@ -17,15 +17,13 @@ from typing import Any
 
 import numpy as np
 
-from proxyspex_hf.core.masks import BoolArray
+from proxyspex_hf.checks import BoolArray, FloatArray
 from proxyspex_hf.core.progress import ProgressCallback, Reporter
 from proxyspex_hf.core.proxies.base import CVEntry, CVReport, Folds, usable_cores
 from proxyspex_hf.core.proxies.forest_trees import extract_forest, read_sklearn
-from proxyspex_hf.core.spectrum import FloatArray, FourierSpectrum
+from proxyspex_hf.core.spectrum import FourierSpectrum
 from proxyspex_hf.core.trees import Extraction, TreeEnsemble
 from proxyspex_hf.errors import InputError
-
-__all__ = ["RandomForest", "RandomForestFit"]
 
 #: Trees that are in memory at a time while a forest grows.
 _BLOCK = 100

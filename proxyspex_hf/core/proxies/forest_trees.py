@@ -12,8 +12,6 @@ from proxyspex_hf.core.spectrum import FourierSpectrum
 from proxyspex_hf.core.trees import Extraction, TreeEnsemble, extract_spectrum
 from proxyspex_hf.errors import InputError
 
-__all__ = ["extract_forest", "read_sklearn"]
-
 #: (leaf, subset) pairs that one call of the extraction gets to hold.
 _GROUP_PAIRS = 2_000_000
 

@@ -15,17 +15,15 @@ import numpy as np
 from scipy.linalg import cho_solve
 from scipy.linalg.lapack import dpotri
 
-from proxyspex_hf.core.masks import BoolArray
+from proxyspex_hf.checks import BoolArray, FloatArray, IntArray
 from proxyspex_hf.core.progress import ProgressCallback, Reporter
 from proxyspex_hf.core.proxies.base import CVEntry, CVReport, Folds, usable_cores
 from proxyspex_hf.core.proxies.distil import enumerate_spectrum
 from proxyspex_hf.core.proxies.kernel import MaskKernel, Positions, damped, learn_kernel, signs
 from proxyspex_hf.core.proxies.kernel_spectrum import KernelExpansion
 from proxyspex_hf.core.sparsify import Projectable
-from proxyspex_hf.core.spectrum import FloatArray, FourierSpectrum, IntArray
+from proxyspex_hf.core.spectrum import FourierSpectrum
 from proxyspex_hf.core.trees import Extraction
-
-__all__ = ["GaussianProcess", "GaussianProcessFit"]
 
 #: Up to this many masks the kernel is learnt anew without each fold.
 FEW_MASKS = 300

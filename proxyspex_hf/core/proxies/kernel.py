@@ -25,10 +25,7 @@ from scipy.linalg import cho_solve, cholesky
 from scipy.linalg.lapack import dpotri
 from scipy.optimize import minimize
 
-from proxyspex_hf.core.masks import BoolArray
-from proxyspex_hf.core.spectrum import FloatArray
-
-__all__ = ["MaskKernel", "Positions", "damped", "learn_kernel", "signs"]
+from proxyspex_hf.checks import BoolArray, FloatArray
 
 Positions = NDArray[np.int64]
 _NONE = np.zeros(0, dtype=np.int64)

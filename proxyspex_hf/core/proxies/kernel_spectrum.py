@@ -16,10 +16,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from proxyspex_hf.checks import FloatArray, IntArray
 from proxyspex_hf.core.proxies.kernel import MaskKernel
-from proxyspex_hf.core.spectrum import FloatArray, FourierSpectrum, IntArray
-
-__all__ = ["KernelExpansion"]
+from proxyspex_hf.core.spectrum import FourierSpectrum
 
 Members = tuple[int, ...]
 

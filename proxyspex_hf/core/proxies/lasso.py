@@ -13,14 +13,12 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import lasso_path
 
-from proxyspex_hf.core.masks import BoolArray
+from proxyspex_hf.checks import BoolArray, FloatArray
 from proxyspex_hf.core.progress import ProgressCallback, Reporter
 from proxyspex_hf.core.proxies.base import CVEntry, CVReport, Folds
-from proxyspex_hf.core.spectrum import FloatArray, FourierSpectrum
+from proxyspex_hf.core.spectrum import FourierSpectrum
 from proxyspex_hf.core.trees import Extraction
 from proxyspex_hf.errors import InputError
-
-__all__ = ["AdditiveModel", "Lasso", "LassoFit"]
 
 
 @dataclass(frozen=True)

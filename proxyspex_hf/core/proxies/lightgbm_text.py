@@ -9,8 +9,6 @@ import numpy as np
 
 from proxyspex_hf.core.trees import TreeEnsemble
 
-__all__ = ["read_lightgbm"]
-
 
 def read_lightgbm(
     booster: lgb.Booster, n_features: int, n_trees: int | None = None

@@ -18,15 +18,14 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from proxyspex_hf.core.masks import MAX_ENUMERATED, BoolArray
+from proxyspex_hf.checks import BoolArray, FloatArray
+from proxyspex_hf.core.masks import MAX_ENUMERATED
 from proxyspex_hf.core.progress import ProgressCallback, Reporter
 from proxyspex_hf.core.proxies.base import CVEntry, CVReport, Folds
 from proxyspex_hf.core.proxies.distil import distil, enumerate_spectrum
-from proxyspex_hf.core.spectrum import FloatArray, FourierSpectrum
+from proxyspex_hf.core.spectrum import FourierSpectrum
 from proxyspex_hf.core.trees import Extraction
 from proxyspex_hf.errors import InputError
-
-__all__ = ["Network", "NeuralNetwork", "NeuralNetworkFit"]
 
 _CHUNK = 65536
 

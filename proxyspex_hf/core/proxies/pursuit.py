@@ -12,15 +12,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from proxyspex_hf.core.masks import BoolArray
+from proxyspex_hf.checks import BoolArray, FloatArray
 from proxyspex_hf.core.progress import ProgressCallback, Reporter
 from proxyspex_hf.core.proxies.base import CVEntry, CVReport, Folds, usable_cores
 from proxyspex_hf.core.proxies.kernel import signs
 from proxyspex_hf.core.sparsify import KnownSpectrum, Projectable
-from proxyspex_hf.core.spectrum import FloatArray, FourierSpectrum
+from proxyspex_hf.core.spectrum import FourierSpectrum
 from proxyspex_hf.core.trees import Extraction
-
-__all__ = ["Pursuit", "PursuitFit"]
 
 Members = tuple[int, ...]
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from proxyspex_hf.core.masks import as_masks
+from proxyspex_hf.checks import as_masks
 from proxyspex_hf.errors import InputError
 from proxyspex_hf.hf.model_inputs import differ
 from proxyspex_hf.hf.options import FeatureOptions

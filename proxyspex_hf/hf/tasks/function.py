@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from proxyspex_hf.core.masks import BoolArray, as_masks
-from proxyspex_hf.core.spectrum import FloatArray
+from proxyspex_hf.checks import BoolArray, FloatArray, as_masks
 from proxyspex_hf.errors import InputError, ModelError
 from proxyspex_hf.hf.options import FeatureOptions
 from proxyspex_hf.hf.targets import function_name, own_score

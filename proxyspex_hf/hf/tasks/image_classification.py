@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from proxyspex_hf.core.masks import as_masks
+from proxyspex_hf.checks import as_masks
 from proxyspex_hf.errors import InputError, ModelError
 from proxyspex_hf.hf.cropped import crop_notes
 from proxyspex_hf.hf.masked_image import MaskedImage, open_image

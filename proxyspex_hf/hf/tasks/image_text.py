@@ -15,8 +15,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from proxyspex_hf.core.masks import BoolArray, as_masks
-from proxyspex_hf.core.spectrum import FloatArray
+from proxyspex_hf.checks import BoolArray, FloatArray, as_masks
 from proxyspex_hf.errors import InputError, ModelError
 from proxyspex_hf.hf.cropped import crop_notes
 from proxyspex_hf.hf.evaluating import evaluating, model_device

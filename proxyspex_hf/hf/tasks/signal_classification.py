@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from proxyspex_hf.core.spectrum import FloatArray
+from proxyspex_hf.checks import FloatArray
 from proxyspex_hf.hf.evaluating import evaluating
 from proxyspex_hf.hf.model_inputs import digest, stacked
 from proxyspex_hf.hf.options import FeatureOptions

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from proxyspex_hf.core.spectrum import FloatArray
+from proxyspex_hf.checks import FloatArray
 from proxyspex_hf.errors import InputError, ModelError
 from proxyspex_hf.hf.options import FeatureOptions
 from proxyspex_hf.hf.stages import Stages

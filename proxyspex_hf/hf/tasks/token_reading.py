@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from transformers.pipelines.token_classification import AggregationStrategy
 
-from proxyspex_hf.core.spectrum import FloatArray
+from proxyspex_hf.checks import FloatArray
 from proxyspex_hf.errors import InputError, ModelError
 from proxyspex_hf.hf.evaluating import evaluating
 from proxyspex_hf.hf.stages import Stages

@@ -10,8 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from proxyspex_hf.core.masks import BoolArray, as_masks
-from proxyspex_hf.core.spectrum import FloatArray
+from proxyspex_hf.checks import BoolArray, FloatArray, as_masks
 from proxyspex_hf.errors import InputError, ModelError
 from proxyspex_hf.hf.evaluating import evaluating
 from proxyspex_hf.hf.options import FeatureOptions

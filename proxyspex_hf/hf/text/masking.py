@@ -19,7 +19,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from proxyspex_hf.core.masks import BoolArray
+from proxyspex_hf.checks import BoolArray
 from proxyspex_hf.errors import ModelError
 from proxyspex_hf.hf.text.mask_token import Masking, replacements_of, tokens_of
 from proxyspex_hf.hf.text.masked_spans import MaskedSpans

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from proxyspex_hf.core import FourierSpectrum, all_masks, exact_spectrum
+from proxyspex_hf.core import FourierSpectrum, all_masks, exact_spectrum, interactions
 
 #: Values by set of features.
 Scores = dict[tuple[int, ...], float]
@@ -103,7 +103,7 @@ def read_games(folder: Path, only: str | None = None) -> list[Game]:
 def index_scores(spectrum: FourierSpectrum) -> dict[str, Scores]:
     """Shapley values, and Faith-Shapley and Shapley interactions of order 2."""
     orders = {"SV": 1, "FSII": 2, "SII": 2}
-    return {name: spectrum.interactions(name, order).to_dict() for name, order in orders.items()}
+    return {name: interactions(spectrum, name, order).to_dict() for name, order in orders.items()}
 
 
 def effects_at_the_input(function: Callable[[np.ndarray], np.ndarray], n: int) -> dict[str, Scores]:

@@ -117,7 +117,7 @@ def shapiq(masks: np.ndarray, values: np.ndarray, seed: int) -> Found:
 #: Ours by name; any other name is that of a proxy.
 OURS: dict[str, dict[str, Any]] = {
     "default": {},
-    "paper": {"proxy": "paper", "refine": "lasso"},
+    "paper": {"proxy": "paper", "refine": "lasso", "n_coefficients": 200},
 }
 PUBLIC: dict[str, Fit] = {"spectralexplain": spectralexplain, "shapiq": shapiq}
 
