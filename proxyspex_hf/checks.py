@@ -45,7 +45,7 @@ def quoted(value: Any) -> str:
     return text if len(text) <= _QUOTED else f"{text[:_QUOTED]}…"
 
 
-def as_integer(name: str, value: Any, least: int, most: int) -> int:
+def as_integer(name: str, value: Any, least: int, most: int | None = None) -> int:
     """An option that counts something, as a Python int.
 
     Raises:
@@ -54,18 +54,22 @@ def as_integer(name: str, value: Any, least: int, most: int) -> int:
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):
         raise InputError(f"{name} must be an integer, got {quoted(value)}.")
     number = int(value)
-    if not least <= number <= most:
-        raise InputError(f"{name} must lie between {least} and {most}, got {quoted(number)}.")
+    if number < least or (most is not None and number > most):
+        bounds = f"be at least {least}" if most is None else f"lie between {least} and {most}"
+        raise InputError(f"{name} must {bounds}, got {quoted(number)}.")
     return number
 
 
-def as_integers(name: str, given: Any, least: int, most: int) -> tuple[int, ...]:
-    """Several integers from anything that can be gone through once.
+def as_integers(
+    name: str, given: Any, least: int, most: int | None = None, *, or_one: bool = False
+) -> tuple[int, ...]:
+    """Several integers from anything that can be gone through once; ``or_one`` takes one, too.
 
     Raises:
         InputError: no list of integers (a mask of booleans is none), or one out of range.
     """
-    items = as_list(name, given, "integers")
+    one = or_one and _is_whole(given)
+    items = [given] if one else as_list(name, given, "integers")
     if any(isinstance(i, (bool, np.bool_)) for i in items):
         raise InputError(
             f"{name} must hold integers, got booleans: of a mask, give np.flatnonzero(mask)."
@@ -175,6 +179,10 @@ def as_labels(name: str, given: Any, count: int | None = None) -> NDArray[Any]:
     Raises:
         InputError: other types, missing entries, or another length.
     """
+    if isinstance(given, (list, tuple)):
+        # NumPy would spell a number among strings as one of them.
+        one_kind = len({isinstance(item, str) for item in given}) == 1
+        given = np.array(given, dtype=None if one_kind else object)
     array = _plain(name, given)
     if array.dtype.kind == "O":
         items = array.ravel().tolist()
@@ -182,7 +190,7 @@ def as_labels(name: str, given: Any, count: int | None = None) -> NDArray[Any]:
             array = np.array(items, dtype=np.str_).reshape(array.shape)
         elif items and all(_is_whole(item) for item in items):
             array = np.array(items).reshape(array.shape)
-    if array.dtype.kind not in "iuU" or array.ndim != 1 or count not in (None, len(array)):
+    if array.dtype.kind not in "iubU" or array.ndim != 1 or count not in (None, len(array)):
         wanted = "a list of" if count is None else f"({count},)"
         raise InputError(
             f"{name} must be {wanted} integers or strings, got {_spelled(array)} of shape "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from typing import Any, Literal
 
@@ -152,7 +152,7 @@ class InteractionExplainer:
     def check_removal(
         self,
         explanation: InteractionExplanation,
-        ks: Sequence[int] = (1, 2, 3, 5),
+        ks: Iterable[int] = (1, 2, 3, 5),
         *,
         inputs: Any = None,
         **limits: Any,

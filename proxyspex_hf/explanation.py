@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from proxyspex_hf.checks import BoolArray, FloatArray, as_masks
+from proxyspex_hf.checks import BoolArray, FloatArray, as_indices, as_integer, as_masks
 from proxyspex_hf.core.effects import removal_masks
 from proxyspex_hf.core.faithfulness import DensityScore
 from proxyspex_hf.core.hierarchy import (
@@ -103,8 +103,7 @@ class InteractionExplanation(HubVerbs):
             unsure: also those whose 90% interval holds zero, which are no findings. An empty list
                 of ``order=2`` is one: no two features do together what they do not do apart.
         """
-        if k < 0:
-            raise InputError(f"k must not be negative, got {k}.")
+        k = as_integer("k", k, 0)
         found = (i for i in self._ranked() if order in (None, i.order) and (unsure or i.is_sure))
         return list(islice(found, k))
 
@@ -114,10 +113,8 @@ class InteractionExplanation(HubVerbs):
         Raises:
             InputError: an index that is no feature's.
         """
-        members = tuple(sorted({int(i) for i in features}))
         n = len(self.features)
-        if any(not 0 <= i < n for i in members):
-            raise InputError(f"features must lie in 0 to {n - 1}, got {list(members)}.")
+        members = as_indices("features", features, n)
         masks = removal_masks(n, [members])
         full, left = self.spectrum.evaluate(masks).tolist()
         return RemovalEffect(members, full - left, self._interval_of_loss(masks, full - left))
@@ -183,7 +180,7 @@ class InteractionExplanation(HubVerbs):
         """
         return self._with_interval(best_removal(self.spectrum, k, **limits))
 
-    def removal_curve(self, ks: Sequence[int], **limits: Any) -> tuple[RemovalSolution, ...]:
+    def removal_curve(self, ks: Iterable[int], **limits: Any) -> tuple[RemovalSolution, ...]:
         """:meth:`removal` for each of ``ks``, building the program once."""
         return tuple(map(self._with_interval, removal_curve(self.spectrum, ks, **limits)))
 
@@ -200,7 +197,7 @@ class InteractionExplanation(HubVerbs):
         """The kept set of smallest prediction; arguments as :meth:`maximize`."""
         return self._with_interval(minimize(self.spectrum, **limits))
 
-    def hierarchy(self, ks: Sequence[int]) -> HierarchyRates:
+    def hierarchy(self, ks: Iterable[int]) -> HierarchyRates:
         """DSR, SCR and SHR of the ``k`` largest coefficients (equations 3, 10, 11)."""
         return hierarchy_rates(self.spectrum, ks)
 

@@ -342,7 +342,7 @@ def _doubt(top: Reader) -> Doubt | None:
     numbers = {name: reader.number(name) for name in ("tilt", "product", "single", "noise")}
     level, scale = reader.number("level"), reader.number("scale")
     inflation = reader.number("inflation")
-    positive = [*numbers.values(), scale, inflation, *pairs.tolist(), 0.0]
+    positive = [*numbers.values(), inflation, *pairs.tolist(), 0.0]
     if not (
         ((relevance >= 0.0) & (relevance <= MAX_KERNEL)).all()
         and abs(numbers["tilt"]) <= MAX_KERNEL

@@ -112,7 +112,7 @@ def test_a_removal_has_an_interval(
     solution = first.removal(2)
     assert solution.interval is not None
     assert solution.interval[0] <= solution.change <= solution.interval[1]
-    with pytest.raises(InputError, match="features must lie in 0 to 12"):
+    with pytest.raises(InputError, match="each of features must lie between 0 and 12"):
         first.removal_effect([13])
     indices = first.interactions("shapley")
     assert indices.intervals is not None

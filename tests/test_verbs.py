@@ -66,7 +66,7 @@ def test_extremes_and_limits(exact: InteractionExplanation) -> None:
     assert 2 in exact.removal(3, always_remove=[2]).removed
     assert 2 not in exact.removal(3, always_keep=[2]).removed
     assert [len(s.removed) for s in exact.removal_curve([0, 2, 6])] == [0, 2, 6]
-    with pytest.raises(InputError, match="k must lie in 0 to 6, got 7"):
+    with pytest.raises(InputError, match="k must lie between 0 and 6, got 7"):
         exact.removal(7)
 
 

@@ -8,7 +8,7 @@ from typing import Any, get_args
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from proxyspex_hf.checks import BoolArray, FloatArray, as_integer, as_masks, one_of
+from proxyspex_hf.checks import BoolArray, FloatArray, as_integer, as_masks, as_numbers, one_of
 from proxyspex_hf.core.masks import MAX_ENUMERATED, all_masks
 from proxyspex_hf.core.posterior import Doubt, Posterior
 from proxyspex_hf.core.progress import ProgressCallback, Reporter
@@ -33,7 +33,8 @@ from proxyspex_hf.core.proxies.network import NeuralNetwork
 from proxyspex_hf.core.proxies.pursuit import Pursuit
 from proxyspex_hf.core.refine import RefineMethod, refine
 from proxyspex_hf.core.sparsify import KnownSpectrum, Projectable, mask_densities, sparsify
-from proxyspex_hf.core.spectrum import FourierSpectrum
+from proxyspex_hf.core.spectrum import FourierSpectrum, energy_of, finite
+from proxyspex_hf.core.values import is_constant, level_and_scale
 from proxyspex_hf.core.walsh import exact_spectrum
 from proxyspex_hf.errors import InputError
 
@@ -201,7 +202,7 @@ class ProxySPEX:
         if n <= MAX_ENUMERATED and m == 2**n:
             return self._fit_exact(rows, target)
         # Proxies see values of mean 0 and variance 1, whatever the model's units.
-        level, scale = _level_and_scale(target)
+        level, scale = level_and_scale(target)
         if scale == 0.0:
             constant = FourierSpectrum.from_dict({(): level}, n)
             return SpectrumFit(constant, None, "constant", "none")
@@ -246,7 +247,7 @@ class ProxySPEX:
             cv=fitted.cv,
             method=self.proxy if isinstance(self.proxy, str) else type(proxy).__name__,
             refinement=found.refinement,
-            dropped_energy=found.dropped_energy * scale * scale,
+            dropped_energy=finite(found.dropped_energy * scale * scale),
             estimated=found.estimated,
             left_out=(level + scale * left_out)[places],
             doubt=doubt,
@@ -313,17 +314,18 @@ class ProxySPEX:
         position = masks @ (1 << np.arange(n))
         table = np.empty(len(values))
         table[position] = values
-        dense = exact_spectrum(table)
+        # A large level must not round what varies: it is added to ∅ alone, at the end.
+        level, _ = level_and_scale(table)
+        dense = exact_spectrum(np.zeros_like(table) if is_constant(table) else table - level)
         # Sums of 2^n rounded numbers: what is below their rounding error is zero.
-        unit = float(np.abs(table).max()) or 1.0
-        noise = n * np.finfo(np.float64).eps * unit
+        noise = n * np.finfo(np.float64).eps * float(np.abs(table - level).max())
+        dense = _rescale(dense, level, 1.0)
         sparse = dense.select(np.flatnonzero(np.abs(dense.coefficients) > noise))
         if self.max_order is not None:
             sparse = sparse.select(np.flatnonzero(sparse.orders <= self.max_order))
         sparse = sparse.top(self.n_coefficients)
         kept = set(sparse.sets)
-        gone = [c / unit for t, c in dense.to_dict().items() if t not in kept]
-        dropped = float(np.square(gone).sum()) * unit * unit if gone else 0.0
+        dropped = energy_of(np.array([c for t, c in dense.to_dict().items() if t not in kept]))
         return SpectrumFit(sparse, None, "exact", "none", dropped, _dense=dense)
 
 
@@ -350,7 +352,7 @@ def enumerated(n_features: int) -> BoolArray:
 
 def _distinct(masks: BoolArray, values: Any) -> tuple[BoolArray, FloatArray, Any]:
     """Each mask once, its mean value, and where each given row stands among them."""
-    target = np.asarray(values, dtype=np.float64)
+    target = as_numbers("values", values)
     if target.shape != (len(masks),):
         raise InputError(f"values must have shape ({len(masks)},), got {target.shape}.")
     if not np.isfinite(target).all():
@@ -366,15 +368,6 @@ def _distinct(masks: BoolArray, values: Any) -> tuple[BoolArray, FloatArray, Any
     place = np.empty_like(order)
     place[order] = np.arange(len(order))
     return masks[first[order]], means[order], place[inverse]
-
-
-def _level_and_scale(values: FloatArray) -> tuple[float, float]:
-    """Mean and standard deviation, safe for values of any finite magnitude."""
-    largest = float(np.abs(values).max())
-    if largest == 0.0 or bool((values == values[0]).all()):
-        return float(values[0]), 0.0
-    unit = values / largest
-    return float(unit.mean()) * largest, float(unit.std()) * largest
 
 
 def _rescale(spectrum: FourierSpectrum, level: float, scale: float) -> FourierSpectrum:

@@ -17,6 +17,7 @@ from scipy.stats import f
 
 from proxyspex_hf.checks import BoolArray, FloatArray
 from proxyspex_hf.core.masks import sample_masks
+from proxyspex_hf.core.values import is_constant
 
 #: 0.5 is the paper's (uniform) measure; 0.9 is near the actual input.
 TEST_DENSITIES = (0.5, 0.7, 0.9)
@@ -25,6 +26,9 @@ TEST_DENSITIES = (0.5, 0.7, 0.9)
 MIN_TEST_MASKS = 10
 #: The same where masks of other densities count by their weight: what they are worth together.
 _MIN_WORTH = 8.0
+#: Conventions, so that every R² is a number that can be stored: errors are cut here, in units of
+#: the largest difference between values, and R² there.
+_FURTHEST, _LOWEST = 1e60, -1e300
 
 
 @dataclass(frozen=True)
@@ -59,16 +63,26 @@ def r2_score(values: FloatArray, predictions: FloatArray) -> float | None:
 
 def weighted_r2(values: FloatArray, predictions: FloatArray, weights: FloatArray) -> float | None:
     """The same with masks counting by their weights (m,), not all of them 0."""
-    if len(values) < 2:
+    counted = weights > 0.0
+    if counted.sum() < 2 or is_constant(values[counted]):
         return None
-    scale = float(np.abs(values - values[0]).max())
-    if scale == 0.0:
-        return None
-    deviation = (values - values[0]) / scale
-    deviation = deviation - np.average(deviation, weights=weights)
-    error = (predictions - values) / scale
+    values, error = _in_units(values, predictions)
+    deviation = values - np.average(values, weights=weights)
     spread = float(weights @ np.square(deviation))
-    return None if spread == 0.0 else 1.0 - float(weights @ np.square(error)) / spread
+    if spread == 0.0:
+        return None
+    return max(1.0 - float(weights @ np.square(error)) / spread, _LOWEST)
+
+
+def _in_units(values: FloatArray, predictions: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Values and errors in units of the largest difference, whose squares are finite."""
+    largest = float(np.abs(values).max())
+    values, predictions = values / largest, predictions / largest
+    first = values[0]
+    values, predictions = values - first, predictions - first
+    scale = float(np.abs(values).max())
+    values, predictions = values / scale, predictions / scale
+    return values, np.clip(predictions - values, -_FURTHEST, _FURTHEST)
 
 
 def left_out_r2(
@@ -119,19 +133,21 @@ def r2_interval(
     if (predictions == values).all():
         return r2, r2
     worth = float(weights.sum() ** 2 / np.square(weights).sum())
+    values, off = _in_units(values, predictions)
     mean = np.average(values, weights=weights)
     error, spread = (
-        _freedom(np.square(deviation), weights, worth)
-        for deviation in (predictions - values, values - mean)
+        _freedom(np.square(deviation), weights, worth) for deviation in (off, values - mean)
     )
     low, high = (float(f.ppf(q, error, spread)) for q in (0.05, 0.95))
-    return 1.0 - (1.0 - r2) / low, 1.0 - (1.0 - r2) / high
+    return max(1.0 - (1.0 - r2) / low, _LOWEST), max(1.0 - (1.0 - r2) / high, _LOWEST)
 
 
 def _freedom(squared: FloatArray, weights: FloatArray, worth: float) -> float:
     """Degrees of freedom of a mean of squares."""
-    kurtosis = float(np.average(np.square(squared), weights=weights))
-    kurtosis /= float(np.average(squared, weights=weights)) ** 2
+    mean = float(np.average(squared, weights=weights))
+    if mean == 0.0:
+        return max(1.0, worth)
+    kurtosis = float(np.average(np.square(squared / mean), weights=weights))
     return max(1.0, worth * min(1.0, 2.0 / max(kurtosis - 1.0, 1e-9)))
 
 

@@ -7,7 +7,7 @@ holds the sets of ``spectrum.top(k - 1)``. Without ∅ no set could be reached f
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from proxyspex_hf.checks import FloatArray, as_masks
+from proxyspex_hf.checks import FloatArray, as_integers, as_masks, as_numbers
 from proxyspex_hf.core.faithfulness import r2_score
-from proxyspex_hf.core.spectrum import FourierSpectrum, parities
+from proxyspex_hf.core.spectrum import FourierSpectrum, energy_of, parities
 from proxyspex_hf.errors import InputError
 
 _NEVER = np.iinfo(np.int64).max
@@ -78,7 +78,7 @@ class RelativeFaithfulness:
     relative: FloatArray
 
 
-def hierarchy_rates(spectrum: FourierSpectrum, ks: Sequence[int]) -> HierarchyRates:
+def hierarchy_rates(spectrum: FourierSpectrum, ks: Iterable[int]) -> HierarchyRates:
     """DSR, SCR and SHR of F_k for each of ``ks`` (equations 3, 10 and 11), in one pass.
 
     Raises:
@@ -120,20 +120,22 @@ def energy_by_order(spectrum: FourierSpectrum) -> EnergyByOrder:
     """How many coefficients, and how much of the variance over uniform masks, each order holds."""
     orders = spectrum.orders
     largest = int(orders.max())
-    energy = np.zeros(largest + 1)
-    np.add.at(energy, orders, np.square(spectrum.coefficients))
-    energy = energy[1:]
-    total = float(energy.sum())
+    coefficients = spectrum.coefficients
+    energy = np.array([energy_of(coefficients[orders == r]) for r in range(1, largest + 1)])
+    unit = float(np.abs(coefficients[1:]).max(initial=0.0)) or 1.0
+    squares = np.square(coefficients[1:] / unit)
+    share = np.bincount(orders[1:], squares, largest + 1)[1:].astype(np.float64)
+    total = float(share.sum())
     return EnergyByOrder(
         orders=np.arange(1, largest + 1),
         counts=np.bincount(orders, minlength=largest + 1)[1:],
         energy=energy,
-        share=energy / total if total > 0 else np.zeros_like(energy),
+        share=share / total if total > 0 else share,
     )
 
 
 def relative_faithfulness(
-    spectrum: FourierSpectrum, masks: Any, values: Any, ks: Sequence[int]
+    spectrum: FourierSpectrum, masks: Any, values: Any, ks: Iterable[int]
 ) -> RelativeFaithfulness:
     """R² of the ``k`` largest coefficients and ∅, relative to all of them (figure 5, figure 11).
 
@@ -147,7 +149,7 @@ def relative_faithfulness(
         InputError: masks or values of the wrong shape, a negative k.
     """
     rows = as_masks(masks, spectrum.n_features)
-    truth = np.asarray(values, dtype=np.float64)
+    truth = as_numbers("values", values)
     if truth.shape != (len(rows),):
         raise InputError(f"values must have shape ({len(rows)},), one a mask, got {truth.shape}.")
     wanted = _counts(ks, 0)
@@ -172,8 +174,5 @@ def _ranking(spectrum: FourierSpectrum) -> NDArray[np.intp]:
     return np.concatenate([np.zeros(1, np.intp), rest])
 
 
-def _counts(ks: Sequence[int], least: int) -> NDArray[np.int64]:
-    counts = np.asarray(ks, dtype=np.int64)
-    if counts.ndim != 1 or (counts < least).any():
-        raise InputError(f"ks must be integers of at least {least}, got {ks!r}.")
-    return counts
+def _counts(ks: Iterable[int], least: int) -> NDArray[np.int64]:
+    return np.array(as_integers("ks", ks, least), dtype=np.int64)

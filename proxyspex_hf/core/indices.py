@@ -30,6 +30,8 @@ from proxyspex_hf.core.moebius import downward_sums
 from proxyspex_hf.core.spectrum import FourierSpectrum
 from proxyspex_hf.errors import InputError
 
+#: Squares of more than this are infinite, or their sum is.
+_SQUARED_UP_TO = 1e150
 #: w(s, t, order) for |S| = s >= |T| = t. Exact: rounding comes once, at the end.
 Weight = Callable[[int, int, int], int | Fraction]
 
@@ -76,14 +78,22 @@ def interactions(spectrum: FourierSpectrum, index: str, order: int | None = None
         )
     order = int(order)
     coefficients = spectrum.coefficients
+    if entry.squared:
+        if np.abs(coefficients).max() > _SQUARED_UP_TO:
+            raise InputError(
+                f"{entry.name} is a sum of squares, which coefficients of up to "
+                f"{np.abs(coefficients).max():.3g} take beyond float64: scale the function."
+            )
+        coefficients = np.square(coefficients)
     support, values = downward_sums(
         spectrum.support,
-        np.square(coefficients) if entry.squared else coefficients,
+        coefficients,
         spectrum.n_features,
         lambda s, t: _weight(entry.weight, s, t, order),
         range(0 if entry.scores_empty else 1, min(order, largest) + 1),
     )
-    return Interactions(entry.name, order, spectrum.n_features, support, values)
+    nothing = float(spectrum.evaluate(np.zeros(spectrum.n_features, np.bool_))[0])
+    return Interactions(entry.name, order, spectrum.n_features, support, values, at_empty=nothing)
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from proxyspex_hf.core.posterior import Z90, Doubt, Posterior
 from proxyspex_hf.core.proxies.kernel import MaskKernel, learn_kernel, signs
 from proxyspex_hf.core.queries import MIN_BUDGET, Goal, Plan, Queries
 from proxyspex_hf.core.shares import at_share
+from proxyspex_hf.core.values import level_and_scale
 from proxyspex_hf.errors import InputError
 
 #: Functions of one input whose posteriors choose masks: of many labels, the first few.
@@ -220,8 +221,8 @@ def _posterior(
         last: the kernel of the round before, from where learning goes on.
         likely: the kernel of an earlier function.
     """
-    level, scale = float(values.mean()), float(values.std())
-    if not scale > 0.0 or not np.isfinite(scale):
+    level, scale = level_and_scale(values)
+    if scale == 0.0:
         return None
     rows = np.concatenate([[0], 1 + rng.permutation(len(values) - 1)])[:_LEARN_ON]
     # The last digits differ with the batch; the next masks are not to depend on them.
@@ -239,7 +240,7 @@ def _posterior(
 
 def _reached(goal: Goal, asked: Asked, posterior: Posterior) -> bool:
     """Whether the first function's answers so far meet the goal."""
-    scale = float(asked.values[0].std())
+    _, scale = level_and_scale(asked.values[0])
     if goal.width is not None:
         singles = np.arange(asked.masks.shape[1], dtype=np.int32)[:, None]
         found = posterior.derivatives(singles, at_share(1.0))

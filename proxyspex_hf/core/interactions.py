@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import permutations
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from proxyspex_hf.checks import FloatArray, IntArray
+from proxyspex_hf.checks import FloatArray, IntArray, as_integer
+from proxyspex_hf.core.frozen import Frozen
 from proxyspex_hf.core.sets import as_sets, check_sets, pack_support, sizes_of
 from proxyspex_hf.errors import InputError, SchemaError
 
@@ -25,7 +26,7 @@ _SHAPIQ_NAMES = {"Banzhaf": "BV", "Shapley": "SV", "Moebius": "Moebius"} | {
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Interactions:
+class Interactions(Frozen):
     """Scores I(T) of one index on sets of features; a set without a row has the score 0.
 
     Attributes:
@@ -37,6 +38,8 @@ class Interactions:
             lexicographically). ∅ has a row where the index scores it.
         values: (k,) float64, finite.
         labels: the n names of the features, where they are known; no part of equality.
+        at_empty: f(∅), from which values that have no row for ∅ count; None where it is unknown.
+            No part of equality.
         intervals: (k, 2) the ends of each value's 90% interval, nan where a value has none; None
             where none has. No part of equality.
 
@@ -49,8 +52,9 @@ class Interactions:
     n_features: int
     support: IntArray
     values: FloatArray
-    labels: tuple[str, ...] | None = None
-    intervals: FloatArray | None = None
+    labels: tuple[str, ...] | None = field(default=None, compare=False)
+    intervals: FloatArray | None = field(default=None, compare=False)
+    at_empty: float | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         if self.labels is not None and len(self.labels) != self.n_features:
@@ -133,6 +137,12 @@ class Interactions:
         """I(∅), which the index gives to no feature; 0 where it has none."""
         return float(self.values[0]) if len(self) and self.orders[0] == 0 else 0.0
 
+    @property
+    def is_exact(self) -> bool:
+        """Whether every value is known to be exact: all intervals are points."""
+        ends = self.intervals
+        return ends is not None and bool((ends[:, 0] == ends[:, 1]).all())
+
     def to_dict(self) -> dict[tuple[int, ...], float]:
         """``{members: value}`` with sorted index tuples as keys, in canonical order."""
         return dict(zip(self.sets, self.values.tolist(), strict=True))
@@ -164,8 +174,7 @@ class Interactions:
         Raises:
             InputError: ``k`` is negative.
         """
-        if k < 0:
-            raise InputError(f"k must not be negative, got {k}.")
+        k = as_integer("k", k, 0)
         named = np.flatnonzero(self.orders > 0)
         best = named[np.argsort(-np.abs(self.values[named]), kind="stable")][:k]
         rows, scores = self.support[best].tolist(), self.values[best].tolist()
@@ -246,12 +255,14 @@ class Interactions:
 
     def to_json(self) -> dict[str, Any]:
         """Plain data (str, int, float, list) that :meth:`from_json` reads back exactly."""
+        known = {} if self.at_empty is None else {"at_empty": self.at_empty}
         return {
             "index": self.index,
             "order": self.order,
             "n_features": self.n_features,
             "sets": [list(members) for members in self.sets],
             "values": self.values.tolist(),
+            **known,
         }
 
     @classmethod
@@ -267,7 +278,9 @@ class Interactions:
             pairs = dict(zip(rows, map(float, data["values"]), strict=True))
             if len(pairs) != len(rows):
                 raise SchemaError("interactions: the same set is given twice.")
-            return cls.from_dict(pairs, index=data["index"], n_features=n_features, order=order)
+            found = cls.from_dict(pairs, index=data["index"], n_features=n_features, order=order)
+            at_empty = data.get("at_empty")
+            return found if at_empty is None else replace(found, at_empty=float(at_empty))
         except KeyError as error:
             raise SchemaError(
                 f"interactions need index, order, n_features, sets and values; {error} is missing."
@@ -278,8 +291,12 @@ class Interactions:
     def to_shapiq(self, baseline: float | None = None) -> Any:
         """The same scores as a ``shapiq.InteractionValues``, which shapiq's plots take.
 
+        Its ``baseline_value`` is I(∅) or, for an index that does not score ∅ (Banzhaf, Shapley,
+        BII, SII), f(∅): what the values add to. It is ``estimated`` unless intervals say that the
+        values are exact.
+
         Args:
-            baseline: f(∅), for indices that do not score ∅ (Banzhaf, Shapley, BII, SII).
+            baseline: another one.
 
         Raises:
             InputError: shapiq is not installed, or does not know the index (influence, OR).
@@ -295,23 +312,12 @@ class Interactions:
             max_order=self.order,
             min_order=int(self.orders.min(initial=1)),
             n_players=self.n_features,
-            baseline_value=self.baseline if baseline is None else baseline,
+            baseline_value=self._base() if baseline is None else float(baseline),
+            estimated=not self.is_exact,
         )
 
     def __len__(self) -> int:
         return len(self.values)
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Interactions):
-            return NotImplemented
-        return (
-            (self.index, self.order, self.n_features)
-            == (other.index, other.order, other.n_features)
-            and np.array_equal(self.support, other.support)
-            and np.array_equal(self.values, other.values)
-        )
-
-    __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
         names = self.labels
@@ -325,6 +331,10 @@ class Interactions:
             f"Interactions({self.index}, order={self.order}, n_features={self.n_features}, "
             f"{len(self)} sets: {{{shown}{more}}})"
         )
+
+    def _base(self) -> float:
+        scores_empty = len(self) and self.orders[0] == 0
+        return self.baseline if scores_empty or self.at_empty is None else self.at_empty
 
     def _where(self, keep: NDArray[np.bool_]) -> Interactions:
         intervals = None if self.intervals is None else self.intervals[keep]

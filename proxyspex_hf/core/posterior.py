@@ -53,7 +53,7 @@ class Estimate(NamedTuple):
     deviation: FloatArray
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Doubt:
     """What is stored of a posterior: the masks and values are with the explanation's queries.
 
@@ -67,19 +67,6 @@ class Doubt:
     level: float
     scale: float
     inflation: float = 1.0
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Doubt):
-            return NotImplemented
-        a, b = self.kernel, other.kernel
-        own, theirs = ((doubt.level, doubt.scale, doubt.inflation) for doubt in (self, other))
-        return own == theirs and (
-            np.array_equal(a.relevance, b.relevance)
-            and np.array_equal(a.pairs, b.pairs)
-            and (a.tilt, a.product, a.single, a.noise) == (b.tilt, b.product, b.single, b.noise)
-        )
-
-    __hash__ = None  # type: ignore[assignment]
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,6 +10,7 @@ import numpy as np
 
 from proxyspex_hf.checks import BoolArray, FloatArray, as_fraction, as_integer
 from proxyspex_hf.core.faithfulness import TEST_DENSITIES
+from proxyspex_hf.core.frozen import Frozen
 from proxyspex_hf.core.masks import MAX_ENUMERATED, budget_for
 from proxyspex_hf.errors import InputError
 
@@ -38,7 +39,7 @@ Question = Literal["any", "input", "shapley", "subsets"]
 
 
 @dataclass(frozen=True, eq=False)
-class Queries:
+class Queries(Frozen):
     """Every mask the model was asked, and its answer; ``n_fit`` were fitted, the rest held out.
 
     Attributes:
@@ -68,18 +69,6 @@ class Queries:
 
     def __len__(self) -> int:
         return len(self.values)
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Queries):
-            return NotImplemented
-        return (
-            self.n_fit == other.n_fit
-            and np.array_equal(self.masks, other.masks)
-            and np.array_equal(self.values, other.values)
-            and np.array_equal(self.densities, other.densities)
-        )
-
-    __hash__ = None  # type: ignore[assignment]
 
 
 @dataclass(frozen=True)

@@ -2,19 +2,21 @@
 
 The answers are proven by HiGHS: status, bound and gap are data. Features that no coefficient holds
 cannot change f̂; they stay, or fill a required number of removals lowest index first.
+
+Everything is decided on what a removal *changes*. A constant, and what features that always stay
+contribute, enter no sum and no tolerance: at a level of 1e12 they would hide every effect.
 """
 
 from __future__ import annotations
 
 import math
-import operator
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from proxyspex_hf.checks import BoolArray
+from proxyspex_hf.checks import BoolArray, as_indices, as_integer, as_integers, as_positive
 from proxyspex_hf.core.removal_program import RemovalProgram
 from proxyspex_hf.core.spectrum import FourierSpectrum
 from proxyspex_hf.errors import InputError, SolveError
@@ -30,7 +32,8 @@ class RemovalSolution:
         removed: the features taken away, ascending.
         full: f̂([n]), with nothing removed.
         predicted: f̂ of the kept set, evaluated on the spectrum itself.
-        objective: what was optimised: |full - predicted| for ``move``, else ``predicted``.
+        change: what the removal does to f̂, ``predicted - full`` before rounding.
+        objective: what was optimised: |change| for ``move``, else ``predicted``.
         bound: no allowed removal set has a better objective.
         status: ``"optimal"``; ``"time_limit"`` or ``"interrupted"`` with the best set found.
         nodes: branch-and-bound nodes.
@@ -43,6 +46,7 @@ class RemovalSolution:
     removed: tuple[int, ...]
     full: float
     predicted: float
+    change: float
     objective: float
     bound: float
     status: str
@@ -61,11 +65,6 @@ class RemovalSolution:
         mask = np.ones(self.n_features, np.bool_)
         mask[list(self.removed)] = False
         return mask
-
-    @property
-    def change(self) -> float:
-        """What the removal does to f̂: ``predicted - full``."""
-        return self.predicted - self.full
 
     @property
     def gap(self) -> float:
@@ -98,18 +97,13 @@ def best_removal(
         InputError: ``k`` outside 0 to n, an unknown feature, a time limit that is not positive.
         SolveError: the constraints contradict each other.
     """
-    return removal_curve(
-        spectrum,
-        [k],
-        time_limit=time_limit,
-        always_keep=always_keep,
-        always_remove=always_remove,
-    )[0]
+    k = as_integer("k", k, 0, spectrum.n_features)
+    return _Problem(spectrum, always_keep, always_remove, time_limit).move(k)
 
 
 def removal_curve(
     spectrum: FourierSpectrum,
-    ks: Sequence[int],
+    ks: Iterable[int],
     *,
     time_limit: float | None = None,
     always_keep: Iterable[int] = (),
@@ -119,12 +113,9 @@ def removal_curve(
 
     ``time_limit`` is for each of ``ks``. Raises as :func:`best_removal`.
     """
-    if not np.iterable(ks):
-        raise InputError(f"ks must be a list of counts, got {ks!r}; for one, use best_removal.")
-    for k in ks:
-        _check_count(spectrum, "k", k)
+    counts = as_integers("ks", ks, 0, spectrum.n_features)
     problem = _Problem(spectrum, always_keep, always_remove, time_limit)
-    return tuple(problem.move(k) for k in ks)
+    return tuple(problem.move(k) for k in counts)
 
 
 def maximize(
@@ -173,24 +164,29 @@ class _Problem:
         remove: Iterable[int],
         time_limit: float | None,
     ) -> None:
-        number = isinstance(time_limit, (int, float, np.integer, np.floating))
-        if time_limit is not None and not (number and time_limit > 0):
-            raise InputError(f"time_limit must be positive seconds or None, got {time_limit!r}.")
-        self._time_limit = time_limit
+        if time_limit is not None and time_limit != math.inf:
+            as_positive("time_limit", time_limit, advice="; seconds, or None for no limit")
+        self._limit = math.inf if time_limit is None else float(time_limit)
         self._spectrum = spectrum
-        self._gone = _features(spectrum, "always_remove", remove)
-        stays = _features(spectrum, "always_keep", keep)
+        self._gone = set(as_indices("always_remove", remove, spectrum.n_features))
+        stays = set(as_indices("always_keep", keep, spectrum.n_features))
         if self._gone & stays:
             raise SolveError(
                 f"features {sorted(self._gone & stays)} are in always_keep and in always_remove."
             )
         self._most = spectrum.n_features - len(stays)
-        self._reduced = _fix(spectrum, stays, self._gone)
-        held = set(np.unique(self._reduced.support).tolist())
+        self._free = _fix(spectrum, stays, self._gone)
+        held = set(np.unique(self._free.support).tolist())
         fixed = self._gone | stays | held
         self._idle = [i for i in range(spectrum.n_features) if i not in fixed]
         self._programs: dict[int, RemovalProgram] = {}
-        self._full = float(spectrum.evaluate(np.ones(spectrum.n_features, np.bool_))[0])
+        whole = np.ones(spectrum.n_features, np.bool_)
+        self._full = float(spectrum.evaluate(whole)[0])
+        #: What a removal changes, less what the programs say of it.
+        self._offset = self._change(self._gone) - float(self._free.evaluate(whole)[0])
+        # Sums of the free terms round by far less than this; so does the change of what must go.
+        self._slack = 1e-12 * float(np.abs(self._free.coefficients).sum())
+        self._slack += 1e-15 * abs(self._offset)
 
     def move(self, k: int) -> RemovalSolution:
         """The removal of ``k`` features that moves f̂ most.
@@ -199,23 +195,23 @@ class _Problem:
         it is proven to fall short of what the other is known to reach, mostly at once.
         """
         began = time.perf_counter()
-        limit = math.inf if self._time_limit is None else self._time_limit
+        limit, slack = self._limit, self._slack
         starts = {sign: self._start(sign, k, k) for sign in (-1, 1)}
-        reach = {sign: sign * (value - self._full) for sign, (_, value) in starts.items()}
+        reach = {sign: sign * (value + self._offset) for sign, (_, value) in starts.items()}
         better = 1 if reach[1] > reach[-1] else -1
-        # Rounding must not decide between directions that are equally good.
-        slack = 1e-12 * (1.0 + float(np.abs(self._spectrum.coefficients).sum()))
         found: dict[int, RemovalSolution] = {}
+        bounds: dict[int, float] = {}
         for sign in (-better, better):
             left = limit / 2 if not found else limit - (time.perf_counter() - began)
-            cutoff = self._full + sign * (reach[-sign] - slack)
-            found[sign] = self._solve(
+            cutoff = sign * (reach[-sign] - slack) - self._offset
+            found[sign], bounds[sign] = self._solve(
                 sign, (k, k), start=starts[sign][0], time_limit=left, cutoff=cutoff
             )
             reach[sign] = sign * found[sign].change
         up, down = found[1], found[-1]
+        # Rounding must not decide between directions that are equally good.
         best = up if up.change > -down.change + slack else down
-        bound = max(up.bound - self._full, self._full - down.bound, abs(best.change))
+        bound = max(bounds[1], -bounds[-1], abs(best.change))
         proven = bound <= abs(best.change) + 1e3 * slack
         unproven = [s.status for s in (found[better], found[-better]) if s.status != "optimal"]
         return replace(
@@ -232,9 +228,8 @@ class _Problem:
         """Largest (+1) or smallest (-1) f̂ with ``fewest`` to ``most`` features removed."""
         began = time.perf_counter()
         start, _ = self._start(sign, fewest, most)
-        limit = math.inf if self._time_limit is None else self._time_limit
-        left = limit - (time.perf_counter() - began)
-        solution = self._solve(sign, (fewest, most), start=start, time_limit=left)
+        left = self._limit - (time.perf_counter() - began)
+        solution, _ = self._solve(sign, (fewest, most), start=start, time_limit=left)
         return replace(solution, seconds=time.perf_counter() - began)
 
     def _start(self, sign: int, fewest: int, most: int) -> tuple[BoolArray, float]:
@@ -244,7 +239,7 @@ class _Problem:
                 f"{len(self._gone)} and always_keep leaves at most {self._most} to remove."
             )
         if sign not in self._programs:
-            self._programs[sign] = RemovalProgram(self._reduced, sign)
+            self._programs[sign] = RemovalProgram(self._free, sign)
         return self._programs[sign].start(*self._bounds(sign, fewest, most))
 
     def _bounds(self, sign: int, fewest: int, most: int) -> tuple[int, int]:
@@ -261,7 +256,8 @@ class _Problem:
         start: BoolArray,
         time_limit: float,
         cutoff: float | None = None,
-    ) -> RemovalSolution:
+    ) -> tuple[RemovalSolution, float]:
+        """The solution, and how far f̂ is proven to change at most."""
         program = self._programs[sign]
         fewest, _ = sizes
         result = program.solve(
@@ -270,26 +266,39 @@ class _Problem:
         chosen = program.used[result.removed].tolist()
         filler = self._idle[: max(0, fewest - len(self._gone) - len(chosen))]
         removed = tuple(sorted([*self._gone, *chosen, *filler]))
+        change = self._change(removed)
+        # The bound comes from other sums than the change: rounding must not cross them.
+        furthest = sign * max(sign * (result.bound + self._offset), sign * change)
         mask = np.ones(self._spectrum.n_features, np.bool_)
         mask[list(removed)] = False
         predicted = float(self._spectrum.evaluate(mask)[0])
-        return RemovalSolution(
+        solution = RemovalSolution(
             goal="maximize" if sign > 0 else "minimize",
             n_features=self._spectrum.n_features,
             removed=removed,
             full=self._full,
             predicted=predicted,
+            change=change,
             objective=predicted,
-            # The bound comes from other sums than the prediction: rounding must not cross them.
-            bound=sign * max(sign * result.bound, sign * predicted),
+            bound=sign * max(sign * (self._full + furthest), sign * predicted),
             status=result.status,
             nodes=result.nodes,
             seconds=0.0,
         )
+        return solution, furthest
+
+    def _change(self, removed: Iterable[int]) -> float:
+        """f̂ without these features, less f̂ with all: the sum over terms that turn their sign."""
+        spectrum = self._spectrum
+        out = np.zeros(spectrum.n_features + 1, np.bool_)  # the last entry is for the padding -1
+        out[list(removed)] = True
+        turns = out[spectrum.support].sum(axis=1) % 2 == 1
+        at_full = np.where(spectrum.orders % 2, -1.0, 1.0) * spectrum.coefficients
+        return -2.0 * float(at_full[turns].sum())
 
 
 def _fix(spectrum: FourierSpectrum, stays: set[int], gone: set[int]) -> FourierSpectrum:
-    """f̂ with some features kept and some removed, as a function of the others."""
+    """f̂ with some features kept and some removed, as a function of the others, at level 0."""
     fixed = np.zeros(spectrum.n_features + 1, np.bool_)  # the last entry is for the padding -1
     kept = fixed.copy()
     fixed[list(stays | gone)] = True
@@ -299,25 +308,8 @@ def _fix(spectrum: FourierSpectrum, stays: set[int], gone: set[int]) -> FourierS
     padding = fixed[spectrum.support] | (spectrum.support < 0)
     rows = np.sort(np.where(padding, spectrum.n_features, spectrum.support), axis=1)
     rows[rows == spectrum.n_features] = -1
-    return FourierSpectrum.from_arrays(rows, signs * spectrum.coefficients, spectrum.n_features)
-
-
-def _features(spectrum: FourierSpectrum, name: str, features: Iterable[int]) -> set[int]:
-    try:
-        chosen = set(map(operator.index, features))
-    except TypeError:
-        raise InputError(f"{name} must hold feature indices, got {features!r:.80}.") from None
-    unknown = sorted(i for i in chosen if not 0 <= i < spectrum.n_features)
-    if unknown:
-        raise InputError(f"{name} must hold 0 to {spectrum.n_features - 1}, got {unknown}.")
-    return chosen
-
-
-def _check_count(spectrum: FourierSpectrum, name: str, count: int) -> None:
-    if isinstance(count, bool) or not isinstance(count, (int, np.integer)):
-        raise InputError(f"{name} must be an integer, got {count!r}.")
-    if not 0 <= count <= spectrum.n_features:
-        raise InputError(f"{name} must lie in 0 to {spectrum.n_features}, got {count}.")
+    values = np.where((rows >= 0).any(axis=1), signs * spectrum.coefficients, 0.0)
+    return FourierSpectrum.from_arrays(rows, values, spectrum.n_features)
 
 
 def _sizes(
@@ -326,7 +318,7 @@ def _sizes(
     """The fewest and the most features to remove."""
     for name, count in (("min_kept", min_kept), ("max_kept", max_kept), ("exactly", exactly)):
         if count is not None:
-            _check_count(spectrum, name, count)
+            as_integer(name, count, 0, spectrum.n_features)
     if exactly is not None:
         if min_kept is not None or max_kept is not None:
             raise InputError("exactly fixes the size: pass it without min_kept and max_kept.")

@@ -73,7 +73,8 @@ class ProgramResult:
 class RemovalProgram:
     """max (``sign`` +1) or min (-1) of f̂ over the removed subsets of the features of its support.
 
-    Built once, solved for any number of removed features.
+    Built once, solved for any number of removed features. The coefficient of ∅ is left out of
+    every number: it changes nothing.
 
     Attributes:
         used: (u,) the features that some coefficient of order >= 1 holds, ascending. Others cannot
@@ -88,7 +89,6 @@ class RemovalProgram:
         # minimum into a maximum: from here on everything is maximised.
         gains = sign * np.where(spectrum.orders % 2, -1.0, 1.0) * spectrum.coefficients
         self._sign = sign
-        self._mean = float(gains[0])
         self._nothing_removed = float(gains[1:].sum())
         self._total = float(np.abs(gains[1:]).sum())
         self._search = Search(sets, gains, len(self.used))
@@ -102,7 +102,7 @@ class RemovalProgram:
     def start(self, fewest: int, most: int) -> tuple[BoolArray, float]:
         """A good removed set (u,) by local search, and f̂ of it."""
         found = self._search.climb(self._search.greedy(fewest, most), fewest, most)
-        return found, self._sign * (self._mean + self._search.value(found))
+        return found, self._sign * self._search.value(found)
 
     def solve(
         self,
@@ -127,7 +127,7 @@ class RemovalProgram:
         """
         search, solver = self._search, self._solver
         if solver is None:
-            return ProgramResult(start, "optimal", self._sign * self._mean, 0)
+            return ProgramResult(start, "optimal", 0.0, 0)
         solver.clearSolver()
         solver.changeRowBounds(0, float(fewest), float(most))
         solver.setSolution(self._complete(start))
@@ -159,13 +159,13 @@ class RemovalProgram:
             found = search.climb(z, fewest, most)
         found = search.settle(found)
         info = solver.getInfo()
-        bound = max(self._bound(info.mip_dual_bound), self._mean + search.value(found))
+        bound = max(self._bound(info.mip_dual_bound), search.value(found))
         return ProgramResult(found, status, self._sign * bound, int(info.mip_node_count))
 
     def _bound(self, dual: float) -> float:
         """What ``dual``, of the scaled minimisation, proves about sign * f̂; before any, the sum."""
         proven = self._nothing_removed - dual * self._total / _SCALE
-        return self._mean + min(proven, self._total)
+        return min(proven, self._total)
 
     def _build(self, sets: list[Members], gains: list[float]) -> Any:
         """The columns, the rows, and HiGHS holding them."""
@@ -229,7 +229,7 @@ class RemovalProgram:
     def _load(self) -> Any:
         lp = highspy.HighsLp()
         lp.num_col_, lp.num_row_ = len(self._cost), len(self._rows)
-        lp.col_cost_ = np.array(self._cost) * (-_SCALE / self._total)
+        lp.col_cost_ = np.array(self._cost) / self._total * -_SCALE
         lp.col_lower_, lp.col_upper_ = np.zeros(lp.num_col_), np.ones(lp.num_col_)
         lp.row_lower_ = np.array([row[2] for row in self._rows])
         lp.row_upper_ = np.array([row[3] for row in self._rows])

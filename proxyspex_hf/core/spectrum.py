@@ -6,6 +6,7 @@ f(S) = sum_T F(T) * chi_T(S) with chi_T(S) = (-1)^|T ∩ S| and S the set of kep
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from proxyspex_hf.checks import BoolArray, FloatArray, IntArray, as_masks
+from proxyspex_hf.checks import BoolArray, FloatArray, IntArray, as_integer, as_masks
+from proxyspex_hf.core.frozen import Frozen
 from proxyspex_hf.core.masks import all_masks
 from proxyspex_hf.core.sets import as_sets, check_sets, pack_support, sizes_of
 from proxyspex_hf.errors import InputError
@@ -35,7 +37,7 @@ def parities(masks: BoolArray, support: IntArray) -> NDArray[np.int8]:
 
 
 @dataclass(frozen=True, eq=False)
-class FourierSpectrum:
+class FourierSpectrum(Frozen):
     """A sparse spectrum on ``n_features`` features.
 
     Attributes:
@@ -130,21 +132,10 @@ class FourierSpectrum:
     @property
     def energy(self) -> float:
         """Sum of F(T)^2 over T ≠ ∅: the variance of f over uniform masks (Parseval)."""
-        return float(np.square(self.coefficients[1:]).sum())
+        return energy_of(self.coefficients[1:])
 
     def __len__(self) -> int:
         return len(self.coefficients)
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, FourierSpectrum):
-            return NotImplemented
-        return (
-            self.n_features == other.n_features
-            and np.array_equal(self.support, other.support)
-            and np.array_equal(self.coefficients, other.coefficients)
-        )
-
-    __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
         return (
@@ -176,8 +167,7 @@ class FourierSpectrum:
         This is the best k-term approximation for uniform masks only (paper, section 3.3, step 3).
         Ties go to the smaller set, then to the lexicographically first.
         """
-        if k < 0:
-            raise InputError(f"k must not be negative, got {k}.")
+        k = as_integer("k", k, 0)
         order = np.argsort(-np.abs(self.coefficients[1:]), kind="stable")[:k] + 1
         return self.select(order)
 
@@ -191,6 +181,17 @@ class FourierSpectrum:
     def with_coefficients(self, coefficients: FloatArray) -> FourierSpectrum:
         """The same support with other coefficients, shape (k,)."""
         return FourierSpectrum(self.n_features, self.support, coefficients)
+
+
+def energy_of(coefficients: FloatArray) -> float:
+    """Σ F², the largest float where it is beyond."""
+    with np.errstate(over="ignore"):
+        return finite(float(np.square(coefficients).sum()))
+
+
+def finite(value: float) -> float:
+    """A square of huge numbers as a float that can be stored: the largest one for infinity."""
+    return min(value, sys.float_info.max)
 
 
 def weighted_sum(parts: Sequence[tuple[float, FourierSpectrum]]) -> FourierSpectrum:

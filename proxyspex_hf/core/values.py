@@ -11,6 +11,11 @@ from proxyspex_hf.checks import BoolArray, FloatArray, as_masks
 from proxyspex_hf.core.progress import ProgressCallback, Reporter
 from proxyspex_hf.errors import InputError, ModelError
 
+#: Sums of more values than a spectrum has terms stay finite: convention.
+_LARGEST = 1e306
+#: Differences that are rounding, relative to the largest value: two units in the last place.
+_ROUNDING = 4.0 * float(np.finfo(np.float64).eps)
+
 
 @runtime_checkable
 class ValueFunction(Protocol):
@@ -89,6 +94,21 @@ class Cached:
         return np.array([self._known[key] for key in keys], dtype=np.float64)
 
 
+def is_constant(values: FloatArray) -> bool:
+    """Whether finite values differ by no more than float64 rounds sums of their size."""
+    largest = float(np.abs(values).max(initial=0.0))
+    return largest == 0.0 or float(np.ptp(values / largest)) <= _ROUNDING
+
+
+def level_and_scale(values: FloatArray) -> tuple[float, float]:
+    """Mean and standard deviation, safe for values of any finite magnitude; constants have 0."""
+    if is_constant(values):
+        return float(values[0]), 0.0
+    largest = float(np.abs(values).max())
+    unit = values / largest
+    return float(unit.mean()) * largest, float(unit.std()) * largest
+
+
 def checked_values(values: FloatArray, masks: BoolArray) -> FloatArray:
     """What a value function gave for masks (b, n), as (b,) finite floats; errors as above."""
     array = np.asarray(values, dtype=np.float64)
@@ -97,14 +117,14 @@ def checked_values(values: FloatArray, masks: BoolArray) -> FloatArray:
             f"the value function gave shape {array.shape} for {len(masks)} masks; expected "
             f"({len(masks)},)."
         )
-    bad = ~np.isfinite(array)
+    bad = ~np.isfinite(array) | (np.abs(array) > _LARGEST)
     if bad.any():
         row = int(bad.argmax())
         kept = int(masks[row].sum())
         raise ModelError(
             f"the model gave {array[row]} for {int(bad.sum())} of {len(masks)} masked inputs, the "
             f"first with {kept} of {masks.shape[1]} features kept. An explanation needs finite "
-            "values: check the model's weights and dtype (half precision can overflow), or choose "
-            "another target or masking."
+            f"values, of at most {_LARGEST:g}: check the model's weights and "
+            "dtype (half precision can overflow), or choose another target or masking."
         )
     return array

@@ -22,14 +22,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from proxyspex_hf.checks import FloatArray, as_fraction, as_integer
+from proxyspex_hf.checks import FloatArray, as_fraction, as_integer, as_integers, as_labels
 from proxyspex_hf.core.algorithm import ProxySPEX
 from proxyspex_hf.core.faithfulness import r2_score
 from proxyspex_hf.core.progress import ProgressCallback, Reporter
 from proxyspex_hf.core.proxies.base import Folds, Proxy
 from proxyspex_hf.core.spectrum import FourierSpectrum
 from proxyspex_hf.errors import InputError
-from proxyspex_hf.studies.data_checks import as_density, as_labels, as_margins
+from proxyspex_hf.studies.data_checks import as_density, as_margins
 from proxyspex_hf.studies.data_linear import fit_linear
 from proxyspex_hf.studies.data_point import PointAttribution
 from proxyspex_hf.studies.data_screen import Screening, ScreenLimits, screen
@@ -193,10 +193,8 @@ class DataAttribution:
         Raises:
             InputError: a point that does not exist, margins that are not finite or do not vary.
         """
-        asked: Iterable[Any] = range(self.n_tests)
-        if points is not None:
-            asked = points if np.iterable(points) else [points]
-        chosen = [as_integer("points", point, 0, self.n_tests - 1) for point in asked]
+        asked = range(self.n_tests) if points is None else points
+        chosen = list(as_integers("points", asked, 0, self.n_tests - 1, or_one=True))
         m, n = len(self.masks), self.n_features
         # Eight arrays of every fold's weights and six columns of all masks, in half of the memory.
         one = 8 * (8 * (_N_FOLDS + 1) * n + 6 * m)

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from proxyspex_hf.checks import FloatArray
+from proxyspex_hf.checks import FloatArray, as_numbers
 from proxyspex_hf.errors import InputError
 from proxyspex_hf.studies.packed import PackedMasks
 
-__all__ = ["as_density", "as_labels", "as_margins"]
+__all__ = ["as_density", "as_margins"]
 
 
 def as_margins(margins: Any, n_masks: int) -> NDArray[Any]:
@@ -20,7 +20,11 @@ def as_margins(margins: Any, n_masks: int) -> NDArray[Any]:
     Raises:
         InputError: another shape or type.
     """
-    array: NDArray[Any] = np.asanyarray(margins)
+    if isinstance(margins, np.ma.MaskedArray):
+        margins = as_numbers("margins", margins)
+    array: NDArray[Any] = np.asanyarray(margins)  # a file on disk stays there
+    if array.dtype.kind == "O":
+        array = as_numbers("margins", array)
     if array.dtype.kind not in "fiu":
         raise InputError(f"margins must be floats, got {array.dtype}.")
     if array.ndim == 1:
@@ -39,10 +43,7 @@ def as_density(density: Any, masks: PackedMasks) -> FloatArray:
     Raises:
         InputError: another shape or type, or masks that keep clearly more or fewer features.
     """
-    try:
-        given = np.asarray(density, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"density must be numbers, got {density!r}.") from error
+    given = as_numbers("density", density)
     if given.shape not in ((), (len(masks),)) or not ((given > 0) & (given < 1)).all():
         raise InputError(
             f"density must be one number between 0 and 1, or ({len(masks)},) of them, one a mask; "
@@ -57,18 +58,3 @@ def as_density(density: Any, masks: PackedMasks) -> FloatArray:
             f"{each.mean():.4f}: give the density that they were drawn with."
         )
     return np.array(each)
-
-
-def as_labels(name: str, labels: Any, count: int) -> NDArray[Any]:
-    """(count,) integers or strings.
-
-    Raises:
-        InputError: another shape or type.
-    """
-    array = np.asarray(labels)
-    if array.shape != (count,) or array.dtype.kind not in "iubU":
-        raise InputError(
-            f"{name} must be ({count},) integers or strings, got {array.dtype} of shape "
-            f"{array.shape}."
-        )
-    return array

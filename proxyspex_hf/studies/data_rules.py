@@ -18,10 +18,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from proxyspex_hf.checks import FloatArray, as_integer
+from proxyspex_hf.checks import FloatArray, as_integer, as_labels
 from proxyspex_hf.core.interactions import Interactions
 from proxyspex_hf.errors import InputError
-from proxyspex_hf.studies.data_checks import as_labels
 
 __all__ = ["DataInteraction", "Kind", "top_interaction"]
 

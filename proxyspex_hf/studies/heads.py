@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from proxyspex_hf.checks import BoolArray, FloatArray, as_integer, as_masks
+from proxyspex_hf.checks import BoolArray, FloatArray, as_integer, as_integers, as_masks
 from proxyspex_hf.core.algorithm import ProxySPEX
 from proxyspex_hf.core.attribution import attribute
 from proxyspex_hf.core.progress import ProgressCallback, Reporter
@@ -204,7 +204,7 @@ class HeadAttribution:
         """
         self._check(explanation)
         n = self.n_features
-        counts = [as_integer("kept", k, 0, n) for k in (kept if np.iterable(kept) else [kept])]
+        counts = as_integers("kept", kept, 0, n, or_one=True)
         if not counts:
             raise InputError("kept is empty: give the numbers of heads to keep.")
         fitted = explanation.record.queries.n_fit

@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,7 +39,7 @@ def test_top_ranks_by_magnitude_without_the_baseline(scores: Interactions) -> No
     assert scores.top(3) == [((2,), -3.0), ((0, 2), 2.0), ((1, 3), -2.0)]
     assert [members for members, _ in scores.ranked()][3:] == [(0,), (0, 1, 2)]
     assert scores.top(0) == []
-    with pytest.raises(InputError, match="k must not be negative, got -1"):
+    with pytest.raises(InputError, match="k must be at least 0, got -1"):
         scores.top(-1)
 
 
@@ -170,6 +173,28 @@ def test_shapiq_does_not_know_every_index() -> None:
     spectrum = FourierSpectrum.from_dict({(0,): 1.0}, 2)
     with pytest.raises(InputError, match="shapiq has no index Influence"):
         interactions(spectrum, "influence").to_shapiq()
+
+
+@pytest.mark.parametrize("index", ["Shapley", "Banzhaf", "SII", "BII", "FSII", "STII", "Moebius"])
+def test_shapiq_gets_what_the_values_add_to(monkeypatch: pytest.MonkeyPatch, index: str) -> None:
+    given: dict[str, Any] = {}
+    fake = SimpleNamespace(InteractionValues=lambda **values: given.update(values))
+    monkeypatch.setitem(sys.modules, "shapiq", fake)  # the real one: test_shapiq_agreement
+    spectrum = FourierSpectrum.from_dict({(): 5.0, (0,): -1.0, (0, 1): 0.5, (2,): 2.0}, 3)
+    empty, full = spectrum.evaluate(np.array([[False] * 3, [True] * 3])).tolist()
+    found = interactions(spectrum, index)
+    found.to_shapiq()
+    assert given["baseline_value"] == pytest.approx(empty)
+    assert given["estimated"] is True
+    replace(found, intervals=np.stack([found.values, found.values], axis=1)).to_shapiq()
+    assert given["estimated"] is False
+    added = sum(value for members, value in given["values"].items() if members)
+    if index not in ("Banzhaf", "SII", "BII"):  # these do not promise it
+        assert given["baseline_value"] + added == pytest.approx(full)
+    Interactions.from_json(found.to_json()).to_shapiq()
+    assert given["baseline_value"] == pytest.approx(empty)
+    found.to_shapiq(baseline=1.5)
+    assert given["baseline_value"] == 1.5
 
 
 def test_repr_and_equality(scores: Interactions) -> None:

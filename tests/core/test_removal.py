@@ -221,17 +221,17 @@ def test_highs_is_silent(capfd: pytest.CaptureFixture[str]) -> None:
 
 def test_invalid_arguments() -> None:
     spectrum = FourierSpectrum.from_dict({(0, 1): 1.0}, 4)
-    with pytest.raises(InputError, match="k must lie in 0 to 4, got 5"):
+    with pytest.raises(InputError, match="k must lie between 0 and 4, got 5"):
         best_removal(spectrum, 5)
     with pytest.raises(InputError, match=r"k must be an integer, got 1\.5"):
         best_removal(spectrum, 1.5)  # type: ignore[arg-type]
-    with pytest.raises(InputError, match=r"always_keep must hold 0 to 3, got \[4\]"):
+    with pytest.raises(InputError, match="each of always_keep must lie between 0 and 3, got 4"):
         best_removal(spectrum, 1, always_keep=[4])
     with pytest.raises(InputError, match="time_limit must be positive"):
         best_removal(spectrum, 1, time_limit=0)
     with pytest.raises(InputError, match="exactly fixes the size"):
         maximize(spectrum, exactly=2, max_kept=3)
-    with pytest.raises(InputError, match="min_kept must lie in 0 to 4"):
+    with pytest.raises(InputError, match="min_kept must lie between 0 and 4"):
         minimize(spectrum, min_kept=9)
 
 
@@ -250,12 +250,47 @@ def test_contradictory_constraints() -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda s: removal_curve(s, 3), "ks must be a list of counts, got 3"),
-        (lambda s: best_removal(s, 1, time_limit="a"), "time_limit must be positive seconds"),
-        (lambda s: best_removal(s, 1, always_keep=["a"]), "always_keep must hold feature indices"),
-        (lambda s: best_removal(s, 1, always_remove=[0.5]), "always_remove must hold feature"),
+        (lambda s: removal_curve(s, 3), "ks must be a list of integers, got 3"),
+        (lambda s: best_removal(s, 1, time_limit="a"), "time_limit must be a positive number"),
+        (lambda s: best_removal(s, 1, always_keep=["a"]), "each of always_keep must be an integer"),
+        (
+            lambda s: best_removal(s, 1, always_remove=[0.5]),
+            "each of always_remove must be an integer",
+        ),
     ],
 )
 def test_arguments_of_odd_types_are_refused_in_words(call: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
         call(FourierSpectrum.from_dict({(0,): 1.0, (1, 2): 0.5}, 3))
+
+
+@pytest.mark.parametrize("level", [1e6, 1e9, 1e12, -1e13])
+@pytest.mark.parametrize("fixed", [(), (4,)])
+def test_a_constant_changes_no_answer(level: float, fixed: tuple[int, ...]) -> None:
+    """Neither f's own level nor that of a feature which always stays."""
+    rng = np.random.default_rng(0)
+    masks = all_masks(5)
+    for trial in range(40):
+        sets = [(0,), (1,), (2,), (3,), (0, 1), (1, 2), (0, 2, 3), (2, 3)]
+        effects = {t: float(np.round(rng.normal(), 1)) for t in sets}
+        free = FourierSpectrum.from_dict(effects, 5)
+        place = fixed if fixed and trial % 2 else ()
+        shifted = FourierSpectrum.from_dict({**effects, place: level}, 5)
+        for k in (1, 2, 3):
+            plain = best_removal(free, k, always_keep=fixed)
+            moved = best_removal(shifted, k, always_keep=fixed)
+            assert (moved.removed, moved.status) == (plain.removed, "optimal")
+            assert moved.change == pytest.approx(plain.change, abs=1e-12)
+            allowed = masks[(masks.sum(axis=1) == 5 - k) & masks[:, list(fixed)].all(axis=1)]
+            whole = free.evaluate(np.ones(5, np.bool_))
+            assert moved.objective == pytest.approx(np.abs(free.evaluate(allowed) - whole).max())
+            assert moved.gap <= 1e-9
+
+
+def test_counts_come_from_anything_that_is_gone_through_once() -> None:
+    spectrum = FourierSpectrum.from_dict({(0,): 1.0, (1, 2): 0.5}, 3)
+    found = removal_curve(spectrum, (k for k in (1, 2)), always_keep=iter([0]))
+    assert [len(s.removed) for s in found] == [1, 2]
+    assert removal_curve(spectrum, np.array([1, 2]), always_keep=[0]) == found
+    with pytest.raises(InputError, match=r"got booleans.*np\.flatnonzero"):
+        best_removal(spectrum, 1, always_keep=[True, False, False])

@@ -26,6 +26,7 @@ from scipy.linalg.lapack import dpotri
 from scipy.optimize import minimize
 
 from proxyspex_hf.checks import BoolArray, FloatArray
+from proxyspex_hf.core.frozen import Frozen
 
 Positions = NDArray[np.int64]
 _NONE = np.zeros(0, dtype=np.int64)
@@ -52,8 +53,8 @@ def signs(masks: BoolArray) -> FloatArray:
     return np.where(masks, -1.0, 1.0)
 
 
-@dataclass(frozen=True)
-class MaskKernel:
+@dataclass(frozen=True, eq=False)
+class MaskKernel(Frozen):
     """The covariance above, its parameters learnt.
 
     Attributes:
@@ -69,6 +70,12 @@ class MaskKernel:
     single: float
     noise: float
     pairs: FloatArray
+
+    def __post_init__(self) -> None:
+        for name in ("relevance", "pairs"):
+            array = np.array(getattr(self, name), dtype=np.float64)
+            array.flags.writeable = False
+            object.__setattr__(self, name, array)
 
     def widened(self, columns: Positions, n_features: int) -> MaskKernel:
         """The same for features at ``columns`` among others, of which nothing is known: they get
