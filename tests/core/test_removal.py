@@ -227,7 +227,7 @@ def test_invalid_arguments() -> None:
         best_removal(spectrum, 1.5)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="each of always_keep must lie between 0 and 3, got 4"):
         best_removal(spectrum, 1, always_keep=[4])
-    with pytest.raises(InputError, match="time_limit must be positive"):
+    with pytest.raises(InputError, match="time_limit must be a positive number"):
         best_removal(spectrum, 1, time_limit=0)
     with pytest.raises(InputError, match="exactly fixes the size"):
         maximize(spectrum, exactly=2, max_kept=3)
