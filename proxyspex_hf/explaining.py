@@ -62,7 +62,7 @@ def explained(
                         raise asker.error
                     algorithm = chosen.algorithm(start)
                     found = run.explained(place, algorithm, progress)
-                    noise = noise_floor(asker, found.masks, chosen.noise)
+                    noise = noise_floor(asker, found.queries.masks, chosen.noise)
                     record = make_record(pipe, asker, chosen, algorithm, found, noise)
                     made[asker] = InteractionExplanation(record)
         first = made[group[0][0]] if group else None

@@ -61,7 +61,7 @@ def make_record(
             masking=getattr(bound, "masking", chosen.masking),
             mask_token=bound.mask_token,
             alpha=None if how.exact or how.goal is not None or alpha is None else float(alpha),
-            budget=how.budget if how.goal is None else found.n_fit,
+            budget=how.budget if how.goal is None else found.queries.n_fit,
             n_coefficients=algorithm.n_coefficients,
             max_order=algorithm.max_order,
             sampling=_sampling(found),
@@ -90,7 +90,8 @@ def _sampling(found: Attribution) -> str:
         return drawn
     if how.goal is not None:
         return f"question {how.question}, until a goal was met: {drawn}, and others chosen"
-    chosen = int((found.densities[2 : found.n_fit] == 0.0).sum())
+    queries = found.queries
+    chosen = int((queries.densities[2 : queries.n_fit] == 0.0).sum())
     return f"question {how.question}, {how.rounds} rounds: {drawn}, and {chosen:,} chosen"
 
 

@@ -42,22 +42,6 @@ class Attribution:
     seconds: dict[str, float]
 
     @property
-    def masks(self) -> BoolArray:
-        return self.queries.masks
-
-    @property
-    def values(self) -> FloatArray:
-        return self.queries.values
-
-    @property
-    def densities(self) -> FloatArray:
-        return self.queries.densities
-
-    @property
-    def n_fit(self) -> int:
-        return self.queries.n_fit
-
-    @property
     def posterior(self) -> Posterior | None:
         """What intervals come from; None where the fit is exact."""
         return posterior_of(self.fit, self.queries)

@@ -91,7 +91,7 @@ def of_game(game: Game, alpha: float, seed: int) -> Iterator[Row | None]:
         named = [(t, i) for t, i in zip(scored.sets, scored.intervals, strict=True) if t]
         yield row(index, [true.get(t, 0.0) for t, _ in named], [i for _, i in named])
     rng = np.random.default_rng(seed)
-    asked = {mask.tobytes() for mask in found.masks}
+    asked = {mask.tobytes() for mask in found.queries.masks}
     for density in (0.1, *TEST_DENSITIES):
         masks = np.unique(rng.random((PREDICTIONS, n)) < density, axis=0)
         masks = masks[[mask.tobytes() not in asked for mask in masks]]
@@ -122,7 +122,7 @@ def _removals(
 def _r2(game: Game, found: Attribution) -> tuple[list[float], list[Any]]:
     """R² over the masks that were not asked, as it is of masks left out."""
     every = all_masks(game.n)
-    asked = {mask.tobytes() for mask in found.masks}
+    asked = {mask.tobytes() for mask in found.queries.masks}
     new = np.array([mask.tobytes() not in asked for mask in every])
     kept = every.sum(axis=1)
     predictions = found.fit.spectrum.evaluate(every)

@@ -72,17 +72,18 @@ def test_a_senseless_plan_is_refused(given: dict, message: str) -> None:
 def test_every_query_is_counted_kept_and_held_out_where_it_must_be() -> None:
     function = planted()
     found = attribute(function, plan(20, alpha=3, n_test=100), QUICK)
-    assert function.calls == len(found.masks) == found.n_fit + 300
-    assert found.masks[0].all()
-    assert not found.masks[1].any()
-    assert len(np.unique(found.masks, axis=0)) == len(found.masks)
-    np.testing.assert_allclose(found.values, PLANTED.evaluate(found.masks), rtol=1e-12)
+    queries = found.queries
+    assert function.calls == len(queries.masks) == queries.n_fit + 300
+    assert queries.masks[0].all()
+    assert not queries.masks[1].any()
+    assert len(np.unique(queries.masks, axis=0)) == len(queries.masks)
+    np.testing.assert_allclose(queries.values, PLANTED.evaluate(queries.masks), rtol=1e-12)
     for score, density in zip(found.faithfulness, (0.5, 0.7, 0.9), strict=True):
-        rows = np.flatnonzero(found.densities[found.n_fit :] == density) + found.n_fit
+        rows = np.flatnonzero(queries.densities[queries.n_fit :] == density) + queries.n_fit
         assert (score.density, score.n_masks) == (density, len(rows)) == (density, 100)
         # New masks of 20 features: at 0.9 the commonest are fitted, and so not drawn again.
-        assert abs(found.masks[rows].mean() - density) < 0.06
-        expected = r2_score(found.values[rows], found.fit.spectrum.evaluate(found.masks[rows]))
+        assert abs(queries.masks[rows].mean() - density) < 0.06
+        expected = r2_score(queries.values[rows], found.fit.spectrum.evaluate(queries.masks[rows]))
         assert score.r2 == expected
         assert score.r2 is not None
         assert score.linear_r2 is not None
@@ -106,8 +107,8 @@ def test_a_mixture_of_densities_is_drawn_in_equal_shares() -> None:
     found = attribute(planted(), plan(20, budget=100, density=(0.5, 0.7, 0.9)), QUICK)
     assert found.plan.rounds == 1
     # The whole and the empty input come first: they are not drawn.
-    assert found.densities[:2].tolist() == [0.0, 0.0]
-    assert [int((found.densities == d).sum()) for d in (0.5, 0.7, 0.9)] == [32, 33, 33]
+    assert found.queries.densities[:2].tolist() == [0.0, 0.0]
+    assert [int((found.queries.densities == d).sum()) for d in (0.5, 0.7, 0.9)] == [32, 33, 33]
 
 
 def test_small_inputs_are_tested_on_masks_left_out() -> None:
@@ -115,7 +116,7 @@ def test_small_inputs_are_tested_on_masks_left_out() -> None:
     how = plan(6, budget=60, n_test=100)
     found = attribute(Cached(FunctionOfMasks(game.evaluate, 6)), how, QUICK)
     # Four masks are left of 64: too few to hold out, so drawn ones are left out of the fit.
-    assert found.n_fit == len(found.masks) == 60
+    assert found.queries.n_fit == len(found.queries.masks) == 60
     assert all(s.n_masks < 24 for s in found.faithfulness)
 
 
@@ -150,7 +151,7 @@ def test_nothing_already_computed_is_lost_when_the_model_fails() -> None:
     assert 150 <= kept <= 200
     flaky_now = False
     found = attribute(function, plan(20, alpha=3), QUICK)
-    assert function.calls == len(found.masks)
+    assert function.calls == len(found.queries.masks)
     assert found.fit.spectrum == attribute(planted(), plan(20, alpha=3), QUICK).fit.spectrum
 
 

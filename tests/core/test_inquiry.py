@@ -147,8 +147,8 @@ def test_a_goal_ends_the_asking_and_is_met() -> None:
         how = plan(N, budget="auto", goal=goal)
         function = Cached(FunctionOfMasks(game.evaluate, N))
         found = attribute(function, how, ProxySPEX("gaussian"))
-        assert function.calls == found.n_fit < how.budget
-        return found.n_fit, found.fit.spectrum
+        assert function.calls == found.queries.n_fit < how.budget
+        return found.queries.n_fit, found.fit.spectrum
 
     calls, _ = reached(Goal(r2=0.6))
     more, better = reached(Goal(r2=0.9))
