@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     )
     from proxyspex_hf.explainer import InteractionExplainer
     from proxyspex_hf.explanation import InteractionExplanation
+    from proxyspex_hf.hf.failures import Retry
     from proxyspex_hf.hub.entries import HubEntry
     from proxyspex_hf.hub.push import PushResult
     from proxyspex_hf.interaction import Interaction
@@ -56,6 +57,7 @@ _PLACES = {
     "ProxySPEX": "core.algorithm",
     "ProxySpexError": "errors",
     "ProxySpexWarning": "errors",
+    "Retry": "hf.failures",
     "SchemaError": "errors",
     "SolveError": "errors",
     "context_prompt": "prompts",
@@ -82,6 +84,7 @@ __all__ = [
     "ProxySpexError",
     "ProxySpexWarning",
     "PushResult",
+    "Retry",
     "SchemaError",
     "SolveError",
     "__version__",

@@ -16,6 +16,7 @@ from proxyspex_hf.core.queries import Goal, Plan, Question, Sampling, plan
 from proxyspex_hf.core.refine import RefineMethod
 from proxyspex_hf.errors import InputError
 from proxyspex_hf.explanation import InteractionExplanation
+from proxyspex_hf.hf.failures import Retry
 from proxyspex_hf.hf.options import FeatureOptions
 from proxyspex_hf.hf.several import listed
 from proxyspex_hf.hf.targets import ValueOf
@@ -49,6 +50,9 @@ class ExplainerOptions:
         function_to_apply, multi_label, hypothesis_template, aggregation_strategy: as the pipelines
             take them in a call; default what the pipeline is set to.
         batch_size: masked inputs in one forward pass; default as the device takes.
+        retry: when a batch of a function that asks a network is asked again:
+            ``Retry(times=3, wait=1.0, on=(ConnectionError, TimeoutError))``. Default never: what
+            was answered before is kept, and the same call goes on from there.
 
     About the answers:
         errors: what becomes of a list in which an input cannot be explained. ``"raise"`` raises its
@@ -103,6 +107,7 @@ class ExplainerOptions:
     hypothesis_template: str | None = None
     aggregation_strategy: str | None = None
     batch_size: int | None = None
+    retry: Retry | None = None
     cache_dir: str | Path | None = None
     errors: Literal["raise", "keep"] = "raise"
     noise: bool | None = None

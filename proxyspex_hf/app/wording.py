@@ -8,7 +8,6 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import torch
 from huggingface_hub import constants
 from huggingface_hub.errors import (
     GatedRepoError,
@@ -20,6 +19,7 @@ from huggingface_hub.errors import (
 )
 
 from proxyspex_hf.errors import HubError, ProxySpexError
+from proxyspex_hf.hf.failures import is_out_of_memory
 
 __all__ = ["in_words", "seconds_text"]
 
@@ -96,7 +96,7 @@ def _data_set_trouble(error: BaseException) -> str | None:
 def _model_trouble(error: BaseException) -> str | None:
     """What the Hub or the memory says, wherever in the chain of causes it stands."""
     for cause in _chain(error):
-        if isinstance(cause, (torch.cuda.OutOfMemoryError, MemoryError)):
+        if is_out_of_memory(cause):
             return (
                 "The model does not fit into the memory of this machine with this input. Take a "
                 "shorter text, fewer features, or a smaller model."

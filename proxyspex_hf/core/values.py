@@ -6,11 +6,14 @@ from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from proxyspex_hf.checks import BoolArray, FloatArray, as_masks
 from proxyspex_hf.core.progress import ProgressCallback, Reporter
 from proxyspex_hf.errors import InputError, ModelError
 
+#: Features that a message lists by index: convention.
+_FEW_NAMED = 12
 #: Sums of more values than a spectrum has terms stay finite: convention.
 _LARGEST = 1e306
 #: Differences that are rounding, relative to the largest value: two units in the last place.
@@ -87,9 +90,12 @@ class Cached:
         report = Reporter(progress, "model calls", len(missing))
         for start in range(0, len(missing), self._chunk):
             asked = missing[start : start + self._chunk]
-            values = checked_values(self._function(rows[asked]), rows[asked])
-            self._known.update(zip((keys[i] for i in asked), values.tolist(), strict=True))
+            values, usable, error = checked_values(self._function(rows[asked]), rows[asked])
+            learnt = [keys[i] for i, ok in zip(asked, usable, strict=True) if ok]
+            self._known.update(zip(learnt, values[usable].tolist(), strict=True))
             self.calls += len(asked)
+            if error is not None:
+                raise error
             report.advance(len(asked))
         return np.array([self._known[key] for key in keys], dtype=np.float64)
 
@@ -109,22 +115,40 @@ def level_and_scale(values: FloatArray) -> tuple[float, float]:
     return float(unit.mean()) * largest, float(unit.std()) * largest
 
 
-def checked_values(values: FloatArray, masks: BoolArray) -> FloatArray:
-    """What a value function gave for masks (b, n), as (b,) finite floats; errors as above."""
+def checked_values(
+    values: FloatArray, masks: BoolArray, called: str = "the model"
+) -> tuple[FloatArray, NDArray[np.bool_], ModelError | None]:
+    """What a value function gave for masks (b, n): (b,) floats, which of them can be used, and
+    what is wrong with the others.
+
+    Raises:
+        ModelError: values of the wrong shape.
+    """
     array = np.asarray(values, dtype=np.float64)
     if array.shape != (len(masks),):
         raise ModelError(
             f"the value function gave shape {array.shape} for {len(masks)} masks; expected "
             f"({len(masks)},)."
         )
-    bad = ~np.isfinite(array) | (np.abs(array) > _LARGEST)
-    if bad.any():
-        row = int(bad.argmax())
-        kept = int(masks[row].sum())
-        raise ModelError(
-            f"the model gave {array[row]} for {int(bad.sum())} of {len(masks)} masked inputs, the "
-            f"first with {kept} of {masks.shape[1]} features kept. An explanation needs finite "
-            f"values, of at most {_LARGEST:g}: check the model's weights and "
-            "dtype (half precision can overflow), or choose another target or masking."
-        )
-    return array
+    usable = np.isfinite(array) & (np.abs(array) <= _LARGEST)
+    if usable.all():
+        return array, usable, None
+    row = int((~usable).argmax())
+    error = ModelError(
+        f"{called} gave {array[row]} for {int((~usable).sum())} of {len(masks)} masked inputs, the "
+        f"first {described(masks[row])}. An explanation needs finite values, of at most "
+        f"{_LARGEST:g}: check the model's weights and dtype (half precision can overflow), or "
+        "choose another target or masking."
+    )
+    return array, usable, error
+
+
+def described(mask: BoolArray) -> str:
+    """A mask (n,) in words: how many features it keeps, and which, where they are few."""
+    kept = int(mask.sum())
+    fewer = min(kept, len(mask) - kept)
+    which = ""
+    if 0 < fewer <= _FEW_NAMED:
+        verb, members = ("kept", mask) if kept == fewer else ("removed", ~mask)
+        which = f" ({verb}: {', '.join(map(str, np.flatnonzero(members)))})"
+    return f"with {kept} of {len(mask)} features kept{which}"

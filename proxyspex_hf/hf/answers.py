@@ -14,14 +14,14 @@ import numpy as np
 
 from proxyspex_hf.checks import BoolArray, FloatArray, as_masks
 from proxyspex_hf.core.progress import ProgressCallback, Reporter
-from proxyspex_hf.core.values import Cached, checked_values
+from proxyspex_hf.core.values import Cached, checked_values, described
 from proxyspex_hf.errors import ModelError, ProxySpexError
 from proxyspex_hf.hf.processes import Processes
 from proxyspex_hf.hf.store import ValueStore
 from proxyspex_hf.hf.value_function import (
     Batch,
     BoundInput,
-    answer,
+    answers,
     batches,
     is_rounded,
     items_of,
@@ -74,6 +74,11 @@ class Asker(Cached):
         """Values of packed masks that were answered before."""
         return np.array([self._known[key] for key in keys], dtype=np.float64)
 
+    @property
+    def has_lost(self) -> bool:
+        """Whether stored values were damaged, so that batches are partly known."""
+        return self.store is not None and self.store.damaged
+
     def has(self, key: bytes) -> bool:
         return key in self._known
 
@@ -101,15 +106,15 @@ class Asker(Cached):
         self.stored += sum(key not in self._known for key in new)
         self._known = {**new, **self._known}
 
-    def learn(self, keys: Sequence[bytes], values: FloatArray, masks: BoolArray) -> None:
-        """Keep answers: check them, remember them.
-
-        Raises:
-            ModelError: a value is NaN or infinite.
-        """
-        found = dict(zip(keys, checked_values(values, masks).tolist(), strict=True))
-        self._known.update(found)
-        self.calls += len(found)
+    def learn(
+        self, keys: Sequence[bytes], values: FloatArray, masks: BoolArray
+    ) -> tuple[list[bytes], ModelError | None]:
+        """Remember the answers that can be used: which those are, and what is wrong with others."""
+        array, usable, error = checked_values(values, masks, self.bound.called)
+        learnt = [key for key, ok in zip(keys, usable, strict=True) if ok]
+        self._known.update(zip(learnt, array[usable].tolist(), strict=True))
+        self.calls += len(keys)
+        return learnt, error
 
     def keep(self, keys: Sequence[bytes]) -> None:
         """Store answers that were learnt."""
@@ -195,7 +200,7 @@ def _collect(group: list[_Item], asker: Asker, masks: BoolArray, keys: Sequence[
 
 
 #: Rows of one group, and their outputs or why there are none.
-_Part = tuple[list[int], FloatArray | str]
+_Part = tuple[list[int], FloatArray | ProxySpexError]
 
 
 def _answered(
@@ -208,20 +213,19 @@ def _answered(
     open_batches = [
         rest
         for batch in _batched(bound, items, list(range(len(items))), keep)
-        if (rest := [row for row in batch if items[row].open])
+        if (rest := _to_run(items, batch))
     ]
     for start in range(0, len(open_batches), processes.count):
         ours = start + processes.index
         parts: list[_Part] = []
         if ours < len(open_batches):
-            rows = [row for row in open_batches[ours] if items[row].open]
-            parts = _run(bound, items, rows, processes, keep) if rows else []
+            parts = _run(bound, items, _to_run(items, open_batches[ours]), keep)
         answered: dict[Asker, list[bytes]] = {}
         failed: dict[Asker, ProxySpexError] = {}
         for rows, outputs in (part for each in processes.gathered(parts) for part in each):
-            if isinstance(outputs, str):
+            if isinstance(outputs, ProxySpexError):
                 wanted = {asker for row in rows for asker, _, _ in items[row].open}
-                failed.update((asker, ModelError(outputs)) for asker in wanted)
+                failed.update((asker, outputs) for asker in wanted)
                 continue
             for asker, own_keys in _taken(items, rows, outputs, failed).items():
                 answered.setdefault(asker, []).extend(own_keys)
@@ -249,20 +253,47 @@ def _batched(bound: BoundInput, items: list[_Item], rows: list[int], keep: bool)
         return []
 
 
-def _run(
-    bound: BoundInput, items: list[_Item], rows: list[int], processes: Processes, keep: bool
-) -> list[_Part]:
-    """The outputs of one batch; where it fails and others are to be kept, of each asker's rows."""
-    try:
-        outputs = answer(bound, Batch(tuple(rows), tuple(items[r].item for r in rows)).items)
-        return [(rows, outputs)]
-    except ProxySpexError as error:
-        apart = _by_askers(items, rows) if keep else []
-        if len(apart) > 1:
-            return [part for own in apart for part in _run(bound, items, own, processes, keep)]
-        if processes.count == 1 and not keep:
-            raise
-        return [(rows, str(error))]  # raised in every process, none is left waiting
+def _to_run(items: list[_Item], batch: list[int]) -> list[int]:
+    """The rows of a batch that are still to be answered. Where some of them were lost, all of the
+    batch: in another shape, the last digits of its values would be others."""
+    rest = [row for row in batch if items[row].open]
+    lost = any(asker.has_lost for row in rest for asker, _, _ in items[row].open)
+    return batch if lost else rest
+
+
+def _run(bound: BoundInput, items: list[_Item], rows: list[int], keep: bool) -> list[_Part]:
+    """The outputs of one batch, and the first failure; with ``keep``, each asker's."""
+    parts: list[_Part] = []
+    left = rows
+    while left:
+        done = 0
+        try:
+            batch = Batch(tuple(left), tuple(items[row].item for row in left))
+            for place, outputs in answers(bound, batch.items):
+                parts.append((left[place], outputs))
+                done = place.stop
+            return parts
+        except ProxySpexError as error:
+            row = left[done]
+            parts.append(([row], _named(error, items[row])))
+            if not keep:
+                return parts
+            losers = {id(asker) for asker, _, _ in items[row].open}
+            left = [
+                other
+                for other in left[done + 1 :]
+                if any(id(asker) not in losers for asker, _, _ in items[other].open)
+            ]
+    return parts
+
+
+def _named(error: ProxySpexError, item: _Item) -> ProxySpexError:
+    """The same failure, with the mask on which it came."""
+    if not isinstance(error, ModelError) or not item.askers:
+        return error
+    named = ModelError(f"{error} It was asked {described(item.askers[0][2])}.")
+    named.__cause__ = error.__cause__ or error
+    return named
 
 
 def _by_askers(items: list[_Item], rows: Sequence[int]) -> list[list[int]]:
@@ -282,16 +313,19 @@ def _taken(
         for asker, key, mask in items[row].open:
             wanted.setdefault(asker, []).append((place, key, mask))
     learnt: dict[Asker, list[bytes]] = {}
+    error: ProxySpexError | None
     for asker, entries in wanted.items():
         places = [place for place, _, _ in entries]
         masks = np.stack([mask for _, _, mask in entries])
         asker.inputs += len(set(places))
+        own_keys = [key for _, key, _ in entries]
         try:
-            asker.learn([k for _, k, _ in entries], asker.bound.score(outputs[places]), masks)
-        except ProxySpexError as error:
+            values = asker.bound.score(outputs[places])
+            learnt[asker], error = asker.learn(own_keys, values, masks)
+        except ProxySpexError as own:
+            error = own
+        if error is not None:
             failed[asker] = error
-        else:
-            learnt[asker] = [key for _, key, _ in entries]
     return learnt
 
 

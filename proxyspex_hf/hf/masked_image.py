@@ -24,7 +24,7 @@ from transformers.image_utils import load_image
 from proxyspex_hf.checks import BoolArray
 from proxyspex_hf.errors import InputError
 from proxyspex_hf.hf.as_read import Box, Processed, as_read_by
-from proxyspex_hf.hf.stages import first_line
+from proxyspex_hf.hf.failures import first_line
 from proxyspex_hf.inputs import Features, ImageMasking, Picture, Region, RegionKind
 
 __all__ = ["MaskedImage", "open_image"]

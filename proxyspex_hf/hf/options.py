@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from proxyspex_hf.hf.failures import Retry
 from proxyspex_hf.hf.targets import ValueOf
 from proxyspex_hf.hf.text.mask_token import Masking
 from proxyspex_hf.inputs import ImageMasking, TextKind
@@ -30,6 +31,7 @@ class FeatureOptions:
     image_masking: ImageMasking = "zero"
     max_new_tokens: int | None = None
     batch_size: int | None = None
+    retry: Retry | None = None
     function_to_apply: str | None = None
     multi_label: bool | None = None
     hypothesis_template: str | None = None

@@ -9,8 +9,9 @@ from typing import Any
 from transformers.utils.chat_template_utils import Chat
 
 from proxyspex_hf.errors import InputError, ModelError, ProxySpexError
+from proxyspex_hf.hf.failures import first_line, is_out_of_memory
 
-__all__ = ["Stages", "first_line"]
+__all__ = ["Stages"]
 
 
 class Stages:
@@ -73,10 +74,10 @@ class Stages:
             return [self.run(each, **more) for each in inputs]
         try:
             return self.pipe.forward(inputs, **{**self.forward, **more})
-        except (ProxySpexError, MemoryError):
+        except ProxySpexError:
             raise
         except Exception as error:
-            if type(error).__name__ == "OutOfMemoryError":
+            if is_out_of_memory(error):
                 raise
             raise ModelError(
                 f"the model failed on one input of the pipeline: {type(error).__name__}: "
@@ -102,11 +103,6 @@ def _as_chat(value: Any) -> Any:
     """A list of messages as what ``Pipeline.__call__`` makes of it."""
     is_chat = isinstance(value, (list, tuple)) and value and isinstance(value[0], Mapping)
     return Chat(value) if is_chat and "role" in value[0] else value
-
-
-def first_line(error: BaseException) -> str:
-    """The beginning of what an error says, or its type where it says nothing."""
-    return (str(error).strip() or repr(error)).splitlines()[0][:300]
 
 
 def _brief(value: Any) -> str:

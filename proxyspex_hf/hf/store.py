@@ -14,23 +14,29 @@ parameters, tokenizer and processors, the input, and the number that is explaine
 asking some masks again: see :mod:`proxyspex_hf.hf.memory`.
 
 Records are only appended, each batch in one write under a lock, so a killed process loses at most
-the batch it was computing, and processes may share a directory. A record whose checksum is wrong
-is not read, and its mask is asked again; a torn end is cut off before the next write.
+the batch it was computing, and processes may share a directory. A write that fails is taken back.
+A record whose checksum is wrong is not read, and its mask is asked again; a torn end is cut off
+before the next write, and a damaged header is written anew: the file's name says whose it is. A
+directory that cannot be written is read.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
 import struct
+import warnings
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
+from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
-from proxyspex_hf.errors import InputError
+from proxyspex_hf.errors import InputError, ProxySpexWarning
 
 __all__ = ["ValueStore"]
 
@@ -38,6 +44,11 @@ _MAGIC = b"PSPXVAL1"
 _HEAD = struct.Struct("<8sII")
 _VALUE = struct.Struct("<d")
 _CHECK = struct.Struct("<I")
+#: What a file system without locks says (network shares); a lock file then stands for the lock.
+_NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
+_NOT_WRITABLE = {errno.EROFS, errno.EACCES, errno.EPERM}
+#: Seconds after which a wait for another process is told: convention.
+_PATIENCE = 5.0
 
 
 class ValueStore:
@@ -47,6 +58,10 @@ class ValueStore:
         directory: where the files lie; made if it is missing.
         key: all that decides a value, as JSON data.
         n_features: width of the masks.
+
+    Attributes:
+        damaged: whether records were lost: batches are then known in part.
+        read_only: the directory cannot be written.
 
     Raises:
         InputError: the directory cannot be used.
@@ -59,16 +74,30 @@ class ValueStore:
         self._header = _HEAD.pack(_MAGIC, self._width, len(text)) + text
         self.path = Path(directory) / f"{hashlib.sha256(text).hexdigest()}.values"
         self._read_to = 0
+        self.damaged = self.read_only = False
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._lock = FileLock(self.path.with_suffix(".lock"))
-            with self._lock:
+            self._lock: BaseFileLock = FileLock(self.path.with_suffix(".lock"))
+            with self._locked():
                 self._repair()
-        except OSError as error:
-            raise InputError(f"cache_dir={str(directory)!r} cannot be used: {error}.") from error
+        except (OSError, ValueError) as error:  # ValueError: a null byte in the path
+            if getattr(error, "errno", None) not in _NOT_WRITABLE or not self.path.parent.is_dir():
+                raise InputError(
+                    f"cache_dir={str(directory)!r:.200} cannot be used: {error}."
+                ) from error
+            self.read_only = True
+            self._read_to = len(self._header)
+            warnings.warn(
+                f"cache_dir={str(directory)!r} cannot be written: answers that lie there are read, "
+                "new ones are not kept.",
+                ProxySpexWarning,
+                stacklevel=2,
+            )
 
     def new(self) -> dict[bytes, float]:
         """Values that were added since the last call, by packed mask; damaged ones are left out."""
+        if self.read_only and not self.path.exists():
+            return {}
         with self.path.open("rb") as file:
             file.seek(self._read_to)
             data = file.read()
@@ -80,6 +109,8 @@ class ValueStore:
             (check,) = _CHECK.unpack_from(data, start + len(body))
             if zlib.crc32(body) == check:
                 (found[body[: self._width]],) = _VALUE.unpack_from(body, self._width)
+            else:
+                self.damaged = True
         return found
 
     def add(self, values: Mapping[bytes, float]) -> None:
@@ -92,11 +123,19 @@ class ValueStore:
         for mask, value in values.items():
             body = mask + _VALUE.pack(value)
             lines.append(body + _CHECK.pack(zlib.crc32(body)))
+        if self.read_only:
+            return
         try:
-            with self._lock:
+            with self._locked():
                 self._repair()
-                with self.path.open("ab") as file:
-                    file.write(b"".join(lines))
+                size = self.path.stat().st_size
+                try:
+                    with self.path.open("ab") as file:
+                        file.write(b"".join(lines))
+                except OSError:
+                    # Half a batch would be known, and the rest of it asked in another shape.
+                    os.truncate(self.path, size)
+                    raise
         except OSError as error:
             raise InputError(f"cannot write {self.path}: {error.strerror or error}.") from error
 
@@ -106,8 +145,10 @@ class ValueStore:
         Raises:
             InputError: the file cannot be written.
         """
+        if self.read_only:
+            return
         try:
-            with self._lock:
+            with self._locked():
                 self.path.write_bytes(self._header)
         except OSError as error:
             raise InputError(f"cannot write {self.path}: {error.strerror or error}.") from error
@@ -119,12 +160,36 @@ class ValueStore:
         start = len(self._header)
         with self.path.open("r+b" if size else "w+b") as file:
             if file.read(start) != self._header:
+                self.damaged = self.damaged or size > 0
                 file.seek(0)
-                file.truncate()
                 file.write(self._header)
-                size = start
-                self._read_to = start
+                size = max(size, start)
             torn = (size - start) % self._record
             if torn:
+                self.damaged = True
                 file.truncate(size - torn)
         self._read_to = max(self._read_to, start)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Nobody else writes the file; a long wait for another process is told."""
+        try:
+            held = self._acquired()
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
+            self._lock = SoftFileLock(self.path.with_suffix(".softlock"))
+            held = self._acquired()
+        with held:
+            yield
+
+    def _acquired(self) -> AbstractContextManager[Any]:
+        try:
+            return self._lock.acquire(timeout=_PATIENCE)
+        except Timeout:
+            warnings.warn(
+                f"waiting for another process that holds {self._lock.lock_file}.",
+                ProxySpexWarning,
+                stacklevel=2,
+            )
+            return self._lock.acquire()

@@ -11,6 +11,7 @@ import torch
 
 from proxyspex_hf.checks import BoolArray, FloatArray
 from proxyspex_hf.errors import InputError, ModelError, ProxySpexError
+from proxyspex_hf.hf.failures import is_out_of_memory
 from proxyspex_hf.record import Target
 
 if TYPE_CHECKING:
@@ -130,9 +131,11 @@ def called_on(function: Callable[[Any], Any], given: Any, called: str) -> FloatA
     """
     try:
         found = function(given)
-    except (ProxySpexError, MemoryError, torch.cuda.OutOfMemoryError):
+    except ProxySpexError:
         raise
     except Exception as error:
+        if is_out_of_memory(error):
+            raise
         first = (str(error).strip() or repr(error)).splitlines()[0]
         raise ModelError(
             f"{called} failed on {len(given)} inputs: {type(error).__name__}: {first}"

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Literal
 
 import numpy as np
@@ -23,10 +23,13 @@ import torch
 from numpy.typing import NDArray
 
 from proxyspex_hf.checks import BoolArray, FloatArray, as_masks
+from proxyspex_hf.core.values import checked_values
 from proxyspex_hf.errors import InputError, ModelError, ProxySpexError
 from proxyspex_hf.hf.evaluating import evaluating, model_device
+from proxyspex_hf.hf.failures import Retry, is_out_of_memory, tried_again
+from proxyspex_hf.hf.halving import Halving, too_large
 from proxyspex_hf.hf.loading import quantization_of
-from proxyspex_hf.hf.stages import Stages, first_line
+from proxyspex_hf.hf.stages import Stages
 from proxyspex_hf.inputs import Features, ImageMasking, Part, Picture
 from proxyspex_hf.record import Target
 
@@ -35,6 +38,7 @@ __all__ = [
     "BoundInput",
     "Way",
     "answer",
+    "answers",
     "ask",
     "batches",
     "close",
@@ -66,6 +70,8 @@ class BoundInput(ABC):
         stages: the pipeline's own stages; None where no pipeline is asked.
         model: the module that answers; None where it is no torch model.
         batch_size: items in one forward pass; None lets the engine choose.
+        retry: when a batch that failed is asked again; None is never.
+        called: who answers, in messages.
     """
 
     features: Features
@@ -81,6 +87,8 @@ class BoundInput(ABC):
     stages: Stages | None = None
     model: Any = None
     batch_size: int | None = None
+    retry: Retry | None = None
+    called: str = "the model"
 
     @property
     def n_features(self) -> int:
@@ -143,6 +151,15 @@ class BoundInput(ABC):
         if self.stages is None:
             return "together"
         return _proven_way(self)
+
+    @cached_property
+    def halving(self) -> Halving:
+        """The fast path, in batches as large as the model takes."""
+        return Halving(self._by_outputs, self.size, self.retry)
+
+    def _by_outputs(self, items: Sequence[bytes]) -> FloatArray:
+        with evaluating(self.model):
+            return _as_floats(self.outputs(items))
 
     @property
     def sharing(self) -> Hashable:
@@ -246,31 +263,21 @@ def answer(bound: BoundInput, items: Sequence[bytes]) -> FloatArray:
     Raises:
         ModelError: the model failed, or one item alone does not fit into memory.
     """
-    if bound.way == "pipeline":
-        masks = unpacked(items, bound.n_features)
-        return np.concatenate([_within_memory(bound.by_pipeline, mask) for mask in masks])
-    return _by_fast_path(bound, items)
+    return np.concatenate([outputs for _, outputs in answers(bound, items)])
 
 
-def _by_fast_path(bound: BoundInput, items: Sequence[bytes]) -> FloatArray:
-    """The rows of one batch; out of memory halves it."""
-    try:
-        with evaluating(bound.model):
-            return _as_floats(bound.outputs(items))
-    except (torch.cuda.OutOfMemoryError, MemoryError) as error:
-        if len(items) == 1:
-            raise _too_large(error) from error
-    except ProxySpexError:
-        raise
-    except Exception as error:
-        raise ModelError(
-            f"the model failed on {len(items)} inputs of up to "
-            f"{max(map(bound.size, items))} tokens: {type(error).__name__}: {first_line(error)}"
-        ) from error
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    half = len(items) // 2
-    return np.concatenate([_by_fast_path(bound, items[:half]), _by_fast_path(bound, items[half:])])
+def answers(bound: BoundInput, items: Sequence[bytes]) -> Iterator[tuple[slice, FloatArray]]:
+    """The same as they come, in order: places among the items, and their outputs.
+
+    Raises:
+        ModelError: the model fails on the first item that has no outputs.
+    """
+    if bound.way != "pipeline":
+        yield from bound.halving.parts(items)
+        return
+    for place, mask in enumerate(unpacked(items, bound.n_features)):
+        one = partial(_within_memory, bound.by_pipeline, mask)
+        yield slice(place, place + 1), tried_again(one, bound.retry)
 
 
 def _within_memory(
@@ -278,15 +285,10 @@ def _within_memory(
 ) -> FloatArray:
     try:
         return function(mask)
-    except (torch.cuda.OutOfMemoryError, MemoryError) as error:
-        raise _too_large(error) from error
-
-
-def _too_large(error: BaseException) -> ModelError:
-    return ModelError(
-        f"one masked input does not fit into memory ({first_line(error)}): explain a shorter "
-        "input, or load the model in 8 bits."
-    )
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise too_large(error) from error
+        raise
 
 
 def _as_floats(outputs: torch.Tensor | FloatArray) -> FloatArray:
@@ -305,7 +307,10 @@ def ask(bound: BoundInput, masks: BoolArray) -> FloatArray:
     values = np.empty(len(distinct))
     for batch in batches(bound, list(distinct)):
         values[list(batch.rows)] = bound.score(answer(bound, batch.items))
-    return values[place]
+    found, _, error = checked_values(values[place], masks, bound.called)
+    if error is not None:
+        raise error
+    return found
 
 
 #: Masks from which the trial takes the shortest and the longest form, and a few at random.
@@ -371,12 +376,12 @@ def _trial_masks(bound: BoundInput) -> BoolArray:
 def _by_fast_path_in(bound: BoundInput, items: Sequence[bytes], way: Way) -> FloatArray:
     """The rows of the trial's items, in batches as ``way`` forms them."""
     if way == "together":
-        return _by_fast_path(bound, items)
+        return bound.halving(items)
     groups: dict[int, list[int]] = {}
     for row, item in enumerate(items):
         groups.setdefault(bound.size(item) if way == "equal sizes" else row, []).append(row)
     found: dict[int, FloatArray] = {}
     for rows in groups.values():
-        outputs = _by_fast_path(bound, [items[row] for row in rows])
+        outputs = bound.halving([items[row] for row in rows])
         found.update(zip(rows, outputs, strict=True))
     return np.stack([found[row] for row in range(len(items))])

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from proxyspex_hf.checks import BoolArray, FloatArray, as_masks
 from proxyspex_hf.hf.evaluating import model_device
+from proxyspex_hf.hf.failures import is_out_of_memory
 from proxyspex_hf.hf.value_function import BoundInput, packed, unpacked
 from proxyspex_hf.inputs import Features
 from proxyspex_hf.record import Target
@@ -156,9 +157,9 @@ class HeadMasks(BoundInput):
             if states is None:
                 return False
             late = self._forward(rows, scales, states)
-        except torch.cuda.OutOfMemoryError:
-            raise
-        except (AttributeError, KeyError, TypeError, ValueError, RuntimeError, IndexError):
+        except (AttributeError, KeyError, TypeError, ValueError, RuntimeError, IndexError) as error:
+            if is_out_of_memory(error):
+                raise
             return False
         tolerance = 1e-4 if whole.dtype == torch.float32 else 2e-2
         largest = max(1.0, float(whole.abs().max()))

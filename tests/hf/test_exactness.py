@@ -167,7 +167,7 @@ def test_out_of_memory_halves_the_batch(pipe: Any, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(pipe.model, "forward", small_memory)
     function = InteractionExplainer(pipe).value_function(TEXTS[0], batch_size=32)
     np.testing.assert_allclose(function(masks_of(13, 30)), plain, atol=1e-5)
-    assert max(sizes) == 4  # tried 30, 15, 8, then 4
+    assert max(sizes) == 3  # tried 30, 15, 7, then 3
     monkeypatch.setattr(
         pipe.model, "forward", lambda **k: (_ for _ in ()).throw(torch.cuda.OutOfMemoryError("no"))
     )

@@ -15,9 +15,10 @@ from PIL import Image, ImageDraw
 
 from proxyspex_hf.checks import as_masks
 from proxyspex_hf.errors import InputError
+from proxyspex_hf.hf.failures import first_line
 from proxyspex_hf.hf.model_inputs import differ
 from proxyspex_hf.hf.options import FeatureOptions
-from proxyspex_hf.hf.stages import Stages, first_line
+from proxyspex_hf.hf.stages import Stages
 from proxyspex_hf.hf.tasks.signal_classification import SignalClassification
 from proxyspex_hf.inputs import Features, Picture, Region
 

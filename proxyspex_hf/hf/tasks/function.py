@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from proxyspex_hf.checks import BoolArray, FloatArray, as_masks
-from proxyspex_hf.errors import InputError, ModelError
+from proxyspex_hf.errors import InputError
 from proxyspex_hf.hf.options import FeatureOptions
 from proxyspex_hf.hf.targets import function_name, own_score
 from proxyspex_hf.hf.value_function import BoundInput, packed, unpacked
 from proxyspex_hf.inputs import Features
 from proxyspex_hf.record import Target
 
-__all__ = ["FunctionOfFeatures", "finite"]
+__all__ = ["FunctionOfFeatures"]
 
 
 class FunctionOfFeatures(BoundInput):
@@ -26,7 +26,7 @@ class FunctionOfFeatures(BoundInput):
     Args:
         function: pure: a mask's value depends neither on its place nor on its batch.
         value: the features' names, or how many there are.
-        options: only ``batch_size`` has a meaning.
+        options: only ``batch_size`` and ``retry`` have a meaning.
 
     Raises:
         InputError: no names and no number.
@@ -34,7 +34,8 @@ class FunctionOfFeatures(BoundInput):
 
     def __init__(self, function: Any, value: Any, options: FeatureOptions) -> None:
         self._function = function
-        self.batch_size = options.batch_size
+        self.batch_size, self.retry = options.batch_size, options.retry
+        self.called = f"the function {function_name(function)!r}"
         if options.target is not None or options.targets or options.value is not None:
             raise InputError(
                 "target and value have no meaning for a function of masks: it gives one number."
@@ -47,31 +48,15 @@ class FunctionOfFeatures(BoundInput):
 
     def outputs(self, items: Sequence[bytes]) -> FloatArray:
         masks = unpacked(items, self.n_features)
-        called = f"the function {self.target.label!r}"
-        return own_score(self._function, masks, called, "masks")[:, None]
+        return own_score(self._function, masks, self.called, "masks")[:, None]
 
     def score(self, outputs: FloatArray) -> FloatArray:
-        return finite(outputs[:, 0], self.target.label)
+        return outputs[:, 0]
 
     def masked_input(self, mask: NDArray[np.bool_]) -> list[str]:
         """The names of the features that are kept."""
         row = as_masks(mask, self.n_features, "mask")[0]
         return [name for name, keep in zip(self.features.labels, row, strict=True) if keep]
-
-
-def finite(values: FloatArray, name: str) -> FloatArray:
-    """The answers of a user's function, if each of them is a number.
-
-    Raises:
-        ModelError: some are NaN or infinite.
-    """
-    bad = ~np.isfinite(values)
-    if bad.any():
-        raise ModelError(
-            f"the function {name!r} gave {values[bad.argmax()]} for {int(bad.sum())} of "
-            f"{len(values)} masked inputs; an explanation needs a finite number for each."
-        )
-    return values
 
 
 def _names(value: Any) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from proxyspex_hf.checks import BoolArray, FloatArray, as_masks
 from proxyspex_hf.errors import InputError, ModelError
 from proxyspex_hf.hf.evaluating import evaluating
+from proxyspex_hf.hf.failures import is_out_of_memory
 from proxyspex_hf.hf.options import FeatureOptions
 from proxyspex_hf.hf.sequence import (
     SEQUENCE_VALUES,
@@ -144,9 +145,9 @@ class TextGeneration(BoundInput):
         try:
             with evaluating(self.model):
                 rows = Continuations(self.model, nothing, self.target_ids, 0)([prompt])
-        except (torch.cuda.OutOfMemoryError, MemoryError):
-            raise
         except Exception as error:
+            if is_out_of_memory(error):
+                raise
             raise ModelError(f"the model failed on one prompt: {error!r:.300}") from error
         found: FloatArray = rows.double().cpu().numpy()
         return found

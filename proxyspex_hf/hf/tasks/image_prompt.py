@@ -15,6 +15,7 @@ from proxyspex_hf.checks import BoolArray, FloatArray, as_masks
 from proxyspex_hf.errors import InputError, ModelError
 from proxyspex_hf.hf.cropped import crop_notes
 from proxyspex_hf.hf.evaluating import evaluating, model_device
+from proxyspex_hf.hf.failures import first_line, is_out_of_memory
 from proxyspex_hf.hf.masked_image import MaskedImage, open_image
 from proxyspex_hf.hf.options import FeatureOptions
 from proxyspex_hf.hf.sequence import (
@@ -26,7 +27,7 @@ from proxyspex_hf.hf.sequence import (
     own_output,
     sequence_score,
 )
-from proxyspex_hf.hf.stages import Stages, first_line
+from proxyspex_hf.hf.stages import Stages
 from proxyspex_hf.hf.targets import value_name
 from proxyspex_hf.hf.text.chat import located
 from proxyspex_hf.hf.text.mask_token import resolve_mask_token
@@ -183,9 +184,9 @@ class ImagePrompt(BoundInput):
                 tensors = {k: v for k, v in inputs.items() if isinstance(v, torch.Tensor)}
                 moved = {k: v.to(model_device(self.model)) for k, v in tensors.items()}
                 rows = forced_log_probabilities(self.model, moved, self.target_ids)
-        except (torch.cuda.OutOfMemoryError, MemoryError):
-            raise
         except Exception as error:
+            if is_out_of_memory(error):
+                raise
             raise ModelError(
                 f"the model of {type(pipe).__name__} failed to generate: {type(error).__name__}: "
                 f"{first_line(error)}"

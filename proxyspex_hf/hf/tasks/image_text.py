@@ -19,10 +19,11 @@ from proxyspex_hf.checks import BoolArray, FloatArray, as_masks
 from proxyspex_hf.errors import InputError, ModelError
 from proxyspex_hf.hf.cropped import crop_notes
 from proxyspex_hf.hf.evaluating import evaluating, model_device
+from proxyspex_hf.hf.failures import first_line, is_out_of_memory
 from proxyspex_hf.hf.masked_image import MaskedImage, open_image
 from proxyspex_hf.hf.options import FeatureOptions
 from proxyspex_hf.hf.sequence import padded
-from proxyspex_hf.hf.stages import Stages, first_line
+from proxyspex_hf.hf.stages import Stages
 from proxyspex_hf.hf.targets import CLASS_VALUES, Applied, class_score, value_name, wanted_targets
 from proxyspex_hf.hf.tasks.classification import check_value
 from proxyspex_hf.hf.tasks.image_classification import image_tokens
@@ -186,9 +187,9 @@ class ImageText(BoundInput):
         try:
             tensors = {k: v.to(device) for k, v in {**images, **texts}.items()}
             return self.model(**tensors, **more)
-        except (torch.cuda.OutOfMemoryError, MemoryError):
-            raise
         except Exception as error:
+            if is_out_of_memory(error):
+                raise
             raise ModelError(
                 f"the model failed on an image and a text: {type(error).__name__}: "
                 f"{first_line(error)}"

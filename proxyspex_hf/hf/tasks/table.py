@@ -101,5 +101,6 @@ def bind(pipe: Any, value: Any, options: FeatureOptions) -> BoundInput:
         if getattr(options, name) is not None and task not in tasks:
             raise InputError(f"{name} has no meaning for {task}; it has for {', '.join(tasks)}.")
     bound = TASKS[task](pipe, value, options)
+    bound.retry = options.retry
     confirm(bound)
     return bound

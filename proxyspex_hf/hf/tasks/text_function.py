@@ -18,7 +18,6 @@ from proxyspex_hf.hf.targets import (
     value_name,
     wanted_targets,
 )
-from proxyspex_hf.hf.tasks.function import finite
 from proxyspex_hf.hf.text.features import text_features
 from proxyspex_hf.hf.text.mask_token import Masking, resolve_mask_token
 from proxyspex_hf.hf.text.masked_spans import MaskedSpans
@@ -54,7 +53,8 @@ class FunctionOfTexts(BoundInput):
     def __init__(self, function: Any, text: str, options: FeatureOptions) -> None:
         self._function, self._value = function, options.value
         self._name = function_name(function)
-        self.batch_size = options.batch_size
+        self.batch_size, self.retry = options.batch_size, options.retry
+        self.called = f"the function {self._name!r}"
         self.masking = "delete" if options.mask_token is None else options.masking
         self.mask_token = resolve_mask_token(None, self.masking, options.mask_token)
         if options.features in ("tokens", "documents"):
@@ -86,7 +86,7 @@ class FunctionOfTexts(BoundInput):
         return [self._masked.masked(row).encode() for row in rows]
 
     def outputs(self, items: Sequence[bytes]) -> FloatArray:
-        called = f"the function {self._name!r}"
+        called = self.called
         found = called_on(self._function, [item.decode() for item in items], called)
         b, columns = len(items), self._columns
         fits = found.ndim in (1, 2) and len(found) == b and 0 not in found.shape
@@ -101,8 +101,7 @@ class FunctionOfTexts(BoundInput):
     def score(self, outputs: FloatArray) -> FloatArray:
         if callable(self._value):
             return own_score(self._value, outputs)
-        own = outputs if outputs.ndim == 1 else outputs[:, self.target.index or 0]
-        return finite(own, self._name)
+        return outputs if outputs.ndim == 1 else outputs[:, self.target.index or 0]
 
     def masked_input(self, mask: NDArray[np.bool_]) -> str:
         return self._masked.masked(as_masks(mask, self.n_features, "mask")[0])

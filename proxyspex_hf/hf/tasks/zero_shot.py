@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from proxyspex_hf.checks import BoolArray, FloatArray, as_masks
 from proxyspex_hf.errors import InputError, ModelError
+from proxyspex_hf.hf.failures import first_line
 from proxyspex_hf.hf.options import FeatureOptions
-from proxyspex_hf.hf.stages import Stages, first_line
+from proxyspex_hf.hf.stages import Stages
 from proxyspex_hf.hf.targets import CLASS_VALUES, class_score, own_score, value_name, wanted_targets
 from proxyspex_hf.hf.tasks.classification import logits_of
 from proxyspex_hf.hf.text.masking import MaskedText

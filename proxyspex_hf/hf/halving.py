@@ -1,0 +1,87 @@
+"""Running a batch of items through a model that may not take it whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+
+from proxyspex_hf.checks import FloatArray
+from proxyspex_hf.errors import ModelError, ProxySpexError
+from proxyspex_hf.hf.failures import Retry, first_line, is_out_of_memory, is_transient, tried_again
+
+
+@dataclass
+class Halving:
+    """What fails is halved, whatever it says of memory: either half may pass, and in the end one
+    item is known to fail.
+
+    Attributes:
+        run: items to their rows, (b, …).
+        size: how large an item is for the model, in tokens or the like.
+        retry: when a batch is tried again as it is.
+        room: items times their size that the model takes at once, where more of them failed; what
+            is larger is no longer tried.
+    """
+
+    run: Callable[[Sequence[bytes]], FloatArray]
+    size: Callable[[bytes], int]
+    retry: Retry | None = None
+    room: int | None = None
+
+    def __call__(self, items: Sequence[bytes]) -> FloatArray:
+        """The rows of all items; errors as :meth:`parts`."""
+        return np.concatenate([rows for _, rows in self.parts(items)])
+
+    def parts(self, items: Sequence[bytes]) -> Iterator[tuple[slice, FloatArray]]:
+        """Places among the items and their rows, as they come, in order.
+
+        Raises:
+            ModelError: the model fails on the first item that has no rows, or the network does.
+        """
+        pending = [(0, len(items))]
+        while pending:
+            start, stop = pending.pop()
+            fits = self._fits(items[start:stop])
+            if start + fits < stop:
+                pending.append((start + fits, stop))
+                stop = start + fits
+            batch = items[start:stop]
+            try:
+                rows = tried_again(partial(self.run, batch), self.retry)
+            except Exception as error:
+                is_own = isinstance(error, ProxySpexError) and error.__cause__ is None
+                if is_own or len(batch) == 1 or is_transient(error, self.retry):
+                    raise self._failure(batch, error) from error
+                if torch.cuda.is_available():
+                    torch.cuda.empty_cache()
+                self.room = len(batch) // 2 * max(map(self.size, batch))
+                pending.append((start, stop))
+            else:
+                yield slice(start, stop), rows
+
+    def _fits(self, items: Sequence[bytes]) -> int:
+        if self.room is None:
+            return len(items)
+        return max(1, min(len(items), self.room // max(map(self.size, items))))
+
+    def _failure(self, items: Sequence[bytes], error: Exception) -> ProxySpexError:
+        if is_out_of_memory(error):
+            return too_large(error)
+        if isinstance(error, ProxySpexError):
+            return error
+        return ModelError(
+            f"the model failed on {len(items)} inputs of up to {max(map(self.size, items))} "
+            f"tokens: {type(error).__name__}: {first_line(error)}"
+        )
+
+
+def too_large(error: BaseException) -> ModelError:
+    """Of one masked input that memory has no room for."""
+    return ModelError(
+        f"one masked input does not fit into memory ({first_line(error)}): explain a shorter "
+        "input, or load the model in 8 bits."
+    )
