@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -83,8 +84,13 @@ def run_on_request(shared: Shared, form: Form) -> None:
             with house.folders.running(page) as folder:
                 async for now in _in_threads(shared.runs.explain(session.job, folder)):
                     yield shown(session, now)
+                    if not house.presence.here(page):
+                        house.folders.stop(page)
         except Exception as problem:  # noqa: BLE001 - whatever it is, the page says it in words
             yield {form.news: error(in_words(problem)), **ended(more=True)}
+        except BaseException:  # Gradio lets go of it: nobody listens
+            house.folders.stop(page)
+            raise
         finally:
             turns.leave(page)
 
@@ -154,4 +160,5 @@ async def _in_threads(steps: Iterator[Step | Found | Halted]) -> AsyncIterator[A
     finally:
         close = getattr(steps, "close", None)
         if close is not None:
-            close()
+            with suppress(ValueError):  # a thread is at it still, and will be the last to hold it
+                close()

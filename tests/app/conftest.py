@@ -70,7 +70,8 @@ class Person:
         """While inside, the page keeps the connection that a browser keeps."""
         url = f"{self.app.url}gradio_api/heartbeat/{self.page}"
         with httpx2.stream("GET", url, headers=self.headers, timeout=60) as beats:
-            next(beats.iter_lines())
+            lines = beats.iter_lines()  # kept: without it the connection is closed
+            next(lines)
             yield
 
     def function(self, name: str) -> Any:

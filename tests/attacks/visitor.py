@@ -23,15 +23,19 @@ from proxyspex_hf.app.models import SHIPPED
 MODEL = SHIPPED[0].name
 
 
+def free_port() -> int:
+    """A port that nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 @contextmanager
 def an_app(**settings: Any) -> Iterator[Running]:
     """The app as strangers reach it, with the models that ship."""
     settings.setdefault("account", "nobody")
     settings.setdefault("limits", Limits())
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    with running(Settings(Models(SHIPPED), **settings), port=port) as app:
+    with running(Settings(Models(SHIPPED), **settings), port=free_port()) as app:
         yield app
 
 
@@ -70,7 +74,8 @@ class Visitor:
         """While inside, the page is open."""
         url = f"{self.app.url}gradio_api/heartbeat/{self.page}"
         with httpx2.stream("GET", url, headers=self.headers, timeout=120) as beats:
-            next(beats.iter_lines())
+            lines = beats.iter_lines()  # kept: without it the connection is closed
+            next(lines)
             yield
 
     def function(self, name: str) -> Any:
