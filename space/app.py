@@ -8,7 +8,8 @@ from typing import Any
 if "SPACES_ZERO_GPU" in os.environ:
     import spaces  # must come before torch
 
-from proxyspex_hf.app import Access, Limits, Models, Settings, launch
+from proxyspex_hf.app import Access, Limits, Models, Settings
+from proxyspex_hf.app.launch import launch
 
 zero = "SPACES_ZERO_GPU" in os.environ
 # Seconds that one run may hold the GPU of a ZeroGPU Space; before that, it ends by itself.

@@ -25,5 +25,9 @@ _PLACES = {
 
 def __getattr__(name: str) -> Any:
     if name in _PLACES:
-        return getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)
+        found = getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)
+        globals()[name] = (
+            found  # else the module of that name, which import put there, is found next
+        )
+        return found
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+import subprocess
+import sys
 from typing import Any
 
 import httpx2
@@ -277,3 +279,9 @@ def test_markup_that_got_into_the_page_runs_nothing(visit: Any) -> None:
     assert all("Content Security Policy" in c or "data:,x" in c for c in opened.complaints)
     opened.complaints.clear()
     opened.requests.clear()
+
+
+def test_what_the_package_exports_is_no_module_of_the_same_name() -> None:
+    code = "from proxyspex_hf.app import launch, running; launch.__code__, running.__code__"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr

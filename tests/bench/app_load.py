@@ -35,7 +35,8 @@ def serve(port: int) -> None:
     """The app of strangers, until it is told to end."""
     import torch
 
-    from proxyspex_hf.app import Models, Settings, launch
+    from proxyspex_hf.app import Models, Settings
+    from proxyspex_hf.app.launch import launch
     from proxyspex_hf.app.models import SHIPPED
 
     torch.set_num_threads(1)
