@@ -151,7 +151,7 @@ def _check_tokenizer(pipe: Any, model: str, revision: str | None) -> None:
     said.pop("use_safetensors", None)  # what was for the weights, pipeline() tells it, too
     if "AutoTokenizer" not in (said.get("auto_map") or {}):
         return
-    named = get_tokenizer_config(model, revision=revision, **_NO_CODE).get("tokenizer_class")
+    named = get_tokenizer_config(model, revision=revision).get("tokenizer_class")  # reads JSON
     if not hasattr(transformers, str(named)):
         raise _needs_code(model)
 
