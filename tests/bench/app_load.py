@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import math
 import random
 import signal
 import subprocess
@@ -21,6 +22,7 @@ import sys
 import time
 import uuid
 from collections import Counter
+from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from typing import Any
 
@@ -74,12 +76,12 @@ class Load:
         """Open pages, one after another: explain, and sometimes leave in the middle."""
         while time.monotonic() < until:
             try:
-                await self._one_visit(http)
+                await self._one_visit(http, until)
             except (httpx2.HTTPError, KeyError, ValueError) as error:
                 self.errors[f"run: {type(error).__name__} {str(error)[:80]}"] += 1
             await asyncio.sleep(self.random.uniform(0.1, 1.0))
 
-    async def _one_visit(self, http: httpx2.AsyncClient) -> None:
+    async def _one_visit(self, http: httpx2.AsyncClient, until: float = math.inf) -> None:
         page, headers = await self._opened(http)
         text = " ".join(self.random.choices(WORDS, k=self.random.randint(6, 24)))
         text = f"{page[:8]} {text}"
@@ -90,14 +92,14 @@ class Load:
             start = time.monotonic()
             await self._ask(http, page, headers, "explain", [None])
             leaves = self.random.uniform(0.5, 8) if self.random.random() < 0.3 else 600
+            leaves = max(0.1, min(leaves, until - time.monotonic()))  # all go home at the end
             try:
                 async with asyncio.timeout(leaves):
                     last = await self._last(http, page, headers)
             except TimeoutError:
                 self.came["left"] += 1
                 return
-        others = "Done." in last and page[:8] not in last
-        if others:
+        if "Done." in last and page[:8] not in last:
             self.errors["somebody else's explanation"] += 1
         elif "Done." in last:
             self.came["explained"] += 1
@@ -152,6 +154,8 @@ async def loaded(url: str, pid: int, given: argparse.Namespace) -> dict[str, Any
     timeout = httpx2.Timeout(120.0, pool=None)
     rows: list[list[float]] = []
     async with httpx2.AsyncClient(limits=limits, timeout=timeout) as http:
+        # Each page is of a browser of its own.
+        http.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         await load._one_visit(http)  # what is loaded once is no growth
         load.came.clear()
         load.waits.clear()
