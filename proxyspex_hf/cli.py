@@ -236,22 +236,18 @@ def _pipeline(given: argparse.Namespace) -> Any:
 
     transformers.utils.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    if getattr(given, "quantization", None) is not None:
-        from proxyspex_hf.hf.loading import load_pipeline
+    from proxyspex_hf.hf.loading import load_pipeline
 
-        return load_pipeline(
-            given.model,
-            task=given.task,
-            quantization=given.quantization,
-            device_map=given.device,
-        )
+    quantization = getattr(given, "quantization", None)
+    where = "device" if quantization is None else "device_map"
+    where_to: dict[str, Any] = {where: given.device}
     try:
-        return transformers.pipeline(given.task, model=given.model, device=given.device)
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError, AssertionError) as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+        return load_pipeline(given.model, task=given.task, quantization=quantization, **where_to)
+    except InputError as error:
+        if "cannot load" not in str(error):
+            raise
         raise InputError(
-            f"cannot load {given.model!r} for {given.task}: {first} (--model takes a directory or "
-            "a Hub id, --task a transformers task)"
+            f"{error} (--model takes a directory or a Hub id, --task a transformers task)"
         ) from error
 
 

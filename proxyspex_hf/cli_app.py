@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import ipaddress
 import sys
 from importlib.util import find_spec
 from typing import Any
@@ -19,6 +18,10 @@ _TASKS = (
     "image-classification",
 )
 _LAST_PORT = 2**16 - 1
+_BY_ADDRESS = (
+    "From other machines it answers by its address, or by the name given with --host; each other "
+    "name must be allowed: --allow-host NAME."
+)
 
 
 def add_app_command(commands: Any) -> None:
@@ -31,6 +34,14 @@ def add_app_command(commands: Any) -> None:
         help="address to listen on (default: this machine alone). Whoever can reach another one "
         "can use the app; then only listed models may be chosen, and the Hub is asked without an "
         "account: public data sets are read, nothing is pushed",
+    )
+    app.add_argument(
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a name that the app answers to beside this machine's own and that of --host, such as "
+        "example.org, or example.org:8443 for one port alone; may be given several times",
     )
     app.add_argument(
         "--model",
@@ -48,11 +59,16 @@ def _app(given: argparse.Namespace) -> int:
         raise InputError("the app needs Gradio: pip install 'proxyspex-hf[space]'.")
     if given.task is not None and not given.model:
         raise InputError("--task says what --model does: give --model, too.")
-    from proxyspex_hf.app import Limits, Models, Settings, running
+    from proxyspex_hf.app import Access, Limits, Models, Settings, running
+    from proxyspex_hf.app.access import authority, is_loopback
 
     if given.port is not None and not 0 <= given.port <= _LAST_PORT:
         raise InputError(f"--port must be from 0 to {_LAST_PORT}, got {given.port}.")
-    alone = _is_loopback(given.host)
+    access = Access(tuple(given.allow_host))
+    # Another name is another machine's way here, through a tunnel or a proxy.
+    names = [authority(name) for name in given.allow_host]
+    own_names = all(name is not None and is_loopback(name[0]) for name in names)
+    alone = own_names and is_loopback(given.host.strip("[]"))
     # On one's own machine, one's own patience is the limit.
     day = 24 * 3600.0
     own = Limits(characters=50_000, features=1000, calls=200_000, seconds=day)
@@ -61,10 +77,12 @@ def _app(given: argparse.Namespace) -> int:
     for name in reversed(given.model):
         models.offer(name, given.task)
     # Who else can reach the app must not act with this machine's login.
-    settings = Settings(models, limits, account="machine" if alone else "nobody")
+    settings = Settings(models, limits, account="machine" if alone else "nobody", access=access)
     try:
         with running(settings, host=given.host, port=given.port) as app:
             sys.stdout.write(f"{app.url}\nCtrl-C ends it.\n")
+            if not alone and not given.allow_host:
+                sys.stdout.write(f"{_BY_ADDRESS}\n")
             sys.stdout.flush()
             app.wait()
     except OSError as error:
@@ -73,10 +91,3 @@ def _app(given: argparse.Namespace) -> int:
             "--host or --port."
         ) from error
     return 0
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

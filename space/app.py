@@ -8,13 +8,14 @@ from typing import Any
 if "SPACES_ZERO_GPU" in os.environ:
     import spaces  # must come before torch
 
-from proxyspex_hf.app import Limits, Models, Settings, launch
+from proxyspex_hf.app import Access, Limits, Models, Settings
+from proxyspex_hf.app.launch import launch
 
 zero = "SPACES_ZERO_GPU" in os.environ
 # Seconds that one run may hold the GPU of a ZeroGPU Space; before that, it ends by itself.
 more: dict[str, Any] = {"gpu": spaces.GPU(duration=120)} if zero else {}
 limits = Limits(seconds=110.0) if zero else Limits()
-settings = Settings(Models(), limits=limits, account="person", **more)
+settings = Settings(Models(), limits=limits, account="person", access=Access.of_space(), **more)
 
 if __name__ == "__main__":
     if zero:

@@ -71,6 +71,7 @@ def test_it_runs_from_its_wheel_alone(space: Path, tmp_path: Path) -> None:
         "from proxyspex_hf.app import running\n"
         f"assert proxyspex_hf.__file__.startswith({str(site)!r})\n"
         "assert app.settings.account == 'person' and not app.settings.models.any_model\n"
+        "assert callable(app.launch)  # not the module of that name\n"
         "with running(app.settings) as at:\n"
         "    page = urllib.request.urlopen(at.url).read().decode()\n"
         "assert 'disappointed.' in page\n"

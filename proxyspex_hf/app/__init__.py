@@ -6,13 +6,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from proxyspex_hf.app.access import Access
     from proxyspex_hf.app.launch import launch, running
     from proxyspex_hf.app.models import Models
     from proxyspex_hf.app.settings import Limits, Settings
 
-__all__ = ["Limits", "Models", "Settings", "launch", "running"]
+__all__ = ["Access", "Limits", "Models", "Settings", "launch", "running"]
 
 _PLACES = {
+    "Access": "access",
     "Limits": "settings",
     "Models": "models",
     "Settings": "settings",
@@ -23,5 +25,9 @@ _PLACES = {
 
 def __getattr__(name: str) -> Any:
     if name in _PLACES:
-        return getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)
+        found = getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)
+        globals()[name] = (
+            found  # else the module of that name, which import put there, is found next
+        )
+        return found
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

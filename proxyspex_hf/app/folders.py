@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import tempfile
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from proxyspex_hf.app.leftovers import OwnDirectory
 
 __all__ = ["Folders", "is_stopped"]
 
@@ -30,9 +31,16 @@ class Folders:
 
     def __init__(self, kept: float = 6 * 3600.0) -> None:
         self.kept = kept
-        self._root = tempfile.TemporaryDirectory(prefix="proxyspex_hf-")
+        self._own = OwnDirectory()
+        self._root = self._own.path / "pages"
+        self._root.mkdir()
         self._lock = threading.Lock()
         self._busy: Counter[Path] = Counter()
+
+    @property
+    def uploads(self) -> Path:
+        """Where files lie that came from pages, until they are read."""
+        return self._own.path / "uploads"
 
     def of(self, page: str | None) -> Path:
         """The directory of one page; made where there is none."""
@@ -56,7 +64,7 @@ class Folders:
                 self._busy[place] -= 1
 
     def place(self, page: str | None) -> Path:
-        return Path(self._root.name) / hashlib.sha256(str(page).encode()).hexdigest()[:32]
+        return self._root / hashlib.sha256(str(page).encode()).hexdigest()[:32]
 
     def stop(self, page: str | None) -> None:
         """Ask the running explanation of a page to stop."""
@@ -74,7 +82,7 @@ class Folders:
     def sweep(self) -> None:
         """Remove those that no run has used for long."""
         with self._lock:
-            for folder in list(Path(self._root.name).iterdir()):
+            for folder in list(self._root.iterdir()):
                 old = time.time() - folder.stat().st_mtime > self.kept
                 if old and not self._busy[folder]:
                     shutil.rmtree(folder, ignore_errors=True)
@@ -82,7 +90,7 @@ class Folders:
 
     def close(self) -> None:
         """Remove all of them."""
-        self._root.cleanup()
+        self._own.close()
 
 
 def is_stopped(folder: Path) -> bool:

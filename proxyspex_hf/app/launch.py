@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
+from typing import Any
 
 import gradio as gr
 import transformers
+from starlette.middleware import Middleware
 
 from proxyspex_hf.app import parts, viewer
+from proxyspex_hf.app.access import Access
 from proxyspex_hf.app.folders import Folders
+from proxyspex_hf.app.gate import Gate
+from proxyspex_hf.app.house import House
 from proxyspex_hf.app.page import build
+from proxyspex_hf.app.page_policy import PagePolicy
 from proxyspex_hf.app.settings import Settings
 from proxyspex_hf.app.theme import theme
+from proxyspex_hf.app.unfinished import drop_handlers, drop_state, unanswered
+from proxyspex_hf.app.uploads import kept_in
 
 __all__ = ["Running", "launch", "running"]
 
-#: Handlers that wait for a free place before a new person is told to come back.
-_WAITING = 100
+#: Handlers at a time: all explanations that may wait, and the others as many as Gradio's default.
+_HANDLERS = 160
+#: Pages whose state is kept; explanations and pictures are of a few megabytes.
+_PAGES = 400
+#: Seconds between two looks at who has gone, and how long the state of such a page is kept.
+_LOOK, _STATE_KEPT = 5.0, 600.0
 
 
 @dataclass(frozen=True)
@@ -29,17 +43,28 @@ class Running:
     Attributes:
         url: where.
         demo: the Gradio app.
-        folders: of the open pages.
+        house: what the open pages share.
     """
 
     url: str
     demo: gr.Blocks
-    folders: Folders
+    house: House
+
+    @property
+    def folders(self) -> Folders:
+        """Those of the open pages."""
+        return self.house.folders
 
     def wait(self) -> None:
-        """Until it is interrupted (Ctrl-C)."""
+        """Until it is interrupted (Ctrl-C), or its process is told to end."""
+        over = threading.Event()
+        in_main = threading.current_thread() is threading.main_thread()
+        if in_main:  # else what is kept would stay on the disk
+            before = signal.signal(signal.SIGTERM, lambda *_: over.set())
         with suppress(KeyboardInterrupt):
-            threading.Event().wait()
+            over.wait()
+        if in_main:
+            signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager
@@ -59,30 +84,83 @@ def running(
     transformers.utils.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     folders = Folders()
-    demo = build(settings, folders)
-    demo.queue(default_concurrency_limit=16, max_size=_WAITING)
-    try:
-        _, url, _ = demo.launch(
-            prevent_thread_lock=True,
-            quiet=True,
-            server_name=host,
-            server_port=port,
-            share=False,
-            inbrowser=False,
-            show_error=False,
-            ssr_mode=False,
-            strict_cors=True,
-            enable_monitoring=False,
-            run_history=False,
-            max_file_size=settings.limits.upload_bytes,
-            footer_links=[],
-            theme=theme(),
-            css=f"{viewer.CSS}\n{parts.CSS}",
+    house = House.of(settings, folders)
+    access = settings.access.listening_on(host)
+    with kept_in(folders.uploads) as uploads:
+        house.uploads.folder = uploads
+        demo = build(settings, folders, house)
+        # Without a limit of all: explanations wait for their turns, and each client has limits.
+        demo.queue(default_concurrency_limit=16, max_size=None)
+        try:
+            _, url, _ = demo.launch(
+                prevent_thread_lock=True,
+                quiet=True,
+                server_name=f"[{host}]" if host and ":" in host.strip("[]") else host,
+                server_port=port,
+                share=False,
+                inbrowser=False,
+                show_error=False,
+                ssr_mode=False,
+                strict_cors=True,
+                enable_monitoring=False,
+                run_history=False,
+                max_threads=_HANDLERS,
+                state_session_capacity=_PAGES,
+                max_file_size=settings.limits.upload_bytes,
+                footer_links=[],
+                theme=theme(),
+                css=f"{viewer.CSS}\n{parts.CSS}",
+                app_kwargs={
+                    "lifespan": _guarded(demo, house, access),
+                    "middleware": [Middleware(PagePolicy, framed_by=access.framed_by)],
+                },
+            )
+            yield Running(str(url), demo, house)
+        finally:
+            demo.close(verbose=False)
+            folders.close()
+
+
+def _guarded(demo: gr.Blocks, house: House, access: Access) -> Any:
+    """What goes on while the server runs: the gate stands, and who has gone is forgotten."""
+
+    @asynccontextmanager
+    async def lifespan(app: Any) -> AsyncIterator[None]:
+        # Here and not among the middlewares, which Gradio puts its own around: one of them answers
+        # the preflight requests of any page. No request comes before this is done.
+        app.middleware_stack = Gate(
+            app.middleware_stack,
+            access,
+            house.presence,
+            house.uploads,
+            unanswered=lambda page: unanswered(demo, page),
+            gone=house.gone,
         )
-        yield Running(str(url), demo, folders)
-    finally:
-        demo.close(verbose=False)
-        folders.close()
+        looks = asyncio.create_task(_forget(demo, house))
+        yield
+        looks.cancel()
+        with suppress(asyncio.CancelledError):
+            await looks
+
+    return lifespan
+
+
+async def _forget(demo: gr.Blocks, house: House) -> None:
+    """Let go of what pages left that are gone."""
+    loop, left = asyncio.get_running_loop(), dict[str, float]()
+    while True:
+        await asyncio.sleep(_LOOK)
+        for page in house.presence.forgotten():
+            house.gone(page)
+            await drop_handlers(demo, page)
+            left[page] = loop.time()
+        for page, since in list(left.items()):
+            if house.presence.here(page):  # it came back
+                del left[page]
+            elif loop.time() - since > _STATE_KEPT:
+                del left[page]
+                drop_state(demo, page)
+        await asyncio.to_thread(house.uploads.sweep)
 
 
 def launch(settings: Settings, *, host: str | None = None, port: int | None = None) -> None:

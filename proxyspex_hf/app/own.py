@@ -1,23 +1,20 @@
-"""The second tab: what one's own input will cost, and the run."""
+"""The second tab: the form that changes with its model, the picture, and the cost."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import gradio as gr
 from PIL import Image
 
 from proxyspex_hf.app.form import FIRST, TEXT_LABELS, Form, job_of
-from proxyspex_hf.app.jobs import PICTURES, TEXTS, Cost, Found, Step
+from proxyspex_hf.app.jobs import PICTURES, TEXTS, Cost
 from proxyspex_hf.app.models import Choice
-from proxyspex_hf.app.parts import error, said, step
+from proxyspex_hf.app.parts import error, said
 from proxyspex_hf.app.pictures import read_picture
-from proxyspex_hf.app.session import Session
-from proxyspex_hf.app.shared import Shared, explanation_of
-from proxyspex_hf.app.source import OWN
+from proxyspex_hf.app.run import run_on_request
+from proxyspex_hf.app.shared import Shared
 from proxyspex_hf.app.wording import in_words, seconds_text
 from proxyspex_hf.errors import InputError
 
@@ -29,7 +26,7 @@ def run_the_form(shared: Shared, form: Form) -> None:
     _change_with_the_model(shared, form)
     _read_the_picture(shared, form)
     _count_the_cost(shared, form)
-    _explain(shared, form)
+    run_on_request(shared, form)
 
 
 def _change_with_the_model(shared: Shared, form: Form) -> None:
@@ -83,6 +80,8 @@ def _read_the_picture(shared: Shared, form: Form) -> None:
                 form.preview: gr.Image(None, visible=False),
                 form.cost: error(in_words(problem)),
             }
+        finally:
+            shared.house.uploads.remove(path)
         preview = Image.open(io.BytesIO(png))
         return {form.picture: png, form.preview: gr.Image(preview, visible=True), form.cost: ""}
 
@@ -141,90 +140,3 @@ def _cost_text(cost: Cost) -> str:
         f"{cost.n_features} {cost.noun}: {cost.calls:,} model calls at the most, "
         f"{seconds_text(cost.seconds)} on this machine; {how}."
     )
-
-
-def _explain(shared: Shared, form: Form) -> None:
-    buttons = [form.run, form.stop, form.more]
-
-    def running() -> dict[Any, Any]:
-        return {
-            form.run: gr.Button(interactive=False),
-            form.stop: gr.Button(visible=True, interactive=True),
-            form.more: gr.Button(visible=False),
-        }
-
-    def ended(more: bool) -> dict[Any, Any]:
-        return {
-            form.run: gr.Button(interactive=True),
-            form.stop: gr.Button(visible=False),
-            form.more: gr.Button(visible=more),
-        }
-
-    def begin(session: Session, request: gr.Request, *values: Any) -> dict[Any, Any]:
-        try:
-            job = job_of(shared.settings, *values)
-        except Exception as problem:  # noqa: BLE001 - whatever it is, the page says it in words
-            return {
-                shared.session: replace(session, job=None),
-                form.news: error(in_words(problem)),
-            }
-        return resume(replace(session, job=job), request)
-
-    def resume(session: Session, request: gr.Request) -> dict[Any, Any]:
-        if session.job is None:  # Gradio has forgotten the page: it was closed, or idle for long
-            text = "Press Explain for the same: answers that are still kept are not asked again."
-            return {shared.session: session, form.news: error(text)}
-        shared.folders.go(request.session_hash)
-        waiting = Step("waiting for a free place")
-        return {shared.session: session, form.news: step(waiting), **running()}
-
-    def explain(session: Session, request: gr.Request) -> Iterator[dict[Any, Any]]:
-        if session.job is None:
-            yield ended(more=False)  # without an answer, Gradio would empty the page
-            return
-        yield {shared.session: session}  # its time is counted from here, not from the wait
-        try:
-            with shared.folders.running(request.session_hash) as folder:
-                for now in shared.runs.explain(session.job, folder):
-                    if isinstance(now, Step):
-                        yield {form.news: step(now)}
-                    elif isinstance(now, Found):
-                        made = explanation_of(now.text)
-                        found = replace(session, source=OWN, made=made, job=None)
-                        yield {**shared.show(found), form.news: said("Done."), **ended(more=False)}
-                    else:
-                        text = error(now.message) if now.failed else said(now.message)
-                        yield {form.news: text, **ended(more=now.again)}
-        except Exception as problem:  # noqa: BLE001 - whatever it is, the page says it in words
-            yield {form.news: error(in_words(problem)), **ended(more=True)}
-
-    def stop(request: gr.Request) -> dict[Any, Any]:
-        shared.folders.stop(request.session_hash)
-        return {
-            form.news: step(Step("stopping after this batch")),
-            form.stop: gr.Button(interactive=False),
-        }
-
-    def full() -> dict[Any, Any]:
-        text = "Too many people are waiting. Try again in a minute: Continue asks for the same."
-        return {form.news: error(text), **ended(more=True)}
-
-    at_once: dict[str, Any] = {"queue": False, "show_progress": "hidden"}
-    at_once["api_visibility"] = "private"
-    begun = [shared.session, form.news, *buttons]
-    starts = (
-        form.run.click(begin, [shared.session, *form.values], begun, **at_once),
-        form.more.click(resume, shared.session, begun, **at_once),
-    )
-    for start in starts:
-        # Two at a time: more would only slow each other down. Nothing else waits for them.
-        start.then(
-            explain,
-            shared.session,
-            [*shared.outputs, form.news, *buttons],
-            show_progress="hidden",
-            concurrency_limit=2,
-            concurrency_id="explain",
-            api_visibility="private",
-        ).failure(full, None, [form.news, *buttons], **at_once)
-    form.stop.click(stop, None, [form.news, form.stop], **at_once)

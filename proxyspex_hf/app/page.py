@@ -9,6 +9,7 @@ import gradio as gr
 from proxyspex_hf.app.explore import answer_the_picture, examples
 from proxyspex_hf.app.folders import Folders
 from proxyspex_hf.app.form import form
+from proxyspex_hf.app.house import House
 from proxyspex_hf.app.hub import open_link, shelf
 from proxyspex_hf.app.own import run_the_form
 from proxyspex_hf.app.parts import notice
@@ -27,22 +28,21 @@ them. Take words out below, and see what the answer would be.
 """
 
 
-def build(settings: Settings, folders: Folders) -> gr.Blocks:
+def build(settings: Settings, folders: Folders, house: House | None = None) -> gr.Blocks:
     """The app, not yet running.
 
     Args:
         settings: what it allows.
         folders: where the open pages keep their answers.
+        house: what the open pages share, beside the folders; default a new one.
     """
+    house = house or House.of(settings, folders)
 
     # Gradio counts from when the session was last set, which a run does at its start.
     kept = math.ceil(settings.limits.seconds + folders.kept)
 
     def gone(_session: Session) -> None:
         folders.sweep()
-
-    def closed(request: gr.Request) -> None:
-        folders.stop(request.session_hash)
 
     demo: gr.Blocks
     with gr.Blocks(
@@ -58,7 +58,7 @@ def build(settings: Settings, folders: Folders) -> gr.Blocks:
                 buttons = examples()
                 news = notice("news")
                 view = viewer(value_of(Session(), settings))
-            shared = Shared(settings, folders, Runs.of(settings), session, view, tabs, news)
+            shared = Shared(settings, house, Runs.of(settings), session, view, tabs, news)
             with gr.Tab("Explain your own", id=OWN_TAB):
                 own = form(settings)
             with gr.Tab("From the Hub", id=HUB):
@@ -66,5 +66,4 @@ def build(settings: Settings, folders: Folders) -> gr.Blocks:
         answer_the_picture(shared, buttons)
         run_the_form(shared, own)
         open_link(shared, hub, demo)
-        demo.unload(closed)
     return demo

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from proxyspex_hf.app.access import Access
 from proxyspex_hf.app.models import Models
 
 __all__ = ["Limits", "Settings"]
@@ -45,9 +46,12 @@ class Settings:
         gpu: wraps the functions that run a model, such as ``spaces.GPU(duration=120)`` on a ZeroGPU
             Space. They are generators and functions of plain data, so that they may run in a
             process of their own; then nothing is run but what a person asked for by a button.
+        access: the names that it answers to, and whose word it takes for who asks. By default it
+            answers to this machine's own names alone.
     """
 
     models: Models
     limits: Limits = field(default_factory=Limits)
     account: Literal["machine", "person", "nobody"] = "machine"
     gpu: Callable[[Callable[..., Any]], Callable[..., Any]] | None = None
+    access: Access = field(default_factory=Access)

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import gradio as gr
 
-from proxyspex_hf.app.folders import Folders
+from proxyspex_hf.app.house import House
 from proxyspex_hf.app.jobs import Cost, Found, Halted, Job, Step, cost_of, explain
 from proxyspex_hf.app.session import Session
 from proxyspex_hf.app.settings import Settings
@@ -91,6 +91,7 @@ class Shared:
     """The page's parts that several tabs change.
 
     Attributes:
+        house: what the open pages share.
         session: the page's :class:`Session`.
         view: the picture.
         tabs: to select one.
@@ -98,7 +99,7 @@ class Shared:
     """
 
     settings: Settings
-    folders: Folders
+    house: House
     runs: Runs
     session: gr.State
     view: gr.HTML

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 import transformers
+from transformers.models.auto.tokenization_auto import get_tokenizer_config
 
 from proxyspex_hf.errors import InputError
 
@@ -30,6 +31,10 @@ _HEADS = [
     "visual_projection",
     "text_projection",
 ]
+#: Code of a repository is never run, and nobody is asked at a terminal whether it may be.
+_NO_CODE = {"trust_remote_code": False}
+#: Endings of files that can run code as they are read.
+_PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 #: What a model's class name ends with, and its pipeline.
 _TASKS = {
     "ForSequenceClassification": "text-classification",
@@ -53,6 +58,7 @@ def load_pipeline(
     task: str | None = None,
     quantization: str | None = None,
     device_map: Any = None,
+    device: Any = None,
     dtype: Any = None,
     revision: str | None = None,
 ) -> Any:
@@ -66,31 +72,40 @@ def load_pipeline(
             stay unquantized.
         device_map: ``"auto"``, a device or a mapping: where the parts of the model go, by
             accelerate; default the pipeline's device.
+        device: where the whole model goes, such as ``"cuda:0"``; default the first GPU, if any.
         dtype: of the weights, such as ``"bfloat16"``; default that of the file.
         revision: branch, tag or commit of a model on the Hub.
 
     Raises:
-        InputError: the model cannot be loaded so, or did not come out quantized.
+        InputError: the model cannot be loaded so, needs code of its own, has no weights but
+            pickled ones, or did not come out quantized.
     """
     if quantization is not None and quantization not in _QUANTIZATIONS:
         raise InputError(f"quantization must be '8bit', '4bit' or None, got {quantization!r}.")
     _need("bitsandbytes", quantization is not None, "quantization")
     _need("accelerate", quantization is not None or device_map is not None, "device_map")
     settings: dict[str, Any] = {} if dtype is None else {"dtype": dtype}
+    # Others than safetensors are pickles.
+    weights: dict[str, Any] = {"use_safetensors": True}
     if quantization is not None:
         kept = [*_HEADS, *_output_layers(str(model), revision)]
-        settings["model_kwargs"] = {"quantization_config": _config(quantization, kept)}
+        weights["quantization_config"] = _config(quantization, kept)
         device_map = "auto" if device_map is None else device_map
     if device_map is not None:
         settings["device_map"] = device_map
+    if device is not None:
+        settings["device"] = device
     try:
         task = task or _task(str(model), revision)
+        settings |= {"model_kwargs": weights, **_NO_CODE}
         pipe = transformers.pipeline(task, model=str(model), revision=revision, **settings)  # type: ignore[call-overload]
     except InputError:
         raise
     except (OSError, ValueError, KeyError, RuntimeError, ImportError, AssertionError) as error:
+        _say_if_unsafe(str(model), error)
         first = (str(error).strip() or repr(error)).splitlines()[0]
         raise InputError(f"cannot load {str(model)!r} for {task or 'its task'}: {first}") from error
+    _check_tokenizer(pipe, str(model), revision)
     found = quantization_of(pipe.model)
     if quantization is not None and found is None:
         raise InputError(
@@ -100,6 +115,45 @@ def load_pipeline(
         )
     _check_blocks(pipe.model, str(model))
     return pipe
+
+
+def _say_if_unsafe(model: str, error: Exception) -> None:
+    """Say what a model would run here, where that is why it was not loaded.
+
+    Raises:
+        InputError: it needs code of its own, or unpickling.
+    """
+    text = str(error)
+    if "trust_remote_code" in text:
+        raise _needs_code(model) from error
+    place = Path(model)
+    pickled = place.is_dir() and any(file for kind in _PICKLED for file in place.glob(kind))
+    if "safetensors" in text and (pickled or "cannot be loaded with `safetensors`" in text):
+        raise InputError(
+            f"{model!r} has no weights in the safetensors format; pickled ones (such as "
+            "pytorch_model.bin) can run code as they are read, and this package never reads them. "
+            "Choose a model with model.safetensors, or convert it: load it once with transformers "
+            "where you trust it, and save_pretrained writes that file."
+        ) from error
+
+
+def _needs_code(model: str) -> InputError:
+    return InputError(
+        f"{model!r} needs Python code of its own, which came with it and would run on this "
+        "machine: this package never runs such code. Choose a model of a class that transformers "
+        "has, or load it yourself and give the pipeline to InteractionExplainer."
+    )
+
+
+def _check_tokenizer(pipe: Any, model: str, revision: str | None) -> None:
+    """Refuse a model whose tokenizer is code of its own: transformers took another one instead."""
+    said = getattr(getattr(pipe, "tokenizer", None), "init_kwargs", {})
+    said.pop("use_safetensors", None)  # what was for the weights, pipeline() tells it, too
+    if "AutoTokenizer" not in (said.get("auto_map") or {}):
+        return
+    named = get_tokenizer_config(model, revision=revision).get("tokenizer_class")  # reads JSON
+    if not hasattr(transformers, str(named)):
+        raise _needs_code(model)
 
 
 def _check_blocks(model: Any, name: str) -> None:
@@ -158,7 +212,7 @@ def _output_layers(model: str, revision: str | None) -> list[str]:
     A list of our own replaces the one that transformers would find by itself.
     """
     try:
-        config = transformers.AutoConfig.from_pretrained(model, revision=revision)
+        config = transformers.AutoConfig.from_pretrained(model, revision=revision, **_NO_CODE)
         architecture = getattr(transformers, (config.architectures or [""])[0], None)
         if architecture is None:
             return []
@@ -192,7 +246,7 @@ def _config(quantization: str, kept: list[str]) -> Any:
 
 
 def _task(model: str, revision: str | None) -> str:
-    config = transformers.AutoConfig.from_pretrained(model, revision=revision)
+    config = transformers.AutoConfig.from_pretrained(model, revision=revision, **_NO_CODE)
     names = config.architectures or [""]
     for ending, task in _TASKS.items():
         if names[0].endswith(ending):

@@ -59,6 +59,20 @@ class Person:
 
     app: App
     page: str = field(default_factory=lambda: uuid.uuid4().hex)
+    headers: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        given = httpx2.get(self.app.url).cookies  # with the page comes its pass
+        self.headers["Cookie"] = "; ".join(f"{name}={value}" for name, value in given.items())
+
+    @contextmanager
+    def open(self) -> Iterator[None]:
+        """While inside, the page keeps the connection that a browser keeps."""
+        url = f"{self.app.url}gradio_api/heartbeat/{self.page}"
+        with httpx2.stream("GET", url, headers=self.headers, timeout=60) as beats:
+            lines = beats.iter_lines()  # kept: without it the connection is closed
+            next(lines)
+            yield
 
     def function(self, name: str) -> Any:
         found = [
@@ -78,15 +92,20 @@ class Person:
         body |= {"event_data": event, "trigger_id": fn.targets[0][0]}
         if fn.queue is False:
             url = f"{self.app.url}gradio_api/run/predict"
-            answer = httpx2.post(url, json=body, timeout=60)
+            answer = httpx2.post(url, json=body, headers=self.headers, timeout=60)
             content = answer.json()
             return {"success": answer.status_code == 200, "output": content}
-        joined = httpx2.post(f"{self.app.url}gradio_api/queue/join{query}", json=body, timeout=60)
+        joined = httpx2.post(
+            f"{self.app.url}gradio_api/queue/join{query}",
+            json=body,
+            headers=self.headers,
+            timeout=60,
+        )
         if joined.status_code != 200:
             return {"success": False, "output": joined.json()}
         event_id = joined.json()["event_id"]
         url = f"{self.app.url}gradio_api/queue/data?session_hash={self.page}"
-        with httpx2.stream("GET", url, timeout=120) as stream:
+        with httpx2.stream("GET", url, headers=self.headers, timeout=120) as stream:
             for line in stream.iter_lines():
                 if line.startswith("data:"):
                     message = json.loads(line[5:])

@@ -44,6 +44,8 @@ def test_arguments_that_cannot_be(capsys: pytest.CaptureFixture[str]) -> None:
     for port in ("-1", "65536", "99999"):
         assert main(["app", "--port", port, "--model", "/nothing/there"]) == 2
         assert f"--port must be from 0 to 65535, got {port}." in capsys.readouterr().err
+    assert main(["app", "--allow-host", "http://example.org"]) == 2
+    assert "'http://example.org' is not the name of a host" in capsys.readouterr().err
     assert main(["app", "--model", "/nothing/there"]) == 2
     assert "cannot load '/nothing/there'" in capsys.readouterr().err
     with socket.socket() as taken:
@@ -80,3 +82,22 @@ def test_only_an_app_for_this_machine_alone_uses_its_login(
     assert main(["app", "--host", host]) == 0
     assert given[0].account == account
     assert given[0].models.any_model == (account == "machine")
+
+
+@pytest.mark.parametrize(
+    ("name", "account"), [("example.org", "nobody"), ("localhost:9000", "machine")]
+)
+def test_a_name_of_its_own_makes_it_an_app_for_others(
+    monkeypatch: pytest.MonkeyPatch, name: str, account: str
+) -> None:
+    given: list[Settings] = []
+
+    @contextmanager
+    def run(settings: Settings, **_where: Any) -> Iterator[Any]:
+        given.append(settings)
+        yield SimpleNamespace(url="", wait=lambda: None)
+
+    monkeypatch.setattr("proxyspex_hf.app.running", run, raising=False)
+    assert main(["app", "--allow-host", name]) == 0
+    assert given[0].access.hosts == (name,)
+    assert given[0].account == account

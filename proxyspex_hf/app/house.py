@@ -1,0 +1,44 @@
+"""What the open pages of one app share: room, and turns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from proxyspex_hf.app.folders import Folders
+from proxyspex_hf.app.presence import Presence
+from proxyspex_hf.app.settings import Settings
+from proxyspex_hf.app.turns import Turns
+from proxyspex_hf.app.uploads import Uploads
+
+__all__ = ["House"]
+
+
+@dataclass(frozen=True)
+class House:
+    """One for each running app.
+
+    Attributes:
+        folders: where the pages keep their answers.
+        uploads: where their files lie.
+        presence: which of them are open.
+        turns: whose explanation is made next.
+    """
+
+    folders: Folders
+    uploads: Uploads
+    presence: Presence
+    turns: Turns
+
+    @classmethod
+    def of(cls, settings: Settings, folders: Folders) -> House:
+        """An empty one."""
+        # On one's own machine all tabs are of one person, who may use both places.
+        alone = settings.account == "machine"
+        turns = Turns(each=16, each_runs=2) if alone else Turns()
+        uploads = Uploads(folders.uploads, settings.limits.upload_bytes)
+        return cls(folders, uploads, Presence(), turns)
+
+    def gone(self, page: str) -> None:
+        """A page was closed: nothing is asked or kept waiting for it."""
+        self.turns.leave(page)
+        self.folders.stop(page)
