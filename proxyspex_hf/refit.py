@@ -29,8 +29,12 @@ def refit_record(
     """
     queries = record.queries
     start = time.perf_counter()
+    fitted_rows = slice(queries.n_fit)
     fit = algorithm.fit(
-        queries.masks[: queries.n_fit], queries.values[: queries.n_fit], progress=progress
+        queries.masks[fitted_rows],
+        queries.values[fitted_rows],
+        densities=queries.densities[fitted_rows],
+        progress=progress,
     )
     fitted = time.perf_counter()
     faithfulness = faithfulness_of(queries, fit, seed=algorithm.seed)

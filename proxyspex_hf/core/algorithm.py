@@ -185,11 +185,18 @@ class ProxySPEX:
         return cls(**(settings | changes))
 
     def fit(
-        self, masks: Any, values: Any, *, progress: ProgressCallback | None = None
+        self,
+        masks: Any,
+        values: Any,
+        *,
+        densities: FloatArray | None = None,
+        progress: ProgressCallback | None = None,
     ) -> SpectrumFit:
         """Fit a sparse spectrum to the values of masks.
 
         Args:
+            densities: (m,) the keep probability each mask was drawn with, 0 where it was chosen:
+                the terms are chosen to be right where masks were drawn. None takes all of them.
             masks: (m, n) bool, 1 = kept. Where all 2^n subsets are among them (n <= 20), their
                 exact transform is taken instead of a proxy. Repeated masks are averaged.
             values: (m,) finite floats.
@@ -198,6 +205,9 @@ class ProxySPEX:
             InputError: shapes that do not fit, values that are not finite, fewer than 20 masks.
         """
         rows, target, places = _distinct(as_masks(masks), values)
+        drawn = np.ones(len(rows), dtype=np.bool_)
+        if densities is not None and len(rows) == len(densities) and (densities > 0.0).any():
+            drawn = densities > 0.0
         m, n = rows.shape
         if n <= MAX_ENUMERATED and m == 2**n:
             return self._fit_exact(rows, target)
@@ -209,7 +219,7 @@ class ProxySPEX:
         varying = np.flatnonzero(rows.any(axis=0) & ~rows.all(axis=0))
         if 0 < len(varying) < n:
             # A feature that never changes has no part in anything.
-            inner = self.fit(rows[:, varying], target, progress=progress)
+            inner = self.fit(rows[:, varying], target, densities=densities, progress=progress)
             doubt = inner.doubt
             if doubt is not None:
                 doubt = replace(doubt, kernel=doubt.kernel.widened(varying, n))
@@ -231,7 +241,7 @@ class ProxySPEX:
         with threadpool_limits(limits=1, user_api="blas"):
             fitted = proxy.fit(rows, standard, folds, seed=self.seed, progress=progress)
             report = Reporter(progress, "extracting", 1)
-            found = self._sparse(fitted, rows, standard, folds)
+            found = self._sparse(fitted, rows, standard, folds, drawn)
             kernel = self._kernel(fitted, rows, standard)
             # What sparsifying changed of the proxy, it changes of every prediction.
             left_out = left_out_predictions(fitted, rows, folds)
@@ -256,16 +266,23 @@ class ProxySPEX:
         )
 
     def _sparse(
-        self, fitted: ProxyFit, rows: BoolArray, values: FloatArray, folds: Folds
+        self,
+        fitted: ProxyFit,
+        rows: BoolArray,
+        values: FloatArray,
+        folds: Folds,
+        drawn: BoolArray,
     ) -> _Sparse:
         """The proxy's spectrum with few terms."""
         # A proxy may know more of itself than a list of terms can say.
         if self.refine == "project" and isinstance(fitted, Projects):
             neighbours = _neighbours(fitted, rows, values)
-            return _Sparse(*self._project(fitted.project(self.max_order), rows, values, neighbours))
+            known = fitted.project(self.max_order)
+            return _Sparse(*self._project(known, rows, values, drawn, neighbours))
         extraction = fitted.spectrum(self.max_order)
         if self.refine == "project":
-            found = self._project(KnownSpectrum(extraction.spectrum, self.max_order), rows, values)
+            known = KnownSpectrum(extraction.spectrum, self.max_order)
+            found = self._project(known, rows, values, drawn)
         else:
             fold_spectra = fitted.fold_spectra(self.max_order)
             refined = refine(
@@ -295,13 +312,14 @@ class ProxySPEX:
         proxy: Projectable,
         rows: BoolArray,
         values: FloatArray,
+        drawn: BoolArray,
         neighbours: FloatArray | None = None,
     ) -> tuple[FourierSpectrum, str]:
         # A limit on the order may leave nothing that could meet the full input, but at all cost.
         full = values[rows.all(axis=1)] if self.max_order is None else values[:0]
         spectrum = sparsify(
             proxy,
-            mask_densities(rows, values),
+            mask_densities(rows[drawn], values[drawn]),
             rows.shape[1],
             k=self.n_coefficients,
             full_value=float(full[0]) if len(full) else None,

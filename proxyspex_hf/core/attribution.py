@@ -99,7 +99,12 @@ def explain(
     """
     start = time.perf_counter()
     fitting = slice(queries.n_fit)
-    fit = algorithm.fit(queries.masks[fitting], queries.values[fitting], progress=progress)
+    fit = algorithm.fit(
+        queries.masks[fitting],
+        queries.values[fitting],
+        densities=queries.densities[fitting],
+        progress=progress,
+    )
     fitted = time.perf_counter()
     report = Reporter(progress, "testing", 1)
     faithfulness = faithfulness_of(queries, fit, seed=algorithm.seed)

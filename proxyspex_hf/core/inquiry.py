@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 
 from proxyspex_hf.checks import BoolArray, FloatArray
 from proxyspex_hf.core.algorithm import enumerated
-from proxyspex_hf.core.design import MOST_CHOSEN, choose_masks
+from proxyspex_hf.core.design import CHOSEN_PER_FEATURE, MOST_CHOSEN, choose_masks
 from proxyspex_hf.core.faithfulness import TEST_DENSITIES, held_out_masks, left_out_r2
 from proxyspex_hf.core.masks import sample_masks
 from proxyspex_hf.core.posterior import Z90, Doubt, Posterior
@@ -103,7 +103,7 @@ def inquiry(
         usable = [p for p in posteriors if p is not None]
         if how.goal is not None and posteriors[0] and _reached(how.goal, asked, posteriors[0]):
             break
-        chosen, drawn = _next(how, usable, size, asked.masks, rng)
+        chosen, drawn = _next(how, usable, size, asked, rng)
         if not len(chosen[0]) + len(drawn[0]):
             break
         new = np.concatenate([chosen[0], drawn[0]])
@@ -182,13 +182,16 @@ def _next(
     how: Plan,
     posteriors: Sequence[Posterior],
     size: int,
-    asked: BoolArray,
+    known: Asked,
     rng: np.random.Generator,
 ) -> tuple[tuple[BoolArray, FloatArray], tuple[BoolArray, FloatArray]]:
     """Chosen masks, and such as are drawn: a share for the test where a goal is to be reached,
     and what a round cannot choose."""
     to_draw = round(0.4 * size) if how.goal is not None and how.goal.r2 is not None else 0
-    to_draw = max(to_draw, size - MOST_CHOSEN) if posteriors else size
+    chosen_before = int((known.densities[2:] == 0.0).sum())
+    room = min(MOST_CHOSEN, CHOSEN_PER_FEATURE * how.n_features - chosen_before)
+    to_draw = max(to_draw, size - max(0, room)) if posteriors else size
+    asked = known.masks
     chosen = np.zeros((0, how.n_features), dtype=np.bool_)
     if size > to_draw:
         with threadpool_limits(limits=1, user_api="blas"):
