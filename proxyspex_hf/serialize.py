@@ -1,15 +1,17 @@
 """The record as one JSON object, and back. Reading validates everything: a file is a stranger's.
 
-Masks are bit-packed rows in base64; floats are written with the digits that restore them exactly.
+Whatever is refused is refused before its masks are unpacked, which is when it gets large. Masks are
+bit-packed rows in base64; floats are written with the digits that restore them exactly.
 Unknown fields are ignored, so that files of a later minor version still open.
 """
 
 from __future__ import annotations
 
 import base64
-import binascii
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from itertools import chain
 from typing import Any, Final, cast, get_args
 
 import numpy as np
@@ -17,9 +19,18 @@ import numpy as np
 from proxyspex_hf.core.masks import BoolArray
 from proxyspex_hf.core.posterior import Doubt
 from proxyspex_hf.core.proxies.kernel import MaskKernel
-from proxyspex_hf.core.spectrum import FourierSpectrum, pack_support
+from proxyspex_hf.core.spectrum import FourierSpectrum, IntArray
 from proxyspex_hf.errors import InputError, SchemaError
-from proxyspex_hf.json_reader import Reader, integers, plain, short
+from proxyspex_hf.json_reader import (
+    MAX_PARSED,
+    Reader,
+    integers,
+    parsed,
+    parsed_bytes,
+    plain,
+    short,
+    whole_text,
+)
 from proxyspex_hf.record import (
     SCHEMA_VERSION,
     DensityScore,
@@ -38,26 +49,57 @@ from proxyspex_hf.record import (
     Target,
 )
 
-__all__ = ["FORMAT", "MAX_FILE_BYTES", "dumps", "record_from_json", "record_to_json"]
+__all__ = [
+    "FORMAT",
+    "MAX_FILE_BYTES",
+    "dumps",
+    "loads",
+    "record_from_json",
+    "record_to_json",
+    "without_queries",
+]
 
 FORMAT: Final = "proxyspex-hf/explanation"
 
-MAX_FEATURES = 100_000
-MAX_COEFFICIENTS = 1_000_000
-MAX_QUERIES = 10_000_000
-MAX_TEXT = 10_000_000
+#: What an explanation may hold. Ten million words and masks have been asked of nobody; these keep
+#: what is refused under 300 MB (``tests/attacks``), and what is shown within a few seconds.
+MAX_FEATURES = 20_000
+#: Every subset of 18 features, and the members of all of them together.
+MAX_COEFFICIENTS = 2**18
+MAX_MEMBERS = 3_000_000
+MAX_QUERIES = 2_000_000
+#: Masks times features: 8 n log2 n masks of 1,700 features, or the default 2 n log2 n of 3,400.
+MAX_MASK_CELLS = 2**28
+#: Characters of one text, and of all labels together.
+MAX_TEXT = 3_000_000
+#: Corners of all outlines together.
+MAX_CORNERS = 1_000_000
+#: Numbers that are counted elsewhere, such as a budget.
+MAX_COUNT = 10_000_000
 #: Bounds on what a kernel may hold; learnt ones stay far within (:mod:`.core.proxies.kernel`).
 MAX_REACH = 100
 MAX_KERNEL = 100.0
-MAX_PNG_BYTES = 256 * 2**20
+MAX_PNG_BYTES = 32 * 2**20
 MAX_EDGE = 100_000
-MAX_MASK_BYTES = 2 * 2**30
-MAX_FILE_BYTES = 2 * 2**30
+MAX_FILE_BYTES = 64 * 2**20
 
 
 def record_to_json(record: ExplanationRecord) -> dict[str, Any]:
     """The record as plain data for ``json.dumps(..., allow_nan=False)``."""
     queries = record.queries
+    return {
+        **without_queries(record),
+        "queries": {
+            "masks": base64.b64encode(np.packbits(queries.masks, axis=1).tobytes()).decode(),
+            "values": queries.values.tolist(),
+            "densities": queries.densities.tolist(),
+            "n_fit": queries.n_fit,
+        },
+    }
+
+
+def without_queries(record: ExplanationRecord) -> dict[str, Any]:
+    """The same without what was asked."""
     return {
         "format": FORMAT,
         "schema_version": record.schema_version,
@@ -80,14 +122,13 @@ def record_to_json(record: ExplanationRecord) -> dict[str, Any]:
         "target": vars(record.target).copy(),
         "spectrum": {
             "n_features": record.spectrum.n_features,
-            "support": [list(members) for members in record.spectrum.sets],
+            "support": [
+                row[:order]
+                for row, order in zip(
+                    record.spectrum.support.tolist(), record.spectrum.orders.tolist(), strict=True
+                )
+            ],
             "coefficients": record.spectrum.coefficients.tolist(),
-        },
-        "queries": {
-            "masks": base64.b64encode(np.packbits(queries.masks, axis=1).tobytes()).decode(),
-            "values": queries.values.tolist(),
-            "densities": queries.densities.tolist(),
-            "n_fit": queries.n_fit,
         },
         "faithfulness": [
             {**vars(score), "interval": None if score.interval is None else list(score.interval)}
@@ -106,8 +147,14 @@ def record_to_json(record: ExplanationRecord) -> dict[str, Any]:
     }
 
 
-def record_from_json(data: Any) -> ExplanationRecord:
+def record_from_json(
+    data: Any, check: Callable[[ExplanationRecord, bytes], None] | None = None
+) -> ExplanationRecord:
     """Rebuild and validate a record.
+
+    Args:
+        check: told the record with masks that are not yet unpacked (all of them are empty), and
+            their packed bytes; may refuse them.
 
     Raises:
         SchemaError: not an explanation, damaged, or written by a newer version of the package.
@@ -125,23 +172,29 @@ def record_from_json(data: Any) -> ExplanationRecord:
             f"to {SCHEMA_VERSION}: upgrade the package."
         )
     try:
-        return _record(top, version)
+        record, packed = _record(top, version)
+        if check is not None:
+            check(record, packed)
+        return replace(record, queries=_unpacked(record.queries, packed))
     except InputError as error:  # an invariant of the types themselves
         raise SchemaError(f"the explanation contradicts itself: {error}") from error
 
 
-def _record(top: Reader, version: int) -> ExplanationRecord:
+def _record(top: Reader, version: int) -> tuple[ExplanationRecord, bytes]:
+    """Everything but the masks, and their bytes."""
     if version == 1:
         top = Reader(_with_what_version_1_lacked(top.data), "")
     target, fit = top.child("target"), top.child("fit")
     settings, provenance = top.child("settings"), top.child("provenance")
     masking = settings.choice("masking", ("mask", "delete"))
-    return ExplanationRecord(
+    features = _features(top.child("features"))
+    queries, packed = _queries(top.child("queries"), len(features))
+    record = ExplanationRecord(
         task=top.text("task", 200),
         text=top.text("text", MAX_TEXT),
         picture=_picture(top),
         parts=tuple(_part(Reader(row, "parts")) for row in top.array("parts", 10_000)),
-        features=_features(top.child("features")),
+        features=features,
         target=Target(
             label=target.text("label", MAX_TEXT),
             index=target.optional_integer("index", 0, 10**9),
@@ -149,9 +202,7 @@ def _record(top: Reader, version: int) -> ExplanationRecord:
             predicted=target.optional_text("predicted", MAX_TEXT),
         ),
         spectrum=_spectrum(top.child("spectrum")),
-        queries=_queries(
-            top.child("queries"), len(top.child("features").array("labels", MAX_FEATURES))
-        ),
+        queries=queries,
         faithfulness=tuple(
             _score(Reader(row, "faithfulness")) for row in top.array("faithfulness", 1000)
         ),
@@ -169,9 +220,9 @@ def _record(top: Reader, version: int) -> ExplanationRecord:
             masking="mask" if masking == "mask" else "delete",
             mask_token=settings.optional_text("mask_token", 1000),
             alpha=settings.optional_number("alpha"),
-            budget=settings.integer("budget", 1, MAX_QUERIES),
-            n_coefficients=settings.integer("n_coefficients", 1, MAX_COEFFICIENTS),
-            max_order=settings.optional_integer("max_order", 0, MAX_FEATURES),
+            budget=settings.integer("budget", 1, MAX_COUNT),
+            n_coefficients=settings.integer("n_coefficients", 1, MAX_COUNT),
+            max_order=settings.optional_integer("max_order", 0, MAX_COUNT),
             sampling=settings.text("sampling", 200),
             seed=settings.integer("seed", 0, 2**63),
             image_masking=cast(
@@ -186,7 +237,7 @@ def _record(top: Reader, version: int) -> ExplanationRecord:
             dtype=provenance.text("dtype", 100),
             device=provenance.text("device", 1000),
             versions=_texts_by_name(provenance.child("versions")),
-            notes=provenance.texts("notes", 1000),
+            notes=provenance.texts("notes", 1000, MAX_TEXT),
             quantization=provenance.optional_text("quantization", 1000),
             device_map=_texts_by_name(provenance.child("device_map")),
             model_bytes=provenance.optional_integer("model_bytes", 0, 2**63),
@@ -196,6 +247,7 @@ def _record(top: Reader, version: int) -> ExplanationRecord:
         ),
         schema_version=version,
     )
+    return record, packed
 
 
 def _with_what_version_1_lacked(data: dict[str, Any]) -> dict[str, Any]:
@@ -221,20 +273,28 @@ def _features(reader: Reader) -> Features:
     kind = reader.choice("kind", get_args(FeatureKind))
     region_kind = reader.optional_choice("region_kind", get_args(RegionKind))
     spans = [integers(span, "features.spans", 2) for span in reader.array("spans", MAX_FEATURES)]
+    regions = reader.array("regions", MAX_FEATURES)
+    corners = sum(len(ring) for rings in regions for ring in _list(rings) if isinstance(ring, list))
+    if corners > 2 * MAX_CORNERS:
+        raise SchemaError(f"features.regions must have at most {MAX_CORNERS} corners.")
     return Features(
-        labels=reader.texts("labels", MAX_FEATURES),
+        labels=reader.texts("labels", MAX_FEATURES, MAX_TEXT),
         spans=tuple((span[0], span[1]) for span in spans),
         kind=cast(FeatureKind, kind),
-        regions=tuple(_region(rings) for rings in reader.array("regions", MAX_FEATURES)),
+        regions=tuple(map(_region, regions)),
         region_kind=cast(RegionKind | None, region_kind),
     )
 
 
+def _list(rings: Any) -> list[Any]:
+    if not isinstance(rings, list) or len(rings) > MAX_CORNERS:
+        raise SchemaError(f"features.regions must hold lists of outlines, got {short(rings)}.")
+    return rings
+
+
 def _region(rings: Any) -> Region:
     where = "features.regions"
-    if not isinstance(rings, list):
-        raise SchemaError(f"{where} must hold lists of outlines, got {short(rings)}.")
-    flat = [integers(ring, where, None) for ring in rings]
+    flat = [integers(ring, where, None) for ring in _list(rings)]
     if any(len(edges) % 2 for edges in flat):
         raise SchemaError(f"{where} must hold an x and a y for each corner.")
     return tuple(tuple(zip(edges[::2], edges[1::2], strict=True)) for edges in flat)
@@ -244,10 +304,7 @@ def _picture(top: Reader) -> Picture | None:
     if top.data.get("picture") is None:
         return None
     reader = top.child("picture")
-    try:
-        png = base64.b64decode(reader.text("png", 4 * MAX_PNG_BYTES // 3 + 4), validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise SchemaError(f"picture.png is not base64: {error}.") from error
+    png = reader.binary("png", MAX_PNG_BYTES)
     edges = (reader.integer("width", 1, MAX_EDGE), reader.integer("height", 1, MAX_EDGE))
     return Picture(png, *edges)
 
@@ -264,35 +321,59 @@ def _spectrum(reader: Reader) -> FourierSpectrum:
     n = reader.integer("n_features", 1, MAX_FEATURES)
     rows = reader.array("support", MAX_COEFFICIENTS)
     coefficients = reader.numbers("coefficients", MAX_COEFFICIENTS)
-    sets = [integers(row, "spectrum.support", None) for row in rows]
-    if any(not 0 <= i < n for members in sets for i in members):
-        raise SchemaError(f"spectrum.support must hold indices from 0 to {n - 1}.")
-    if sum(map(len, sets)) > 100 * MAX_COEFFICIENTS or max(map(len, sets), default=0) > n:
+    sizes = [len(row) if isinstance(row, list) else 0 for row in rows]
+    # Packed, each has as many places as the largest.
+    if max(sizes, default=0) * len(rows) > 2 * MAX_MEMBERS or sum(sizes) > MAX_MEMBERS:
         raise SchemaError("spectrum.support is larger than any explanation can be.")
-    return FourierSpectrum(n, pack_support(sets), coefficients)
+    return FourierSpectrum(n, _packed(rows, sizes, n), coefficients)
 
 
-def _queries(reader: Reader, n_features: int) -> Queries:
+def _packed(rows: list[Any], sizes: list[int], n: int) -> IntArray:
+    """Lists of members as rows of one array, each ascending and padded with -1."""
+    where = "spectrum.support"
+    flat = list(chain.from_iterable(row for row in rows if isinstance(row, list)))
+    if not set(map(type, rows)) <= {list} or not set(map(type, flat)) <= {int}:
+        for row in rows:
+            integers(row, where, None)
+    if flat and not 0 <= min(flat) <= max(flat) < n:
+        raise SchemaError(f"{where} must hold indices from 0 to {n - 1}.")
+    lengths = np.array(sizes, dtype=np.int64)[:, None]
+    out = np.full((len(rows), max(sizes, default=0)), n, dtype=np.int32)
+    out[np.arange(out.shape[1]) < lengths] = flat
+    out.sort(axis=1)  # the padding is the largest, and comes last
+    out[out == n] = -1
+    return out
+
+
+def _queries(reader: Reader, n_features: int) -> tuple[Queries, bytes]:
+    """The queries with empty masks in the place of the real ones, and those packed."""
     values = reader.numbers("values", MAX_QUERIES)
     densities = reader.numbers("densities", MAX_QUERIES)
-    if len(values) < 2:
+    m, width = len(values), -(-n_features // 8)
+    if m < 2:
         raise SchemaError("queries must hold at least the full and the empty mask.")
-    masks = _unpack(reader.text("masks", 4 * MAX_MASK_BYTES // 3), len(values), n_features)
-    if not masks[0].all() or masks[1].any():
+    if m * n_features > MAX_MASK_CELLS:
+        raise SchemaError(
+            f"queries holds {m} masks of {n_features} features, more than the {MAX_MASK_CELLS} "
+            "entries that are read."
+        )
+    packed = reader.binary("masks", MAX_MASK_CELLS)
+    if len(packed) != m * width:
+        raise SchemaError(f"queries.masks has {len(packed)} bytes, expected {m} x {width}.")
+    ends = _unpack(packed[: 2 * width], n_features)
+    if not ends[0].all() or ends[1].any():
         raise SchemaError("queries must start with the full and then the empty mask.")
-    return Queries(masks, values, reader.integer("n_fit", 0, len(values)), densities)
+    empty = np.broadcast_to(np.zeros(1, dtype=np.bool_), (m, n_features))
+    return Queries(empty, values, reader.integer("n_fit", 0, m), densities), packed
 
 
-def _unpack(packed: str, rows: int, n_features: int) -> BoolArray:
-    width = -(-n_features // 8)
-    try:
-        raw = base64.b64decode(packed, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise SchemaError(f"queries.masks is not base64: {error}.") from error
-    if len(raw) != rows * width:
-        raise SchemaError(f"queries.masks has {len(raw)} bytes, expected {rows} x {width}.")
-    bits = np.unpackbits(np.frombuffer(raw, dtype=np.uint8).reshape(rows, width), axis=1)
-    return bits[:, :n_features].astype(np.bool_)
+def _unpack(packed: bytes, n_features: int) -> BoolArray:
+    rows = np.frombuffer(packed, dtype=np.uint8).reshape(-1, -(-n_features // 8))
+    return np.unpackbits(rows, axis=1, count=n_features).view(np.bool_)
+
+
+def _unpacked(queries: Queries, packed: bytes) -> Queries:
+    return replace(queries, masks=_unpack(packed, queries.masks.shape[1]))
 
 
 def _score(reader: Reader) -> DensityScore:
@@ -303,7 +384,7 @@ def _score(reader: Reader) -> DensityScore:
         density=density,
         r2=reader.optional_number("r2"),
         linear_r2=reader.optional_number("linear_r2"),
-        n_masks=reader.integer("n_masks", 0, MAX_QUERIES),
+        n_masks=reader.integer("n_masks", 0, MAX_COUNT),
         interval=_interval(reader),
     )
 
@@ -341,7 +422,7 @@ def _doubt(top: Reader) -> Doubt | None:
     numbers = {name: reader.number(name) for name in ("tilt", "product", "single", "noise")}
     level, scale = reader.number("level"), reader.number("scale")
     inflation = reader.number("inflation")
-    positive = [*numbers.values(), scale, inflation, *pairs.tolist(), 0.0]
+    positive = [*numbers.values(), inflation, *pairs.tolist(), 0.0]
     if not (
         ((relevance >= 0.0) & (relevance <= MAX_KERNEL)).all()
         and abs(numbers["tilt"]) <= MAX_KERNEL
@@ -360,13 +441,47 @@ def _plain_row(row: Any) -> Mapping[str, Any]:
 
 
 def _texts_by_name(reader: Reader) -> dict[str, str]:
-    return {str(name)[:1000]: reader.text(name, 10_000) for name in list(reader.data)[:1000]}
+    return {name: reader.text(name, 10_000) for name in _names(reader)}
 
 
 def _numbers_by_name(reader: Reader) -> dict[str, float]:
-    return {str(name)[:1000]: reader.number(name) for name in list(reader.data)[:1000]}
+    return {name: reader.number(name) for name in _names(reader)}
+
+
+def _names(reader: Reader) -> list[str]:
+    names = list(reader.data)
+    if len(names) > 1000 or any(len(name) > 1000 for name in names):
+        raise SchemaError(f"{reader.path} must hold at most 1000 names of 1000 characters.")
+    return [whole_text(name, reader.path) for name in names]
 
 
 def dumps(record: ExplanationRecord) -> str:
-    """The record as JSON text."""
-    return json.dumps(record_to_json(record), ensure_ascii=False, allow_nan=False)
+    """The record as JSON text, which :func:`loads` reads.
+
+    Raises:
+        InputError: something that no file can hold, or more than is read again.
+    """
+    try:
+        data = record_to_json(record)
+        record_from_json(data)
+        text = json.dumps(data, ensure_ascii=False, allow_nan=False)
+        raw = text.encode("utf-8")
+    except (SchemaError, ValueError) as error:
+        raise InputError(f"the explanation cannot be saved: {error}") from error
+    if len(raw) > MAX_FILE_BYTES or parsed_bytes(raw) > MAX_PARSED:
+        raise InputError(
+            f"the explanation cannot be saved: its file would have {len(raw)} bytes and take "
+            f"{parsed_bytes(raw)} to read, at most {MAX_FILE_BYTES} and {MAX_PARSED} are read."
+        )
+    return text
+
+
+def loads(text: bytes, name: str) -> ExplanationRecord:
+    """The record of a file's content.
+
+    Raises:
+        SchemaError: as :func:`record_from_json`, or it is no JSON.
+    """
+    if len(text) > MAX_FILE_BYTES:
+        raise SchemaError(f"{name} is larger than any explanation ({MAX_FILE_BYTES} bytes).")
+    return record_from_json(parsed(text, f"{name} is not an explanation"))
