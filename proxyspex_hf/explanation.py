@@ -34,8 +34,9 @@ from proxyspex_hf.errors import InputError, SchemaError
 from proxyspex_hf.files import write_whole
 from proxyspex_hf.hub_verbs import HubVerbs
 from proxyspex_hf.interaction import Interaction, RemovalEffect
+from proxyspex_hf.limits import MAX_FILE_BYTES
 from proxyspex_hf.record import Features
-from proxyspex_hf.serialize import MAX_FILE_BYTES, dumps, loads
+from proxyspex_hf.serialize import dumps, loads
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Literal
+
+from numpy.typing import NDArray
 
 from proxyspex_hf.core.effects import Effect, effects_at_input
 from proxyspex_hf.core.faithfulness import DensityScore
@@ -18,6 +20,7 @@ from proxyspex_hf.core.posterior import Doubt, Posterior
 from proxyspex_hf.core.queries import Queries
 from proxyspex_hf.core.spectrum import FourierSpectrum
 from proxyspex_hf.errors import InputError
+from proxyspex_hf.frozen import FrozenMap
 from proxyspex_hf.inputs import (
     FeatureKind,
     Features,
@@ -96,6 +99,9 @@ class FitReport:
     cv: tuple[Mapping[str, Any], ...] = ()
     dropped_energy: float = 0.0
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "cv", tuple(map(FrozenMap, self.cv)))
+
 
 #: Options of a call that decide a value; where they were given, they are among the arguments.
 CALL_OPTIONS: Mapping[str, type] = MappingProxyType(
@@ -129,7 +135,10 @@ class Settings:
     sampling: str
     seed: int
     image_masking: ImageMasking | None = None
-    arguments: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    arguments: Mapping[str, Any] = field(default_factory=lambda: FrozenMap({}))
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "arguments", FrozenMap(self.arguments))
 
 
 @dataclass(frozen=True)
@@ -152,13 +161,15 @@ class Provenance:
     versions: Mapping[str, str]
     notes: tuple[str, ...] = ()
     quantization: str | None = None
-    device_map: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    device_map: Mapping[str, str] = field(default_factory=lambda: FrozenMap({}))
     model_bytes: int | None = None
     noise_floor: float | None = None
     created: str = field(default="", compare=False)
-    seconds: Mapping[str, float] = field(
-        default_factory=lambda: MappingProxyType({}), compare=False
-    )
+    seconds: Mapping[str, float] = field(default_factory=lambda: FrozenMap({}), compare=False)
+
+    def __post_init__(self) -> None:
+        for name in ("versions", "device_map", "seconds"):
+            object.__setattr__(self, name, FrozenMap(getattr(self, name)))
 
 
 @dataclass(frozen=True)
@@ -212,6 +223,35 @@ class ExplanationRecord:
                 raise InputError(f"the part {part.name!r} overlaps another or leaves the text.")
             position = part.stop
         self._check_regions()
+        self._freeze()
+
+    def _freeze(self) -> None:
+        """No array can be written to: not of a new record, nor of one that was unpickled."""
+        arrays: list[NDArray[Any]] = [self.spectrum.support, self.spectrum.coefficients]
+        arrays += [self.queries.masks, self.queries.values, self.queries.densities]
+        if self.doubt is not None:
+            arrays += [self.doubt.kernel.relevance, self.doubt.kernel.pairs]
+        for array in arrays:
+            array.flags.writeable = False
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The fields; what was derived from them is derived again."""
+        return {part.name: getattr(self, part.name) for part in fields(self)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._freeze()
+
+    def __copy__(self) -> ExplanationRecord:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> ExplanationRecord:
+        return self
+
+    def __hash__(self) -> int:
+        """Of a part: equal records have equal parts."""
+        values = tuple(self.queries.values[:8].tolist())
+        return hash((self.task, self.text, self.features.labels, self.target, values))
 
     def _check_regions(self) -> None:
         regions = self.features.regions

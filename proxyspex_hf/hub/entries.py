@@ -11,7 +11,7 @@ from proxyspex_hf.errors import SchemaError
 from proxyspex_hf.hub.rows import ID_LENGTH, Row
 from proxyspex_hf.hub.schema import EXPLANATIONS, LISTED, Column
 from proxyspex_hf.json_reader import Reader, short
-from proxyspex_hf.serialize import MAX_FEATURES, MAX_QUERIES, MAX_TEXT
+from proxyspex_hf.limits import MAX_FEATURES, MAX_QUERIES, MAX_TEXT
 
 __all__ = ["INDEX", "LISTED_COLUMNS", "HubEntry", "index_row", "is_id"]
 

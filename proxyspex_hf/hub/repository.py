@@ -153,7 +153,8 @@ class Snapshot:
         if self.sizes["README.md"] > _MOST_README:
             raise SchemaError(f"README.md of {self.repo_id} is larger than {_MOST_README} bytes.")
         try:
-            return self.download("README.md").read_text(encoding="utf-8")
+            # Not as text: its line endings stay what they are.
+            return self.download("README.md").read_bytes().decode("utf-8")
         except UnicodeDecodeError as error:
             raise SchemaError(f"README.md of {self.repo_id} is not UTF-8: {error}.") from error
 
