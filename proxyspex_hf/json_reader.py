@@ -7,7 +7,6 @@ import base64
 import binascii
 import json
 import math
-import re
 from collections import Counter
 from itertools import islice
 from typing import Any
@@ -15,14 +14,13 @@ from typing import Any
 import numpy as np
 
 from proxyspex_hf.core.spectrum import FloatArray
-from proxyspex_hf.errors import SchemaError
+from proxyspex_hf.errors import InputError, SchemaError
+from proxyspex_hf.inputs import check_text
 
 __all__ = ["Reader", "integers", "parsed", "parsed_bytes", "plain", "short", "whole_text"]
 
 #: Bytes that a text may take once it is parsed: what it and its values are as Python objects.
 MAX_PARSED = 224 * 2**20
-#: Half of a pair of code units: no text that can be encoded, though JSON can spell it.
-_HALF = re.compile("[\ud800-\udfff]")
 _EXCERPT = 60
 
 
@@ -219,12 +217,10 @@ def whole_text(value: str, where: str) -> str:
     Raises:
         SchemaError: it holds half a character.
     """
-    half = None if value.isascii() else _HALF.search(value)
-    if half is not None:
-        raise SchemaError(
-            f"{where} holds half a character at position {half.start()} ({half.group()!r}), which "
-            "no file can hold."
-        )
+    try:
+        check_text(value, where)
+    except InputError as error:
+        raise SchemaError(str(error)) from None
     return value
 
 

@@ -5,9 +5,11 @@ Everything above it (the class users hold, the report, the Hub) reads this and n
 
 from __future__ import annotations
 
+import math
 import operator
+import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Literal
@@ -31,6 +33,7 @@ from proxyspex_hf.inputs import (
     RegionKind,
     Ring,
     TextKind,
+    check_text,
 )
 
 __all__ = [
@@ -79,6 +82,30 @@ class Target:
     predicted: str | None
 
 
+_LARGEST = sys.float_info.max
+
+
+def _finite(value: Any) -> Any:
+    """What files can hold of a number that overflowed: the largest there is, or None of no number.
+
+    Values near the largest leave no room for their squares; what was asked is kept all the same.
+    """
+    if not isinstance(value, float) or math.isfinite(value):
+        return value
+    return None if math.isnan(value) else math.copysign(_LARGEST, value)
+
+
+def _finite_score(score: DensityScore) -> DensityScore:
+    ends = score.interval
+    if ends is not None and not all(map(math.isfinite, ends)):
+        ends = None
+    return replace(score, r2=_finite(score.r2), linear_r2=_finite(score.linear_r2), interval=ends)
+
+
+def _finite_effect(effect: Effect) -> Effect:
+    return replace(effect, value=_finite(effect.value) or 0.0)
+
+
 @dataclass(frozen=True)
 class FitReport:
     """How the spectrum was found.
@@ -100,7 +127,11 @@ class FitReport:
     dropped_energy: float = 0.0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "cv", tuple(map(FrozenMap, self.cv)))
+        rows = [{name: _finite(value) for name, value in row.items()} for row in self.cv]
+        object.__setattr__(self, "cv", tuple(map(FrozenMap, rows)))
+        object.__setattr__(self, "cv_r2", _finite(self.cv_r2))
+        lost = _finite(self.dropped_energy)
+        object.__setattr__(self, "dropped_energy", _LARGEST if lost is None else lost)
 
 
 #: Options of a call that decide a value; where they were given, they are among the arguments.
@@ -168,6 +199,7 @@ class Provenance:
     seconds: Mapping[str, float] = field(default_factory=lambda: FrozenMap({}), compare=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "noise_floor", _finite(self.noise_floor))
         for name in ("versions", "device_map", "seconds"):
             object.__setattr__(self, name, FrozenMap(getattr(self, name)))
 
@@ -205,6 +237,11 @@ class ExplanationRecord:
 
     def __post_init__(self) -> None:
         n = len(self.features)
+        check_text(self.text, "the text")
+        check_text(self.target.label, "the label")
+        object.__setattr__(self, "faithfulness", tuple(map(_finite_score, self.faithfulness)))
+        if self.doubt is not None and not math.isfinite(self.doubt.level + self.doubt.scale):
+            object.__setattr__(self, "doubt", None)  # it told of nothing
         if self.spectrum.n_features != n or self.queries.masks.shape[1] != n:
             raise InputError(
                 f"{n} features, but the spectrum has {self.spectrum.n_features} and the masks "
@@ -277,7 +314,8 @@ class ExplanationRecord:
     @cached_property
     def effects(self) -> tuple[Effect, ...]:
         """Effects at the input, largest first: every single feature, and the sets that matter."""
-        return effects_at_input(self.spectrum, self.posterior, exact=self.is_exact)
+        found = effects_at_input(self.spectrum, self.posterior, exact=self.is_exact)
+        return tuple(map(_finite_effect, found))
 
     @property
     def is_exact(self) -> bool:

@@ -35,6 +35,7 @@ from proxyspex_hf.limits import (
     MAX_REACH,
     MAX_TEXT,
 )
+from proxyspex_hf.png import check_png
 from proxyspex_hf.record import (
     DensityScore,
     ExplanationRecord,
@@ -180,6 +181,7 @@ def _picture(top: Reader) -> Picture | None:
         return None
     reader = top.child("picture")
     png = reader.binary("png", MAX_PNG_BYTES)
+    check_png(png)
     edges = (reader.integer("width", 1, MAX_EDGE), reader.integer("height", 1, MAX_EDGE))
     return Picture(png, *edges)
 

@@ -64,7 +64,7 @@ class ValueStore:
             self._lock = FileLock(self.path.with_suffix(".lock"))
             with self._lock:
                 self._repair()
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: a null byte
             raise InputError(f"cache_dir={str(directory)!r} cannot be used: {error}.") from error
 
     def new(self) -> dict[bytes, float]:
