@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from proxyspex_hf.errors import SchemaError
-from proxyspex_hf.hub.thrift import I64, PLACE, RAW, Each, ThriftReader, encoded
+from proxyspex_hf.hub.thrift import I64, PLACE, RAW, STRUCT, Each, ThriftReader, encoded
 
 __all__ = ["Chunk", "Footer", "Leaf", "Pages", "TopColumn", "assembled", "pages_of"]
 
@@ -72,7 +72,7 @@ class TopColumn:
     """A column as a reader calls it, with what is below it."""
 
     name: str
-    elements: tuple[dict[int, Any], ...]
+    elements: tuple[tuple[int, bytes], ...]
     leaves: tuple[Leaf, ...]
 
 
@@ -143,10 +143,11 @@ class Footer:
         place = self._groups[group].get(1)
         if place is None:
             raise SchemaError("a row group has no columns")
-        found = ThriftReader(self._data, place).each(_CHUNKS)
+        leaves = [leaf for column in columns for leaf in column.leaves]
+        only = {leaf.index for leaf in leaves}
+        found = ThriftReader(self._data, place).each(_CHUNKS, only=only)
         if len(found) != self._leaves:
             raise SchemaError(f"a row group has {len(found)} columns, the schema {self._leaves}")
-        leaves = [leaf for column in columns for leaf in column.leaves]
         return [_chunk(leaf, found[leaf.index], self.rows[group]) for leaf in leaves]
 
 
@@ -184,7 +185,8 @@ def _columns(elements: list[dict[int, Any]]) -> list[TopColumn]:
         start, first = position, len(leaves)
         position = walk(position, (), (0, 0), sound=True)
         name = elements[start][4].decode("utf-8", errors="replace")
-        out.append(TopColumn(name, tuple(elements[start:position]), tuple(leaves[first:])))
+        below = tuple((STRUCT, encoded(element)) for element in elements[start:position])
+        out.append(TopColumn(name, below, tuple(leaves[first:])))
     if position != len(elements):
         raise SchemaError("its schema has parts that belong to no column")
     return out

@@ -33,13 +33,15 @@ MAX_ROWS = 50_000
 #: … and a row group so many bytes, decompressed, and values in the columns that are read.
 #: Arrow holds each byte about three times, and each value with its levels; the largest explanation
 #: (:mod:`proxyspex_hf.serialize`) has its masks or its picture, and 2^18 combinations.
-MAX_GROUP_BYTES = 64 * 2**20
+MAX_GROUP_BYTES = 48 * 2**20
 MAX_GROUP_VALUES = 4_000_000
 #: A row's values as Python objects, where a number counts once, a text twice, a list three times
 #: and a structure eight times: by the 30 bytes that each takes.
 MAX_ROW_VALUES = 4_000_000
 #: Bytes that are read for one listing.
 MAX_LISTED_BYTES = 2**29
+#: A row group takes as long as so many bytes of text, some milliseconds, however little is in it.
+_GROUP_COST = 3 * 2**18
 _MOST_PAGES = 10_000
 #: Parts of one column; ours have four at the most.
 _MOST_LEAVES = 64
@@ -105,7 +107,7 @@ class Allowance:
         """
         self._left -= size
         if self._left < 0:
-            raise SchemaError(f"{name} has more text than is read for a listing.")
+            raise SchemaError(f"{name} has more text or row groups than are read for a listing.")
 
 
 class Table:
@@ -208,7 +210,7 @@ class Table:
                 f"{self.name} has a row group of {size} bytes; at most {MAX_GROUP_BYTES} are read."
             )
         if self._allowance is not None:
-            self._allowance.spend(size, self.name)
+            self._allowance.spend(size + _GROUP_COST, self.name)
         values = sum(part.values for part in pages)
         if values > MAX_GROUP_VALUES:
             raise SchemaError(

@@ -7,12 +7,12 @@ here, where every element is paid for by a byte of the file, and only what is as
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from proxyspex_hf.errors import SchemaError
 
-__all__ = ["I64", "PLACE", "RAW", "Each", "Fields", "ThriftReader", "encoded"]
+__all__ = ["I64", "PLACE", "RAW", "STRUCT", "Each", "Fields", "ThriftReader", "encoded"]
 
 #: What to keep of a struct, by the number of the field: ``None`` its value, ``RAW`` its type and
 #: bytes, ``PLACE`` where it begins, a mapping a struct's fields, :class:`Each` those of a list.
@@ -31,7 +31,7 @@ class I64(int):
     """An integer that is written as one of 64 bits: readers pass over one of another width."""
 
 
-_TRUE, _FALSE, _BYTE, _I16, _I32, _I64, _DOUBLE, _BINARY, _LIST, _SET, _MAP, _STRUCT, _UUID = range(
+_TRUE, _FALSE, _BYTE, _I16, _I32, _I64, _DOUBLE, _BINARY, _LIST, _SET, _MAP, STRUCT, _UUID = range(
     1, 14
 )
 _INTEGERS = (_I16, _I32, _I64)
@@ -70,14 +70,23 @@ class ThriftReader:
             else:
                 self._skip(kind, depth, alone=True)
 
-    def each(self, wanted: Each, depth: int = 0) -> list[dict[int, Any]]:
-        """The wanted fields of each struct of the list that begins here."""
+    def each(
+        self, wanted: Each, depth: int = 0, only: Collection[int] | None = None
+    ) -> list[dict[int, Any]]:
+        """The wanted fields of each struct of the list that begins here, or of ``only`` some."""
         kind, size = self._list_head()
-        if size and kind != _STRUCT:
+        if size and kind != STRUCT:
             raise SchemaError("a list holds other values than it should")
         if size > wanted.most:
             raise SchemaError(f"a list has {size} elements, at most {wanted.most} are read")
-        return [self.struct(wanted.fields, depth) for _ in range(size)]
+        if only is None:
+            return [self.struct(wanted.fields, depth) for _ in range(size)]
+        out = []
+        for place in range(size):
+            out.append(self.struct(wanted.fields, depth) if place in only else {})
+            if place not in only:
+                self._skip_struct(depth)
+        return out
 
     def _kept(self, kind: int, wanted: Any, depth: int) -> Any:
         start = self.position
@@ -88,7 +97,7 @@ class ThriftReader:
             self._skip(kind, depth, alone=True)
             return kind, self.data[start : self.position]
         if isinstance(wanted, (Mapping, Each)):
-            if kind != (_LIST if isinstance(wanted, Each) else _STRUCT):
+            if kind != (_LIST if isinstance(wanted, Each) else STRUCT):
                 raise SchemaError("a field is of another type than it should be")
             if isinstance(wanted, Each):
                 return self.each(wanted, self._deeper(depth))
@@ -122,8 +131,8 @@ class ThriftReader:
             return  # a field's type is its value
         elif kind in _FIXED:
             self._pass(_FIXED[kind])
-        elif kind == _STRUCT:
-            self.struct({}, self._deeper(depth))
+        elif kind == STRUCT:
+            self._skip_struct(self._deeper(depth))
         elif kind in (_LIST, _SET):
             inner, size = self._list_head()
             self._skip_each([inner], size, self._deeper(depth))
@@ -134,6 +143,33 @@ class ThriftReader:
                 self._skip_each([kinds >> 4, kinds & 15], size, self._deeper(depth))
         else:
             raise SchemaError(f"a field has the unknown type {kind}")
+
+    def _skip_struct(self, depth: int) -> None:
+        """The same as reading it with nothing wanted; written out, since nearly all of a footer is
+        passed over."""
+        data, position, left = self.data, self.position, self._left
+        try:
+            while head := data[position]:
+                position += 1
+                left -= 1
+                if not head >> 4:
+                    while data[position] > 127:
+                        position += 1
+                    position += 1
+                kind = head & 15
+                if kind in _INTEGERS:
+                    while data[position] > 127:
+                        position += 1
+                    position += 1
+                elif kind > _FALSE:
+                    self.position, self._left = position, left + 1
+                    self._skip(kind, depth, alone=True)
+                    position, left = self.position, self._left
+        except IndexError:
+            raise SchemaError("its structure goes on beyond its end") from None
+        self.position, self._left = position + 1, left
+        if left < 0:
+            raise SchemaError("its structure has more parts than any file of explanations")
 
     def _skip_each(self, kinds: Sequence[int], size: int, depth: int) -> None:
         if size > len(self.data) - self.position:  # each takes a byte at least
@@ -175,7 +211,10 @@ class ThriftReader:
         return self.position - size
 
     def _varint(self) -> int:
-        value = shift = 0
+        value = self._byte()
+        if value < 128:
+            return value
+        value, shift = value & 127, 7
         while True:
             byte = self._byte()
             value |= (byte & 127) << shift
@@ -212,7 +251,7 @@ def _kind(value: Any) -> int:
         return _BINARY
     if isinstance(value, tuple):
         return int(value[0])
-    return _STRUCT if isinstance(value, Mapping) else _LIST
+    return STRUCT if isinstance(value, Mapping) else _LIST
 
 
 def _encoded_value(value: Any) -> bytes:
@@ -224,7 +263,7 @@ def _encoded_value(value: Any) -> bytes:
         return bytes(value[1])
     if isinstance(value, Mapping):
         return encoded(value)
-    kind = _kind(value[0]) if value else _STRUCT
+    kind = _kind(value[0]) if value else STRUCT
     head = bytes([len(value) << 4 | kind]) if len(value) < 15 else bytes([0xF0 | kind])
     return b"".join(
         [head, _varint(len(value)) if len(value) >= 15 else b"", *map(_encoded_value, value)]
