@@ -83,6 +83,8 @@ class Target:
 
 
 _LARGEST = sys.float_info.max
+#: Coefficients beyond this are shrunk by a power of two, which is exact, before they are summed.
+_HUGE, _SHRUNK = 1e280, 2.0**-200
 
 
 def _finite(value: Any) -> Any:
@@ -102,8 +104,10 @@ def _finite_score(score: DensityScore) -> DensityScore:
     return replace(score, r2=_finite(score.r2), linear_r2=_finite(score.linear_r2), interval=ends)
 
 
-def _finite_effect(effect: Effect) -> Effect:
-    return replace(effect, value=_finite(effect.value) or 0.0)
+def _enlarged(effect: Effect) -> Effect:
+    """An effect of shrunk coefficients as it is, at most the largest number there is."""
+    value = max(-_LARGEST, min(_LARGEST, effect.value / _SHRUNK))
+    return replace(effect, value=value, interval=effect.interval and (value, value))
 
 
 @dataclass(frozen=True)
@@ -314,8 +318,12 @@ class ExplanationRecord:
     @cached_property
     def effects(self) -> tuple[Effect, ...]:
         """Effects at the input, largest first: every single feature, and the sets that matter."""
-        found = effects_at_input(self.spectrum, self.posterior, exact=self.is_exact)
-        return tuple(map(_finite_effect, found))
+        if abs(self.spectrum.coefficients).max() < _HUGE:
+            return effects_at_input(self.spectrum, self.posterior, exact=self.is_exact)
+        # Their sums would overflow, and so would every interval but that of an exact spectrum.
+        small = self.spectrum.with_coefficients(self.spectrum.coefficients * _SHRUNK)
+        found = effects_at_input(small, None, exact=self.is_exact)
+        return tuple(map(_enlarged, found))
 
     @property
     def is_exact(self) -> bool:
