@@ -41,7 +41,7 @@ MAX_ROW_VALUES = 4_000_000
 #: Bytes that are read for one listing.
 MAX_LISTED_BYTES = 2**29
 #: A row group takes as long as so many bytes of text, some milliseconds, however little is in it.
-_GROUP_COST = 3 * 2**18
+_GROUP_COST = 2**20
 _MOST_PAGES = 10_000
 #: Parts of one column; ours have four at the most.
 _MOST_LEAVES = 64
@@ -165,6 +165,8 @@ class Table:
 
     def rows(self) -> Iterator[Row]:
         """Every row, a few in memory at a time."""
+        if self._allowance is not None:
+            self._allowance.spend(_GROUP_COST * len(self._footer.rows), self.name)
         for group in range(len(self._footer.rows)):
             for batch in self._batches(group, self._columns):
                 yield from self._plain(batch)
@@ -210,7 +212,7 @@ class Table:
                 f"{self.name} has a row group of {size} bytes; at most {MAX_GROUP_BYTES} are read."
             )
         if self._allowance is not None:
-            self._allowance.spend(size + _GROUP_COST, self.name)
+            self._allowance.spend(size, self.name)
         values = sum(part.values for part in pages)
         if values > MAX_GROUP_VALUES:
             raise SchemaError(
