@@ -58,6 +58,12 @@ def _subsets(n: int) -> list[list[int]]:
 def rows(long: bool) -> Iterator[tuple[str, bytes, bytes]]:
     """Name, explanations, queries: of one row each, to be refused."""
     e, q = _explanations(), _asked()
+    yield from _shared(e, q)
+    yield from _forged(e, q)
+    yield "a text of 100 MB", _explanations(input="a" * 100_000_000), q
+    yield "4,194 masks of 100,000", e, _asked(**_queries(100_000, 4194))
+    if not long:  # the others take a minute to make
+        return
     for n, m in ((100_000, 4194), (100_000, 16_777), (16_000, 16_777), (2000, 130_000)):
         yield f"{m} masks of {n}", _explanations(**_features(n)), _asked(**_queries(n, m))
     yield (
@@ -108,15 +114,12 @@ def rows(long: bool) -> Iterator[tuple[str, bytes, bytes]]:
         yield f"JSON of {name}", _explanations(cv=f"[{inner * 1_200_000}1]"), q
     yield "a 100,000 digit number", _explanations(cv="1" * 100_000), q
     yield "a nested list", _explanations(arguments="[" * 200_000 + "]" * 200_000), q
-    yield from _shared(e, q)
-    yield from _forged(e, q)
-    if long:
-        n = 18
-        yield (
-            "every subset of 18",
-            _explanations(**_features(n), support=_subsets(n), coefficients=[1.0] * 2**n),
-            _asked(**_queries(n, 2**n)),
-        )
+    n = 18
+    yield (
+        "every subset of 18",
+        _explanations(**_features(n), support=_subsets(n), coefficients=[1.0] * 2**n),
+        _asked(**_queries(n, 2**n)),
+    )
 
 
 def _shared(e: bytes, q: bytes) -> Iterator[tuple[str, bytes, bytes]]:
