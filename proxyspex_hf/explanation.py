@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
@@ -36,8 +35,9 @@ from proxyspex_hf.errors import InputError, SchemaError
 from proxyspex_hf.files import write_whole
 from proxyspex_hf.hub_verbs import HubVerbs
 from proxyspex_hf.interaction import Interaction, RemovalEffect
+from proxyspex_hf.limits import MAX_FILE_BYTES
 from proxyspex_hf.record import Features
-from proxyspex_hf.serialize import MAX_FILE_BYTES, dumps, record_from_json
+from proxyspex_hf.serialize import dumps, loads
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -293,19 +293,23 @@ class InteractionExplanation(HubVerbs):
         try:
             if source.stat().st_size > MAX_FILE_BYTES:
                 raise SchemaError(f"{source} is larger than any explanation ({MAX_FILE_BYTES} B).")
-            data = json.loads(source.read_text(encoding="utf-8"))
+            with source.open("rb") as stream:  # it may have grown since
+                data = stream.read(MAX_FILE_BYTES + 1)
         except OSError as error:
             raise InputError(f"cannot read {source}: {error.strerror or error}.") from error
-        except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-            raise SchemaError(f"{source} is not an explanation: {error}.") from error
-        return cls(record_from_json(data))
+        except ValueError as error:  # such as a null byte in the path
+            if isinstance(error, SchemaError):
+                raise
+            raise InputError(f"cannot read {str(source)!r}: {error}.") from error
+        return cls(loads(data, str(source)))
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, InteractionExplanation):
             return NotImplemented
         return self.record == other.record
 
-    __hash__ = None  # type: ignore[assignment]
+    def __hash__(self) -> int:
+        return hash(self.record)
 
     def __repr__(self) -> str:
         best = self.top(1)

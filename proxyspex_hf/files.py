@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
+from uuid import uuid4
 
 from proxyspex_hf.errors import InputError
 
@@ -13,22 +13,26 @@ def write_whole(path: str | Path, text: str) -> None:
     """Write a file through a temporary one beside it: interrupted, the old one is still there.
 
     Raises:
-        InputError: the place cannot be written.
+        InputError: the place cannot be written, or the text cannot be encoded.
     """
     target = Path(path)
-    temporary: str | None = None
+    # Made with the permissions of any new file: the system applies the umask, which cannot be read
+    # without changing it for every thread.
+    temporary = target.parent / f".{uuid4().hex}.part"
+    flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY
+    made = False
     try:
-        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as stream:
-            stream.write(text)
-        # mkstemp makes private files; give this one what open() would have.
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(temporary, 0o666 & ~mask)
+        content = text.encode("utf-8")
+        handle = os.open(temporary, flags, 0o666)
+        made = True
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
         os.replace(temporary, target)
-        temporary = None
+        made = False
     except OSError as error:
         raise InputError(f"cannot write {target}: {error.strerror or error}.") from error
+    except ValueError as error:  # half a character in the text, or a null byte in the path
+        raise InputError(f"cannot write {str(target)!r}: {error}.") from error
     finally:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
+        if made:
+            temporary.unlink(missing_ok=True)

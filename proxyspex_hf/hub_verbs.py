@@ -17,7 +17,12 @@ class HubVerbs:
     """The verbs that every Hugging Face user knows, for whatever wraps one record."""
 
     def __init__(self, record: ExplanationRecord) -> None:
-        self.record = record
+        self._record = record
+
+    @property
+    def record(self) -> ExplanationRecord:
+        """The plain data underneath."""
+        return self._record
 
     def push_to_hub(
         self,

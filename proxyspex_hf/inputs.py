@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,6 +18,7 @@ __all__ = [
     "RegionKind",
     "Ring",
     "TextKind",
+    "check_text",
 ]
 
 TextKind = Literal["words", "sentences", "tokens", "spans", "documents"]
@@ -24,10 +26,27 @@ RegionKind = Literal["patches", "superpixels", "segments"]
 FeatureKind = Literal[TextKind, RegionKind, "features"]
 ImageMasking = Literal["zero", "mean", "blur"]
 
+#: Half of a pair of code units, which no encoding can hold.
+_HALF = re.compile("[\ud800-\udfff]")
+
 #: A closed outline along pixel edges: (x, y) corners, each step horizontal or vertical.
 Ring = tuple[tuple[int, int], ...]
 #: Pixels inside an odd number of its rings.
 Region = tuple[Ring, ...]
+
+
+def check_text(text: str, what: str) -> None:
+    """Refuse what could be explained, and then neither written nor shown.
+
+    Raises:
+        InputError: it holds half a character.
+    """
+    half = None if text.isascii() else _HALF.search(text)
+    if half is not None:
+        raise InputError(
+            f"{what} holds half a character ({half.group()!r}) at position {half.start()}: no file "
+            "can hold it. Decode the text anew, or replace it."
+        )
 
 
 @dataclass(frozen=True)
@@ -65,6 +84,8 @@ class Features:
             raise InputError("regions need a region_kind, and a region_kind needs regions.")
         if not self.spans and self.regions and self.kind != self.region_kind:
             raise InputError(f"kind is {self.kind!r}, but the features are {self.region_kind}.")
+        for label in self.labels:
+            check_text(label, "a feature's text")
         position = 0
         for start, stop in self.spans:
             if not position <= start < stop:

@@ -5,12 +5,16 @@ Everything above it (the class users hold, the report, the Hub) reads this and n
 
 from __future__ import annotations
 
+import math
 import operator
+import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Literal
+
+from numpy.typing import NDArray
 
 from proxyspex_hf.core.effects import Effect, effects_at_input
 from proxyspex_hf.core.faithfulness import DensityScore
@@ -18,6 +22,7 @@ from proxyspex_hf.core.posterior import Doubt, Posterior
 from proxyspex_hf.core.queries import Queries
 from proxyspex_hf.core.spectrum import FourierSpectrum
 from proxyspex_hf.errors import InputError
+from proxyspex_hf.frozen import FrozenMap
 from proxyspex_hf.inputs import (
     FeatureKind,
     Features,
@@ -28,6 +33,7 @@ from proxyspex_hf.inputs import (
     RegionKind,
     Ring,
     TextKind,
+    check_text,
 )
 
 __all__ = [
@@ -76,6 +82,34 @@ class Target:
     predicted: str | None
 
 
+_LARGEST = sys.float_info.max
+#: Coefficients beyond this are shrunk by a power of two, which is exact, before they are summed.
+_HUGE, _SHRUNK = 1e280, 2.0**-200
+
+
+def _finite(value: Any) -> Any:
+    """What files can hold of a number that overflowed: the largest there is, or None of no number.
+
+    Values near the largest leave no room for their squares; what was asked is kept all the same.
+    """
+    if not isinstance(value, float) or math.isfinite(value):
+        return value
+    return None if math.isnan(value) else math.copysign(_LARGEST, value)
+
+
+def _finite_score(score: DensityScore) -> DensityScore:
+    ends = score.interval
+    if ends is not None and not all(map(math.isfinite, ends)):
+        ends = None
+    return replace(score, r2=_finite(score.r2), linear_r2=_finite(score.linear_r2), interval=ends)
+
+
+def _enlarged(effect: Effect) -> Effect:
+    """An effect of shrunk coefficients as it is, at most the largest number there is."""
+    value = max(-_LARGEST, min(_LARGEST, effect.value / _SHRUNK))
+    return replace(effect, value=value, interval=effect.interval and (value, value))
+
+
 @dataclass(frozen=True)
 class FitReport:
     """How the spectrum was found.
@@ -95,6 +129,13 @@ class FitReport:
     cv_r2: float | None
     cv: tuple[Mapping[str, Any], ...] = ()
     dropped_energy: float = 0.0
+
+    def __post_init__(self) -> None:
+        rows = [{name: _finite(value) for name, value in row.items()} for row in self.cv]
+        object.__setattr__(self, "cv", tuple(map(FrozenMap, rows)))
+        object.__setattr__(self, "cv_r2", _finite(self.cv_r2))
+        lost = _finite(self.dropped_energy)
+        object.__setattr__(self, "dropped_energy", _LARGEST if lost is None else lost)
 
 
 #: Options of a call that decide a value; where they were given, they are among the arguments.
@@ -129,7 +170,10 @@ class Settings:
     sampling: str
     seed: int
     image_masking: ImageMasking | None = None
-    arguments: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    arguments: Mapping[str, Any] = field(default_factory=lambda: FrozenMap({}))
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "arguments", FrozenMap(self.arguments))
 
 
 @dataclass(frozen=True)
@@ -152,13 +196,16 @@ class Provenance:
     versions: Mapping[str, str]
     notes: tuple[str, ...] = ()
     quantization: str | None = None
-    device_map: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    device_map: Mapping[str, str] = field(default_factory=lambda: FrozenMap({}))
     model_bytes: int | None = None
     noise_floor: float | None = None
     created: str = field(default="", compare=False)
-    seconds: Mapping[str, float] = field(
-        default_factory=lambda: MappingProxyType({}), compare=False
-    )
+    seconds: Mapping[str, float] = field(default_factory=lambda: FrozenMap({}), compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "noise_floor", _finite(self.noise_floor))
+        for name in ("versions", "device_map", "seconds"):
+            object.__setattr__(self, name, FrozenMap(getattr(self, name)))
 
 
 @dataclass(frozen=True)
@@ -194,6 +241,11 @@ class ExplanationRecord:
 
     def __post_init__(self) -> None:
         n = len(self.features)
+        check_text(self.text, "the text")
+        check_text(self.target.label, "the label")
+        object.__setattr__(self, "faithfulness", tuple(map(_finite_score, self.faithfulness)))
+        if self.doubt is not None and not math.isfinite(self.doubt.level + self.doubt.scale):
+            object.__setattr__(self, "doubt", None)  # it told of nothing
         if self.spectrum.n_features != n or self.queries.masks.shape[1] != n:
             raise InputError(
                 f"{n} features, but the spectrum has {self.spectrum.n_features} and the masks "
@@ -212,6 +264,35 @@ class ExplanationRecord:
                 raise InputError(f"the part {part.name!r} overlaps another or leaves the text.")
             position = part.stop
         self._check_regions()
+        self._freeze()
+
+    def _freeze(self) -> None:
+        """No array can be written to: not of a new record, nor of one that was unpickled."""
+        arrays: list[NDArray[Any]] = [self.spectrum.support, self.spectrum.coefficients]
+        arrays += [self.queries.masks, self.queries.values, self.queries.densities]
+        if self.doubt is not None:
+            arrays += [self.doubt.kernel.relevance, self.doubt.kernel.pairs]
+        for array in arrays:
+            array.flags.writeable = False
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The fields; what was derived from them is derived again."""
+        return {part.name: getattr(self, part.name) for part in fields(self)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._freeze()
+
+    def __copy__(self) -> ExplanationRecord:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> ExplanationRecord:
+        return self
+
+    def __hash__(self) -> int:
+        """Of a part: equal records have equal parts."""
+        values = tuple(self.queries.values[:8].tolist())
+        return hash((self.task, self.text, self.features.labels, self.target, values))
 
     def _check_regions(self) -> None:
         regions = self.features.regions
@@ -237,7 +318,12 @@ class ExplanationRecord:
     @cached_property
     def effects(self) -> tuple[Effect, ...]:
         """Effects at the input, largest first: every single feature, and the sets that matter."""
-        return effects_at_input(self.spectrum, self.posterior, exact=self.is_exact)
+        if abs(self.spectrum.coefficients).max() < _HUGE:
+            return effects_at_input(self.spectrum, self.posterior, exact=self.is_exact)
+        # Their sums would overflow, and so would every interval but that of an exact spectrum.
+        small = self.spectrum.with_coefficients(self.spectrum.coefficients * _SHRUNK)
+        found = effects_at_input(small, None, exact=self.is_exact)
+        return tuple(map(_enlarged, found))
 
     @property
     def is_exact(self) -> bool:

@@ -32,10 +32,10 @@ _REFERENCES = 40
 _JITTER = 1e-8
 #: Masks chosen in one round, at most; the rest of a larger batch is drawn.
 MOST_CHOSEN = 500
-#: Masks chosen in all, for each feature. Most of what is chosen lies near the whole and the empty
-#: input, of which there is only so much to learn: ``python tests/bench/calls.py`` shows that more of
-#: them cost predictions of half of the input more than they bring.
-CHOSEN_PER_FEATURE = 3
+#: Masks chosen in all, for each feature. Most of them lie near the whole and the empty input, of
+#: which there is only so much to learn: more of them cost predictions of half of the input more
+#: than they bring (``python tests/bench/calls.py``).
+CHOSEN_PER_FEATURE = 4
 
 
 class _Goals(NamedTuple):

@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
+from proxyspex_hf.errors import HubError
 from proxyspex_hf.hub import front_matter
 from proxyspex_hf.hub.entries import HubEntry
 from proxyspex_hf.hub.repository import DEFAULT_CONFIG, queries_config
@@ -62,9 +63,12 @@ def render_card(
         pictured: the configurations that have a picture.
 
     Raises:
-        HubError: the old card's metadata is not YAML.
+        HubError: the old card's metadata is not YAML, or not what it should be.
     """
-    front, body = front_matter.split(old or "")
+    old = old or ""
+    lines = old.count("\n")
+    windows = lines > 0 and old.count("\r\n") == lines
+    front, body = front_matter.split(old.replace("\r\n", "\n") if windows else old)
     front = front_matter.with_keys(front, _metadata(front_matter.parsed(front), collections))
     ours = f"{BEGIN}\n{_body(repo_id, collections, pictured)}\n{END}"
     # The last end: an input that holds our marker's text stands before it.
@@ -75,7 +79,8 @@ def render_card(
         body = f"{body.rstrip()}\n\n{ours}\n"
     else:
         body = f"\n# {_title(repo_id)}\n\n{ours}\n"
-    return front_matter.join(front, body)
+    card = front_matter.join(front, body)
+    return card.replace("\n", "\r\n") if windows else card
 
 
 def _title(repo_id: str) -> str:
@@ -97,9 +102,9 @@ def _metadata(
     models = sorted({entry.model for entry in entries if _HUB_ID.fullmatch(entry.model)})
     sizes = [name for name, most in _SIZES if len(entries) < most]
     values: dict[str, Any] = {
-        "tags": _union(before.get("tags"), _TAGS),
-        "task_categories": _union(before.get("task_categories"), tasks),
-        "models": _union(before.get("models"), models),
+        "tags": _union(before, "tags", _TAGS),
+        "task_categories": _union(before, "task_categories", tasks),
+        "models": _union(before, "models", models),
         "size_categories": sizes[:1] or ["n>1T"],
         "configs": [*theirs, *ours],
     }
@@ -119,12 +124,26 @@ def _config(folder: str) -> dict[str, Any]:
 
 def _list(data: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
     found = data.get(name)
-    return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
+    if found is None:
+        return []
+    if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
+        raise _unknown(name, "a list of mappings", found)
+    return found
 
 
-def _union(before: Any, ours: Sequence[str]) -> list[Any]:
+def _union(data: Mapping[str, Any], name: str, ours: Sequence[str]) -> list[Any]:
+    before = data.get(name)
+    if before is not None and not isinstance(before, (str, list)):
+        raise _unknown(name, "a text or a list of texts", before)
     theirs = before if isinstance(before, list) else [] if before is None else [before]
     return [*theirs, *(item for item in ours if item not in theirs)]
+
+
+def _unknown(name: str, expected: str, found: Any) -> HubError:
+    return HubError(
+        f"{name} in the metadata of the repository's README.md must be {expected}, it is "
+        f"{type(found).__name__}. Correct it on the Hub, then push again."
+    )
 
 
 def literal(text: str, most: int = 80) -> str:

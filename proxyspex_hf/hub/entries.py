@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
@@ -11,13 +11,22 @@ from proxyspex_hf.errors import SchemaError
 from proxyspex_hf.hub.rows import ID_LENGTH, Row
 from proxyspex_hf.hub.schema import EXPLANATIONS, LISTED, Column
 from proxyspex_hf.json_reader import Reader, short
+from proxyspex_hf.limits import MAX_FEATURES, MAX_QUERIES, MAX_TEXT
 
 __all__ = ["INDEX", "LISTED_COLUMNS", "HubEntry", "index_row", "is_id"]
 
 _EXCERPT = 200
 _STRONGEST = 3
+#: Ours are three.
+_SCORES = 5
 
-LISTED_COLUMNS = tuple(column for column in EXPLANATIONS if column.name in LISTED)
+LISTED_COLUMNS = tuple(
+    replace(
+        column, first={"top_interactions": _STRONGEST, "faithfulness": _SCORES}.get(column.name)
+    )
+    for column in EXPLANATIONS
+    if column.name in LISTED
+)
 #: The index beside the data: what a listing shows, so that it need not be gathered from all files.
 INDEX: tuple[Column, ...] = (
     *LISTED_COLUMNS,
@@ -34,6 +43,7 @@ class HubEntry:
         id: for ``from_hub``.
         text: the beginning of the input.
         strongest: up to three effects at the input that are told from zero, (words, effect) each.
+        orders: how many features take part in each of them; a feature may hold what joins words.
         faithfulness: R² of masks that the fit had not seen, by density; None where not measured.
         file, row: name of the Parquet file that holds it, and its position in there.
     """
@@ -49,6 +59,7 @@ class HubEntry:
     n_features: int
     n_queries: int
     strongest: tuple[tuple[str, float], ...]
+    orders: tuple[int, ...]
     faithfulness: tuple[tuple[float, float | None], ...]
     file: str
     row: int
@@ -64,7 +75,10 @@ class HubEntry:
         identity = reader.text("id", ID_LENGTH)
         if not is_id(identity):
             raise SchemaError(f"id must be {ID_LENGTH} hexadecimal digits, got {short(identity)}.")
-        top = [Reader(item, "top_interactions") for item in reader.array("top_interactions", 1000)]
+        top = [
+            Reader(item, "top_interactions")
+            for item in reader.array("top_interactions", 1000)[:_STRONGEST]
+        ]
         scores = [Reader(item, "faithfulness") for item in reader.array("faithfulness", 1000)]
         return cls(
             id=identity,
@@ -72,15 +86,15 @@ class HubEntry:
             task=reader.text("task", 200),
             model=reader.text("model", 10_000),
             revision=reader.optional_text("model_revision", 1000),
-            text=reader.text("input", 10_000_000)[:_EXCERPT],
-            target=reader.text("target", 10_000_000)[:_EXCERPT],
+            text=reader.text("input", MAX_TEXT)[:_EXCERPT],
+            target=reader.text("target", MAX_TEXT)[:_EXCERPT],
             feature_kind=reader.text("feature_kind", 20),
-            n_features=reader.integer("n_features", 1, 10**6),
-            n_queries=reader.integer("n_queries", 0, 10**9),
+            n_features=reader.integer("n_features", 1, MAX_FEATURES),
+            n_queries=reader.integer("n_queries", 0, MAX_QUERIES),
             strongest=tuple(
-                (item.text("features", 10_000_000)[:_EXCERPT], item.number("effect"))
-                for item in top[:_STRONGEST]
+                (item.text("features", MAX_TEXT)[:_EXCERPT], item.number("effect")) for item in top
             ),
+            orders=tuple(item.integer("order", 1, MAX_FEATURES) for item in top),
             faithfulness=tuple(
                 (item.number("density"), item.optional_number("r2")) for item in scores
             ),
@@ -103,8 +117,8 @@ def index_row(entry: HubEntry) -> Row:
         "n_features": entry.n_features,
         "n_queries": entry.n_queries,
         "top_interactions": [
-            {"features": words, "order": words.count(" × ") + 1, "effect": effect}
-            for words, effect in entry.strongest
+            {"features": words, "order": order, "effect": effect}
+            for (words, effect), order in zip(entry.strongest, entry.orders, strict=True)
         ],
         "faithfulness": [{"density": density, "r2": r2} for density, r2 in entry.faithfulness],
         "file": entry.file,

@@ -16,7 +16,7 @@ from proxyspex_hf.errors import InputError, SchemaError
 from proxyspex_hf.hub.entries import INDEX, LISTED_COLUMNS, HubEntry
 from proxyspex_hf.hub.rows import Row
 from proxyspex_hf.hub.schema import Column
-from proxyspex_hf.hub.tables import Table
+from proxyspex_hf.hub.tables import MAX_LISTED_BYTES, MAX_ROWS, Allowance, Table
 from proxyspex_hf.json_reader import Reader
 
 __all__ = [
@@ -116,25 +116,31 @@ class Snapshot:
 
     @contextmanager
     def table(
-        self, path: str, columns: tuple[Column, ...], *, whole: bool = False
+        self,
+        path: str,
+        columns: tuple[Column, ...],
+        *,
+        whole: bool = False,
+        allowance: Allowance | None = None,
     ) -> Iterator[Table]:
         """Read a Parquet file; of a large one, only the ranges that are needed.
 
         Args:
             whole: all of it is needed, so download it.
+            allowance: what may still be read of several files.
 
         Raises:
             SchemaError: it is no Parquet file of such columns.
         """
         if whole or self.sizes[path] <= _WHOLE:
-            yield Table(self.download(path), columns, path)
+            yield Table(self.download(path), columns, path, allowance)
             return
         files = HfFileSystem(
             endpoint=self._api.endpoint, token=self._api.token, skip_instance_cache=True
         )
         place = f"datasets/{self.repo_id}@{self.sha}/{path}"
         with files.open(place, "rb", cache_type="none") as stream:
-            yield Table(cast(BinaryIO, stream), columns, path)
+            yield Table(cast(BinaryIO, stream), columns, path, allowance)
 
     def readme(self) -> str | None:
         """The card, None if there is none.
@@ -147,7 +153,8 @@ class Snapshot:
         if self.sizes["README.md"] > _MOST_README:
             raise SchemaError(f"README.md of {self.repo_id} is larger than {_MOST_README} bytes.")
         try:
-            return self.download("README.md").read_text(encoding="utf-8")
+            # Not as text: its line endings stay what they are.
+            return self.download("README.md").read_bytes().decode("utf-8")
         except UnicodeDecodeError as error:
             raise SchemaError(f"README.md of {self.repo_id} is not UTF-8: {error}.") from error
 
@@ -160,27 +167,34 @@ class Snapshot:
         Raises:
             SchemaError: a file is no table of explanations.
         """
-        files = self.files(config)
+        files = set(self.files(config))
         found: dict[str, HubEntry] = {}
+        allowance = Allowance(MAX_LISTED_BYTES)
         index = index_path(config)
         if index in self.sizes:
-            for row in self._index(index):
-                if row.get("file") in files:
+            for row in self._index(index, allowance):
+                # A list cannot be looked up in a set.
+                if str(row.get("file")) in files:
                     position = Reader(row, "").integer("row", 0, 10**9)
                     entry = HubEntry.from_row(row, str(row["file"]), position)
                     found.setdefault(entry.id, entry)
         listed = {entry.file for entry in found.values()}
-        for file in files:
-            if file not in listed:
-                with self.table(paths_of(config, file)[0], LISTED_COLUMNS) as table:
-                    for position, row in enumerate(table.rows()):
-                        entry = HubEntry.from_row(row, file, position)
-                        found.setdefault(entry.id, entry)
+        for file in sorted(files - listed):
+            path = paths_of(config, file)[0]
+            with self.table(path, LISTED_COLUMNS, allowance=allowance) as table:
+                if len(found) + len(table) > MAX_ROWS:
+                    raise SchemaError(
+                        f"{self.repo_id} has more than {MAX_ROWS} explanations in {config!r}, "
+                        "which is as many as are listed: divide them among several config_name=."
+                    )
+                for position, row in enumerate(table.rows()):
+                    entry = HubEntry.from_row(row, file, position)
+                    found.setdefault(entry.id, entry)
         return newest_first(found.values())
 
-    def _index(self, path: str) -> Iterator[Row]:
+    def _index(self, path: str, allowance: Allowance) -> Iterator[Row]:
         try:
-            with self.table(path, INDEX) as table:
+            with self.table(path, INDEX, allowance=allowance) as table:
                 yield from table.rows()
         except SchemaError as error:
             raise SchemaError(

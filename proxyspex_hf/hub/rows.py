@@ -3,7 +3,6 @@ of :mod:`proxyspex_hf.serialize`, the same as a file's."""
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 from collections.abc import Mapping
@@ -12,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from proxyspex_hf.errors import SchemaError
-from proxyspex_hf.json_reader import Reader, short
+from proxyspex_hf.errors import InputError, SchemaError
+from proxyspex_hf.json_reader import Reader, parsed, short
 from proxyspex_hf.record import ExplanationRecord
-from proxyspex_hf.serialize import FORMAT, record_from_json, record_to_json
+from proxyspex_hf.serialize import FORMAT, record_from_json, record_to_json, without_queries
 from proxyspex_hf.viz.terms import ranked_terms, spell
 
 __all__ = ["ID_LENGTH", "Row", "content_id", "record_from_rows", "rows_of"]
@@ -24,8 +23,9 @@ Row = dict[str, Any]
 
 ID_LENGTH = 32
 _TOP = 20
-#: Characters of a column that holds JSON.
+#: Characters of a column that holds JSON, and bytes that they may take once parsed.
 _MOST_JSON = 10_000_000
+_MOST_PARSED = 48 * 2**20
 
 
 def content_id(record: ExplanationRecord) -> str:
@@ -33,7 +33,12 @@ def content_id(record: ExplanationRecord) -> str:
 
     What is absent or empty is left out, so a field that is added later changes no id.
     """
-    data = record_to_json(record)
+    return _identity(record, np.packbits(record.queries.masks, axis=1).tobytes())
+
+
+def _identity(record: ExplanationRecord, packed: bytes) -> str:
+    """The same, with the masks packed."""
+    data = without_queries(record)
     del data["format"]
     # Scores of before version 3 do not even say that they have none.
     for score in data["faithfulness"]:
@@ -42,7 +47,7 @@ def content_id(record: ExplanationRecord) -> str:
     # Thousands of numbers: their bytes are as good as their digits, and faster.
     queries = record.queries
     data["queries"] = {
-        "masks": _hashed(np.packbits(queries.masks, axis=1)),
+        "masks": hashlib.sha256(packed).hexdigest(),
         "values": _hashed(queries.values.astype("<f8") + 0.0),  # -0.0 is 0.0
         "densities": _hashed(queries.densities.astype("<f8")),
         "n_fit": queries.n_fit,
@@ -52,8 +57,14 @@ def content_id(record: ExplanationRecord) -> str:
         for name, value in data["provenance"].items()
         if name not in ("created", "seconds")
     }
-    text = json.dumps(_dense(data), sort_keys=True, ensure_ascii=True, allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:ID_LENGTH]
+    # The JSON text of all of it, field by field: the whole would be several times the record.
+    found = hashlib.sha256()
+    for i, (name, value) in enumerate(sorted(_dense(data).items())):
+        text = json.dumps(value, sort_keys=True, ensure_ascii=True, allow_nan=False)
+        found.update(f'{", " if i else "{"}"{name}": '.encode())
+        found.update(text.encode())
+    found.update(b"}")
+    return found.hexdigest()[:ID_LENGTH]
 
 
 def _hashed(array: NDArray[Any]) -> str:
@@ -66,9 +77,16 @@ def _dense(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def rows_of(record: ExplanationRecord) -> tuple[Row, Row]:
-    """The rows for ``explanations`` and ``queries``, with the id of what will be read back."""
+    """The rows for ``explanations`` and ``queries``, with the id of what will be read back.
+
+    Raises:
+        InputError: something that could not be read back.
+    """
     explanation, queries = _explanation_row(record), _query_row(record)
-    identity = content_id(_record(explanation, queries))
+    try:
+        identity = content_id(record_from_json(_data(explanation, queries)))
+    except SchemaError as error:
+        raise InputError(f"the explanation cannot be stored as a row: {error}") from error
     explanation["id"] = queries["id"] = identity
     return explanation, queries
 
@@ -91,14 +109,16 @@ def record_from_rows(explanation: Row, queries: Row) -> ExplanationRecord:
             f"queries.n_features is {short(queries.get('n_features'))}, the explanation has "
             f"{short(explanation.get('n_features'))}."
         )
-    record = _record(explanation, queries)
-    found = content_id(record)
-    if found != explanation["id"]:
-        raise SchemaError(
-            f"the content of {explanation['id']} has the id {found}: it was damaged or altered "
-            "after it was made."
-        )
-    return record
+
+    def check(record: ExplanationRecord, packed: bytes) -> None:
+        found = _identity(record, packed)
+        if found != explanation["id"]:
+            raise SchemaError(
+                f"the content of {short(explanation['id'])[1:-1]} has the id {found}: it was "
+                "damaged or altered after it was made."
+            )
+
+    return record_from_json(_data(explanation, queries), check)
 
 
 def _explanation_row(record: ExplanationRecord) -> Row:
@@ -188,7 +208,8 @@ def _top(record: ExplanationRecord) -> list[Row]:
     ]
 
 
-def _record(row: Row, queries: Row) -> ExplanationRecord:
+def _data(row: Row, queries: Row) -> dict[str, Any]:
+    """Both rows as a file has them, still to be validated."""
     masks = queries.get("masks")
     if not isinstance(masks, bytes):
         raise SchemaError(f"queries.masks must be bytes, got {short(masks)}.")
@@ -199,11 +220,11 @@ def _record(row: Row, queries: Row) -> ExplanationRecord:
         if not isinstance(png, bytes):
             raise SchemaError(f"image must hold the bytes of a PNG file, got {short(image)}.")
         picture = {
-            "png": base64.b64encode(png).decode(),
+            "png": png,
             "width": row.get("image_width"),
             "height": row.get("image_height"),
         }
-    data = {
+    return {
         "format": FORMAT,
         "schema_version": row.get("schema_version"),
         "task": row.get("task"),
@@ -225,9 +246,9 @@ def _record(row: Row, queries: Row) -> ExplanationRecord:
         },
         "spectrum": {name: row.get(name) for name in ("n_features", "support", "coefficients")},
         "queries": {
-            "masks": base64.b64encode(masks).decode(),
-            "values": _numbers(queries.get("values")),
-            "densities": _numbers(queries.get("densities")),
+            "masks": masks,
+            "values": queries.get("values"),
+            "densities": queries.get("densities"),
             "n_fit": queries.get("n_fit"),
         },
         **_intervals(row),
@@ -255,7 +276,6 @@ def _record(row: Row, queries: Row) -> ExplanationRecord:
             "notes": row.get("notes"),
         },
     }
-    return record_from_json(data)
 
 
 def _intervals(row: Row) -> dict[str, Any]:
@@ -275,20 +295,13 @@ def _intervals(row: Row) -> dict[str, Any]:
     }
 
 
-def _numbers(values: Any) -> Any:
-    return values.tolist() if isinstance(values, np.ndarray) else values
-
-
 def _json(data: Any) -> str:
     return json.dumps(data, ensure_ascii=False, allow_nan=False)
 
 
 def _parsed(row: Row, name: str) -> Any:
     text = Reader(row, "").text(name, _MOST_JSON)
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise SchemaError(f"{name} is not JSON: {error}.") from error
+    return parsed(text.encode(), f"{name} is not JSON", _MOST_PARSED)
 
 
 def _structs(row: Row, name: str) -> list[Row]:

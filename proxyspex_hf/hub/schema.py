@@ -30,12 +30,14 @@ class Column:
     Attributes:
         meaning: what it holds, for the documentation.
         image: the Hub shows it as a picture.
+        first: how many of a list are read; None for all.
     """
 
     name: str
     type: pa.DataType
     meaning: str
     image: bool = False
+    first: int | None = None
 
 
 _TEXT, _INT, _FLOAT, _BYTES = pa.string(), pa.int64(), pa.float64(), pa.binary()

@@ -1,14 +1,14 @@
 """Parquet files: written so that one row can be read alone, read as the strangers' files they are.
 
 Rows stand in row groups of about a megabyte, and the index says where: one row costs the footer and
-one group. Reading checks types and sizes before it decodes.
+one group. Reading checks types and sizes before it decodes (:mod:`.footer`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import count
+from itertools import accumulate, count
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -17,17 +17,35 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from proxyspex_hf.errors import InputError, SchemaError
+from proxyspex_hf.hub.arrow_schema import dictionary_columns
+from proxyspex_hf.hub.arrow_values import fits, text_bytes, values_of, weight
+from proxyspex_hf.hub.footer import Footer, Pages, TopColumn, assembled, pages_of
+from proxyspex_hf.hub.ranges import footer_bytes, ranges
 from proxyspex_hf.hub.rows import Row
 from proxyspex_hf.hub.schema import Column, arrow_schema
 
-__all__ = ["Table", "batch_of", "write_table"]
+__all__ = ["MAX_LISTED_BYTES", "MAX_ROWS", "Allowance", "Table", "batch_of", "write_table"]
 
 GROUP_BYTES = 2**20
-#: A stranger's file may have at most …
-MAX_ROWS = 1_000_000
-MAX_GROUP_BYTES = 512 * 2**20
-MAX_FOOTER_TEXT = 64 * 2**20
-_ROWS_AT_ONCE = 32
+#: An untrusted file, or a listing, may have at most so many rows (a listing takes a second for
+#: 15,000) …
+MAX_ROWS = 50_000
+#: … and a row group so many bytes, decompressed, and values in the columns that are read.
+#: Arrow holds each byte about three times, and each value with its levels; the largest explanation
+#: (:mod:`proxyspex_hf.serialize`) has its masks or its picture, and 2^18 combinations.
+MAX_GROUP_BYTES = 48 * 2**20
+MAX_GROUP_VALUES = 4_000_000
+#: A row's values as Python objects, where a number counts once, a text twice, a list three times
+#: and a structure eight times: by the 30 bytes that each takes.
+MAX_ROW_VALUES = 4_000_000
+#: Bytes that are read for one listing.
+MAX_LISTED_BYTES = 2**29
+#: A row group takes as long as so many bytes of text, some milliseconds, however little is in it.
+_GROUP_COST = 2**20
+_MOST_PAGES = 10_000
+#: Parts of one column; ours have four at the most.
+_MOST_LEAVES = 64
+_ROWS_AT_ONCE = 1024
 
 
 def batch_of(row: Row, columns: tuple[Column, ...]) -> pa.RecordBatch:
@@ -71,6 +89,27 @@ def _groups(batches: Iterable[pa.RecordBatch]) -> Iterator[list[pa.RecordBatch]]
         yield group
 
 
+class Allowance:
+    """What may still be read for one listing: it is read whole, for a click.
+
+    Args:
+        left: bytes, decompressed, a text that repeats as often as it does.
+    """
+
+    def __init__(self, left: int) -> None:
+        self._left = left
+
+    def spend(self, size: int, name: str) -> None:
+        """Take ``size`` from it.
+
+        Raises:
+            SchemaError: it is used up.
+        """
+        self._left -= size
+        if self._left < 0:
+            raise SchemaError(f"{name} has more text or row groups than are read for a listing.")
+
+
 class Table:
     """One Parquet file of strangers' rows.
 
@@ -78,49 +117,59 @@ class Table:
         source: a path, or a seekable file; of a remote one only what is needed is read.
         columns: those to read; others are ignored.
         name: how messages call the file.
+        allowance: shared with other files; default one of its own, for columns of a listing.
 
     Raises:
         SchemaError: not Parquet, a column of another type, or larger than any explanation can be.
     """
 
-    def __init__(self, source: Path | BinaryIO, columns: tuple[Column, ...], name: str) -> None:
+    def __init__(
+        self,
+        source: str | Path | BinaryIO,
+        columns: tuple[Column, ...],
+        name: str,
+        allowance: Allowance | None = None,
+    ) -> None:
         self.name = name
-        with self._decoding():
-            self._file = pq.ParquetFile(
-                source,
-                pre_buffer=True,
-                thrift_string_size_limit=MAX_FOOTER_TEXT,
-                thrift_container_size_limit=10_000_000,
-            )
-            schema = self._file.schema_arrow
-            self._file = self._with_texts_as_stored(source)
-        if self._file.metadata.num_rows > MAX_ROWS:
+        self._first = {column.name: column.first for column in columns if column.first}
+        self._source = source
+        if allowance is None and self._first:
+            allowance = Allowance(MAX_LISTED_BYTES)
+        self._allowance = allowance
+        with self._decoding(), self._open() as stream:
+            self._footer = Footer(footer_bytes(stream))
+            note = self._footer.metadata.get(b"ARROW:schema")
+            dictionaries = set() if note is None else dictionary_columns(note)
+        if len(self) > MAX_ROWS:
             raise SchemaError(f"{name} has more than {MAX_ROWS} rows.")
-        self._columns = []
+        self._columns: list[TopColumn] = []
         for column in columns:
-            places = schema.get_all_field_indices(column.name)
-            if len(places) > 1:
+            found = [top for top in self._footer.columns if top.name == column.name]
+            if len(found) > 1:
                 raise SchemaError(f"{name} has the column {column.name} more than once.")
-            if places:  # what is missing is told by the validation of the rows
-                _check_type(schema.field(places[0]).type, column.type, f"{name}: {column.name}")
-                self._columns.append(column.name)
-        if "id" not in self._columns:
+            if not found:  # what is missing is told by the validation of the rows
+                continue
+            with self._decoding():
+                if len(found[0].leaves) > _MOST_LEAVES:
+                    raise SchemaError(f"the column {column.name} has {len(found[0].leaves)} parts")
+                stored = _opened(assembled(found, 0, []), ()).schema_arrow.field(0).type
+            if column.name in dictionaries:
+                stored = pa.dictionary(pa.int32(), stored)
+            _check_type(stored, column.type, f"{name}: {column.name}")
+            self._columns.append(found[0])
+        if not any(top.name == "id" for top in self._columns):
             raise SchemaError(f"{name} has no column 'id'.")
 
-    def _with_texts_as_stored(self, source: Path | BinaryIO) -> pq.ParquetFile:
-        """The file, read so that a text that repeats stays one text until it is measured."""
-        metadata = self._file.metadata
-        leaves = [metadata.schema.column(i) for i in range(metadata.num_columns)]
-        texts = [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"]
-        return pq.ParquetFile(source, metadata=metadata, read_dictionary=texts, pre_buffer=True)
-
     def __len__(self) -> int:
-        return int(self._file.metadata.num_rows)
+        return sum(self._footer.rows)
 
     def rows(self) -> Iterator[Row]:
         """Every row, a few in memory at a time."""
-        for group in range(self._file.metadata.num_row_groups):
-            yield from self._group(group)
+        if self._allowance is not None:
+            self._allowance.spend(_GROUP_COST * len(self._footer.rows), self.name)
+        for group in range(len(self._footer.rows)):
+            for batch in self._batches(group, self._columns):
+                yield from self._plain(batch)
 
     def row(self, identity: str, position: int) -> Row:
         """The row of one id.
@@ -132,54 +181,130 @@ class Table:
             SchemaError: it is not there, or the file is damaged.
         """
         likely = self._group_at(position)
-        groups = range(self._file.metadata.num_row_groups)
-        for group in sorted(groups, key=lambda group: group != likely):
-            for row in self._group(group):
-                if row["id"] == identity:
-                    return row
+        for group in sorted(range(len(self._footer.rows)), key=lambda group: group != likely):
+            if group == likely or self._mentions(group, identity):
+                for row in self._group(group):
+                    if row.column("id")[0].as_py() == identity:
+                        return next(self._plain(row))
         raise SchemaError(f"{self.name} does not hold {identity}.")
 
     def _group_at(self, position: int) -> int:
         """The row group that holds a row; the last one beyond the end."""
-        group = 0
-        for group in range(self._file.metadata.num_row_groups):
-            position -= self._file.metadata.row_group(group).num_rows
-            if position < 0:
-                break
-        return group
+        rows = self._footer.rows
+        return next((i for i, end in enumerate(accumulate(rows)) if position < end), len(rows) - 1)
 
-    def _group(self, group: int) -> Iterator[Row]:
-        # Not more closely than by groups: Arrow ends the process over some damaged columns when
-        # it is asked about them, though not when it reads them.
-        size = self._file.metadata.row_group(group).total_byte_size
+    def _mentions(self, group: int, identity: str) -> bool:
+        """Whether an id is in a row group, by that column alone."""
+        only = [column for column in self._columns if column.name == "id"]
+        return any(identity in batch.column(0).to_pylist() for batch in self._batches(group, only))
+
+    def _group(self, group: int) -> Iterator[pa.RecordBatch]:
+        """The rows of a row group, one by one and still in Arrow's form."""
+        for batch in self._batches(group, self._columns):
+            for place in range(len(batch)):
+                yield batch.slice(place, 1)
+
+    def _batches(self, group: int, columns: Sequence[TopColumn]) -> Iterator[pa.RecordBatch]:
+        pages = self._pages(group, columns)
+        size = sum(part.size for part in pages)
         if size > MAX_GROUP_BYTES:
             raise SchemaError(
                 f"{self.name} has a row group of {size} bytes; at most {MAX_GROUP_BYTES} are read."
             )
-        with self._decoding():
-            batches = self._file.iter_batches(
-                _ROWS_AT_ONCE, row_groups=[group], columns=self._columns, use_threads=False
+        if self._allowance is not None:
+            self._allowance.spend(size, self.name)
+        values = sum(part.values for part in pages)
+        if values > MAX_GROUP_VALUES:
+            raise SchemaError(
+                f"{self.name} has a row group of {values} values; at most {MAX_GROUP_VALUES} are "
+                "read."
             )
+        rows = self._footer.rows[group]
+        # A text that repeats stays one text until it is measured.
+        texts = [
+            b".".join(part.chunk.leaf.path).decode(errors="replace")
+            for part in pages
+            if part.chunk.leaf.is_bytes and part.dictionary
+        ]
+        at_once = max(1, min(_ROWS_AT_ONCE, rows * MAX_ROW_VALUES // (8 * values + 1)))
+        read = 0
+        with self._decoding():
+            file = _opened(assembled(columns, rows, pages), texts)
+            batches = file.iter_batches(at_once, use_threads=False)
+        del pages
         for _ in count():
             with self._decoding():
                 batch = next(batches, None)
-                size = 0 if batch is None else sum(map(_text_bytes, batch.columns))
             if batch is None:
+                break
+            read += len(batch)
+            yield batch
+        if read != rows:
+            raise SchemaError(f"{self.name} is damaged: a row group of {rows} rows has {read}.")
+
+    def _pages(self, group: int, columns: Sequence[TopColumn]) -> list[Pages]:
+        """What Arrow will be given of a row group, read in as few pieces as it lies in."""
+        with self._decoding():
+            chunks = self._footer.chunks(group, columns)
+        stored = sum(chunk.stop - chunk.start for chunk in chunks)
+        if stored > MAX_GROUP_BYTES:
+            raise SchemaError(
+                f"{self.name} has a row group of {stored} bytes; at most {MAX_GROUP_BYTES} are "
+                "read."
+            )
+        out: list[Pages] = []
+        left = _MOST_PAGES
+        with self._decoding(), self._open() as stream:
+            raw = ranges(stream, [(chunk.start, chunk.stop) for chunk in chunks])
+            for chunk in chunks:
+                out.append(pages_of(raw[chunk.start, chunk.stop], chunk, left))
+                left -= out[-1].count
+        return out
+
+    def _plain(self, batch: pa.RecordBatch) -> Iterator[Row]:
+        """Rows as Python has them; lists of numbers stay arrays."""
+        with self._decoding():
+            for name in self._first.keys() & set(batch.schema.names):
+                place = batch.schema.get_field_index(name)
+                short = pc.list_slice(batch.column(place), 0, self._first[name])
+                batch = batch.set_column(place, name, short)
+            size = sum(map(text_bytes, batch.columns))
+            heavy = sum(map(weight, batch.columns)) > MAX_ROW_VALUES
+        if self._allowance is not None:
+            self._allowance.spend(size, self.name)
+        if size > MAX_GROUP_BYTES or heavy:
+            if len(batch) > 1:
+                for place in range(len(batch)):
+                    yield from self._plain(batch.slice(place, 1))
                 return
             if size > MAX_GROUP_BYTES:
                 raise SchemaError(
-                    f"{self.name} has {size} bytes of text in {len(batch)} rows; at most "
-                    f"{MAX_GROUP_BYTES} are read."
+                    f"{self.name} has {size} bytes of text in 1 rows; at most {MAX_GROUP_BYTES} "
+                    "are read."
                 )
-            with self._decoding():
-                rows = batch.to_pylist()
-            yield from rows
+            raise SchemaError(
+                f"{self.name} has more values in one row than any explanation ({MAX_ROW_VALUES})."
+            )
+        with self._decoding():
+            names, columns = batch.schema.names, [values_of(column) for column in batch.columns]
+        for values in zip(*columns, strict=True):
+            yield dict(zip(names, values, strict=True))
+
+    @contextmanager
+    def _open(self) -> Iterator[BinaryIO]:
+        if isinstance(self._source, (str, Path)):
+            with Path(self._source).open("rb") as stream:
+                yield stream
+        else:
+            yield self._source
 
     @contextmanager
     def _decoding(self) -> Iterator[None]:
         """Every way in which Arrow says that a file is damaged, as one error of our own."""
         try:
             yield
+        except SchemaError as error:
+            raise SchemaError(f"{self.name} is damaged or no Parquet file: {error}.") from error
         except (
             pa.ArrowException,
             UnicodeDecodeError,
@@ -198,42 +323,10 @@ class Table:
             raise SchemaError(f"{self.name} is damaged: {error}") from error
 
 
-def _text_bytes(array: pa.Array) -> int:
-    """Bytes of all texts in ``array`` once each stands for itself: a small file can repeat a long
-    one a million times."""
-    if pa.types.is_dictionary(array.type):
-        lengths = pc.take(pc.binary_length(array.dictionary), array.indices.drop_null())
-        return int(pc.sum(lengths).as_py() or 0)
-    if pa.types.is_list(array.type) or pa.types.is_large_list(array.type):
-        return _text_bytes(array.flatten())
-    if pa.types.is_struct(array.type):
-        return sum(map(_text_bytes, array.flatten()))
-    return 0
+def _opened(content: bytes, texts: Sequence[str]) -> pq.ParquetFile:
+    return pq.ParquetFile(pa.BufferReader(content), read_dictionary=list(texts))
 
 
 def _check_type(found: pa.DataType, expected: pa.DataType, where: str) -> None:
-    if not _fits(found, expected):
+    if not fits(found, expected):
         raise SchemaError(f"{where} has the type {found}, expected {expected}.")
-
-
-def _fits(found: pa.DataType, expected: pa.DataType) -> bool:
-    """Whether ``found`` holds the same kind of values, whatever the width of its numbers."""
-    kinds = pa.types
-    if kinds.is_null(found):
-        return True
-    if kinds.is_list(expected):
-        nested = kinds.is_list(found) or kinds.is_large_list(found)
-        return nested and _fits(found.value_type, expected.value_type)
-    if kinds.is_struct(expected):
-        return kinds.is_struct(found) and all(
-            len(found.get_all_field_indices(part.name)) == 1
-            and _fits(found.field(part.name).type, part.type)
-            for part in expected
-        )
-    if kinds.is_string(expected):
-        return bool(kinds.is_string(found) or kinds.is_large_string(found))
-    if kinds.is_binary(expected):
-        return bool(kinds.is_binary(found) or kinds.is_large_binary(found))
-    if kinds.is_integer(expected):
-        return bool(kinds.is_integer(found))
-    return bool(kinds.is_floating(found))

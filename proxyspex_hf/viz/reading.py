@@ -88,7 +88,7 @@ def _looks(record: ExplanationRecord, shown: Sequence[Term]) -> list[tuple[str, 
     combined = {i for term in shown if term.order > 1 for i in term.members}
     looks = []
     for i, effect in enumerate(main_effects(record)):
-        level = min(_TINTS, round(_TINTS * abs(effect.value) / largest)) if largest else 0
+        level = min(_TINTS, round(_TINTS * (abs(effect.value) / largest))) if largest else 0
         if level and effect.is_sure:
             look = f"{'pos' if effect.value > 0 else 'neg'} t{level}"
         elif i in combined:

@@ -96,7 +96,7 @@ def _ranking(
     indent = " " * (value_width + bar_width + 4)
     yield f"{head:>{value_width}}  {'':{bar_width}}  combination"
     for term, value in zip(shown, values, strict=True):
-        length = max(1, round(bar_width * abs(term.effect) / abs(terms[0].effect)))
+        length = max(1, round(bar_width * abs(term.effect / terms[0].effect)))
         bar = ("█" if term.effect > 0 else "░") * length + " " * (bar_width - length)
         start = f"{value:>{value_width}}  {bar}  "
         kind = f" ({kind_words(term.kind, term.order)})" if term.order > 1 else ""

@@ -23,7 +23,7 @@ from record_factory import captioned_record, make_record, review_record
 
 from proxyspex_hf import InputError, InteractionExplanation, SchemaError
 from proxyspex_hf.hub import tables
-from proxyspex_hf.hub.entries import HubEntry
+from proxyspex_hf.hub.entries import INDEX, HubEntry, index_row
 from proxyspex_hf.hub.outbox import pack, write_files
 from proxyspex_hf.hub.rows import Row, content_id, record_from_rows, rows_of
 from proxyspex_hf.hub.schema import EXPLANATIONS, QUERIES, field_table
@@ -425,3 +425,14 @@ def test_the_json_columns_hold_what_was_said() -> None:
     assert row["top_interactions"][0] == {
         "features": "row 1, column 1 × red", "order": 2, "effect": 2.0,
     }  # fmt: skip
+
+
+def test_the_index_keeps_the_order_of_features_that_hold_what_joins_words(tmp_path: Path) -> None:
+    record = make_record("a × b")
+    features = replace(record.features, labels=("a × b", *record.features.labels[1:]))
+    entry = HubEntry.from_row(rows_of(replace(record, features=features))[0], "a.parquet", 0)
+    write_table(tmp_path / "i", [batch_of(index_row(entry), INDEX)])
+    row = next(Table(tmp_path / "i", INDEX, "i").rows())
+    tops = rows_of(record)[0]["top_interactions"][:3]
+    assert [top["order"] for top in row["top_interactions"]] == [top["order"] for top in tops]
+    assert HubEntry.from_row(row, "a.parquet", 0) == entry
