@@ -1,4 +1,8 @@
-"""The short form of every attack; ``python tests/attacks/run.py --long`` runs the long ones."""
+"""The short form of every attack on files, the Hub and what is stored.
+
+Those on the app stand beside, in ``test_app_attacks.py``, so that two processes share them;
+``python tests/attacks/run.py --long`` runs the long forms.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,8 @@ import pytest
 from attacks.outcome import Attack
 from attacks.run import attacks, kinds
 
+#: Kinds that need an app.
+ON_THE_APP = ("crowd", "rebinding", "uploads")
 #: Long forms as tests, where the machine has the time: ``ATTACKS=long``.
 LONG = os.environ.get("ATTACKS") == "long"
 
@@ -17,7 +23,7 @@ LONG = os.environ.get("ATTACKS") == "long"
     "attack",
     [
         pytest.param(attack, id=f"{kind}-{attack.__name__}")
-        for kind in kinds()
+        for kind in sorted(set(kinds()) - set(ON_THE_APP))
         for attack in attacks(kind)
     ],
 )

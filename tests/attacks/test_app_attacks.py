@@ -1,0 +1,22 @@
+"""The short form of every attack on the app."""
+
+from __future__ import annotations
+
+import pytest
+
+from attacks.outcome import Attack
+from attacks.run import attacks
+from attacks.test_attacks import LONG, ON_THE_APP
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        pytest.param(attack, id=f"{kind}-{attack.__name__}")
+        for kind in ON_THE_APP
+        for attack in attacks(kind)
+    ],
+)
+def test_it_is_held(attack: Attack) -> None:
+    outcome = attack(LONG)
+    assert outcome.held, outcome
