@@ -14,15 +14,13 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Literal
 
-from numpy.typing import NDArray
-
 from proxyspex_hf.core.effects import Effect, effects_at_input
 from proxyspex_hf.core.faithfulness import DensityScore
+from proxyspex_hf.core.frozen import FrozenMap
 from proxyspex_hf.core.posterior import Doubt, Posterior
 from proxyspex_hf.core.queries import Queries
 from proxyspex_hf.core.spectrum import FourierSpectrum
 from proxyspex_hf.errors import InputError
-from proxyspex_hf.frozen import FrozenMap
 from proxyspex_hf.inputs import (
     FeatureKind,
     Features,
@@ -264,24 +262,10 @@ class ExplanationRecord:
                 raise InputError(f"the part {part.name!r} overlaps another or leaves the text.")
             position = part.stop
         self._check_regions()
-        self._freeze()
-
-    def _freeze(self) -> None:
-        """No array can be written to: not of a new record, nor of one that was unpickled."""
-        arrays: list[NDArray[Any]] = [self.spectrum.support, self.spectrum.coefficients]
-        arrays += [self.queries.masks, self.queries.values, self.queries.densities]
-        if self.doubt is not None:
-            arrays += [self.doubt.kernel.relevance, self.doubt.kernel.pairs]
-        for array in arrays:
-            array.flags.writeable = False
 
     def __getstate__(self) -> dict[str, Any]:
         """The fields; what was derived from them is derived again."""
         return {part.name: getattr(self, part.name) for part in fields(self)}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._freeze()
 
     def __copy__(self) -> ExplanationRecord:
         return self

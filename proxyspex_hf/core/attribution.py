@@ -99,12 +99,20 @@ def explain(
     """
     start = time.perf_counter()
     fitting = slice(queries.n_fit)
-    fit = algorithm.fit(
-        queries.masks[fitting],
-        queries.values[fitting],
-        densities=queries.densities[fitting],
-        progress=progress,
-    )
+    try:
+        fit = algorithm.fit(
+            queries.masks[fitting],
+            queries.values[fitting],
+            densities=queries.densities[fitting],
+            progress=progress,
+        )
+    except MemoryError as error:
+        m, n = queries.masks[fitting].shape
+        raise InputError(
+            f"the fit of {m:,} masks of {n:,} features does not fit into memory ({error}): ask "
+            "fewer masks (alpha, budget), keep fewer terms (n_coefficients), or take "
+            "proxy='lasso'. What the model answered is kept."
+        ) from error
     fitted = time.perf_counter()
     report = Reporter(progress, "testing", 1)
     faithfulness = faithfulness_of(queries, fit, seed=algorithm.seed)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from typing import Any, Self
 
@@ -40,9 +42,47 @@ class Frozen:
         return [field.name for field in fields(self) if field.compare]  # type: ignore[arg-type]
 
 
+class FrozenMap(Mapping[str, Any]):
+    """Plain data by name. Lists and mappings within are given out as copies."""
+
+    __slots__ = ("_items",)
+
+    def __init__(self, items: Mapping[str, Any]) -> None:
+        self._items = copy.deepcopy(dict(items))
+
+    def __getitem__(self, name: str) -> Any:
+        value = self._items[name]
+        return copy.deepcopy(value) if isinstance(value, (list, dict)) else value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._items)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __hash__(self) -> int:
+        return hash(_hashable(self._items))
+
+    def __repr__(self) -> str:
+        return repr(self._items)
+
+    def __copy__(self) -> FrozenMap:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> FrozenMap:
+        return self
+
+    def __reduce__(self) -> tuple[type[FrozenMap], tuple[dict[str, Any]]]:
+        return FrozenMap, (self._items,)
+
+
 def _hashable(value: Any) -> Any:
-    if not isinstance(value, np.ndarray):
-        return value
-    if value.dtype.kind == "f":
-        value = value + 0.0  # -0.0 equals 0.0
-    return value.shape, value.tobytes()
+    """Equal for equal values."""
+    if isinstance(value, np.ndarray):
+        # -0.0 equals 0.0.
+        return value.shape, (value + 0.0 if value.dtype.kind == "f" else value).tobytes()
+    if isinstance(value, Mapping):
+        return frozenset((name, _hashable(item)) for name, item in value.items())
+    if isinstance(value, (list, tuple)):
+        return tuple(map(_hashable, value))
+    return value

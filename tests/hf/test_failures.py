@@ -15,7 +15,7 @@ from counting import AGAIN, rows_asked
 from filelock import FileLock
 from tiny_models import roberta_pipeline
 
-from proxyspex_hf import InteractionExplainer, ModelError, ProxySpexWarning, Retry
+from proxyspex_hf import InteractionExplainer, ModelError, ProxySPEX, ProxySpexWarning, Retry
 from proxyspex_hf.errors import InputError
 from proxyspex_hf.hf.failures import is_out_of_memory
 from proxyspex_hf.hf.store import ValueStore
@@ -140,6 +140,27 @@ def test_a_network_is_asked_again_only_where_it_was_said(monkeypatch: pytest.Mon
     assert waits == [0.5, 1.0] * (len(sizes) // 3)
     with pytest.raises(ModelError, match="ConnectionError"):
         InteractionExplainer(flaky, progress=False, budget=40, retry=Retry(times=1))(9)
+
+
+def test_a_fit_that_does_not_fit_into_memory_keeps_the_answers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[int] = []
+
+    def function(masks: np.ndarray) -> np.ndarray:
+        asked.append(len(masks))
+        return masks @ np.arange(10.0)
+
+    explainer = InteractionExplainer(function, progress=False, budget=60)
+    with monkeypatch.context() as patched:
+        patched.setattr(
+            ProxySPEX, "fit", lambda *_, **__: (_ for _ in ()).throw(MemoryError("1 TiB"))
+        )
+        with pytest.raises(InputError, match=r"the fit of 60 masks of 10 features .*\(1 TiB\)"):
+            explainer(10)
+    asked.clear()
+    assert explainer(10).top(1)[0].members == (9,)
+    assert sum(asked) <= AGAIN
 
 
 @pytest.mark.parametrize(
