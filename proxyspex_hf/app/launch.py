@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
+import gc
 import signal
 import threading
 from collections.abc import AsyncIterator, Iterator
@@ -32,8 +34,9 @@ __all__ = ["Running", "launch", "running"]
 _HANDLERS = 160
 #: Pages whose state is kept; explanations and pictures are of a few megabytes.
 _PAGES = 400
-#: Seconds between two looks at who has gone, and how long the state of such a page is kept.
-_LOOK, _STATE_KEPT = 5.0, 600.0
+#: Seconds between two looks at who has gone, and how long the state of such a page is kept: long
+#: enough for a connection that breaks off to come back.
+_LOOK, _STATE_KEPT = 5.0, 60.0
 
 
 @dataclass(frozen=True)
@@ -154,13 +157,23 @@ async def _forget(demo: gr.Blocks, house: House) -> None:
             house.gone(page)
             await drop_handlers(demo, page)
             left[page] = loop.time()
-        for page, since in list(left.items()):
+        over = [page for page, since in left.items() if loop.time() - since > _STATE_KEPT]
+        for page in list(left):
             if house.presence.here(page):  # it came back
                 del left[page]
-            elif loop.time() - since > _STATE_KEPT:
+            elif page in over:
                 del left[page]
                 drop_state(demo, page)
+        if over:
+            await asyncio.to_thread(_return_memory)
         await asyncio.to_thread(house.uploads.sweep)
+
+
+def _return_memory() -> None:
+    """To the system, where glibc would keep what many threads freed."""
+    gc.collect()
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def launch(settings: Settings, *, host: str | None = None, port: int | None = None) -> None:

@@ -194,7 +194,12 @@ def main() -> int:
     parser.add_argument("--pages", type=int, default=200)
     parser.add_argument("--people", type=int, default=50, help="of the pages, those who explain")
     parser.add_argument("--every", type=float, default=5.0, help="seconds between rows")
-    parser.add_argument("--after", type=float, default=20.0, help="seconds before the last look")
+    parser.add_argument(
+        "--after",
+        type=float,
+        default=80.0,
+        help="seconds before the last look: the state of a page is kept for 60",
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path, help="where the curve is written")
     parser.add_argument("--serve", type=int, help=argparse.SUPPRESS)
