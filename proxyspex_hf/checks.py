@@ -68,7 +68,7 @@ def as_integers(
     Raises:
         InputError: no list of integers (a mask of booleans is none), or one out of range.
     """
-    one = or_one and _is_whole(given)
+    one = or_one and not isinstance(given, Iterable)
     items = [given] if one else as_list(name, given, "integers")
     if any(isinstance(i, (bool, np.bool_)) for i in items):
         raise InputError(

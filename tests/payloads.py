@@ -37,5 +37,4 @@ PAYLOADS = [
     "\u2028window.pwned=1\u2029",
     "&lt;script&gt;window.pwned=1&lt;/script&gt; &#60;script&#62;",
     "\x00<scr\x00ipt>window.pwned=1</script>",
-    "\ud800<script>window.pwned=1</script>\udfff",
 ]

@@ -192,7 +192,7 @@ CHANGES: list[tuple[tuple[Any, ...], Any, str]] = [
     (("features", "spans", 0), [True, 2], "integers"),
     (("spectrum", "n_features"), 3, "spectrum.support must hold indices from 0 to 2"),
     (("spectrum", "n_features"), 10**9, "integer from 1 to"),
-    (("spectrum", "support", 0), [1], "start with ∅"),
+    (("spectrum", "support", 0), [1], "must ascend by size"),
     (("spectrum", "coefficients", 0), "1", "finite numbers"),
     (("spectrum", "coefficients", 0), float("nan"), "finite numbers"),
     (("spectrum", "coefficients", 0), 10**400, "finite numbers"),

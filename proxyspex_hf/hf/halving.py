@@ -32,12 +32,17 @@ class Halving:
     retry: Retry | None = None
     room: int | None = None
 
-    def __call__(self, items: Sequence[bytes]) -> FloatArray:
-        """The rows of all items; errors as :meth:`parts`."""
-        return np.concatenate([rows for _, rows in self.parts(items)])
+    def whole(self, items: Sequence[bytes]) -> FloatArray:
+        """The rows of all items, halved where memory ran out alone; errors as :meth:`parts`."""
+        return np.concatenate([rows for _, rows in self.parts(items, only_memory=True)])
 
-    def parts(self, items: Sequence[bytes]) -> Iterator[tuple[slice, FloatArray]]:
+    def parts(
+        self, items: Sequence[bytes], *, only_memory: bool = False
+    ) -> Iterator[tuple[slice, FloatArray]]:
         """Places among the items and their rows, as they come, in order.
+
+        Args:
+            only_memory: halve where memory ran out alone.
 
         Raises:
             ModelError: the model fails on the first item that has no rows, or the network does.
@@ -54,7 +59,8 @@ class Halving:
                 rows = tried_again(partial(self.run, batch), self.retry)
             except Exception as error:
                 is_own = isinstance(error, ProxySpexError) and error.__cause__ is None
-                if is_own or len(batch) == 1 or is_transient(error, self.retry):
+                ends = is_own or len(batch) == 1 or is_transient(error, self.retry)
+                if ends or (only_memory and not is_out_of_memory(error)):
                     raise self._failure(batch, error) from error
                 if torch.cuda.is_available():
                     torch.cuda.empty_cache()

@@ -376,12 +376,12 @@ def _trial_masks(bound: BoundInput) -> BoolArray:
 def _by_fast_path_in(bound: BoundInput, items: Sequence[bytes], way: Way) -> FloatArray:
     """The rows of the trial's items, in batches as ``way`` forms them."""
     if way == "together":
-        return bound.halving(items)
+        return bound.halving.whole(items)
     groups: dict[int, list[int]] = {}
     for row, item in enumerate(items):
         groups.setdefault(bound.size(item) if way == "equal sizes" else row, []).append(row)
     found: dict[int, FloatArray] = {}
     for rows in groups.values():
-        outputs = bound.halving([items[row] for row in rows])
+        outputs = bound.halving.whole([items[row] for row in rows])
         found.update(zip(rows, outputs, strict=True))
     return np.stack([found[row] for row in range(len(items))])

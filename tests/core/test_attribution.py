@@ -117,7 +117,9 @@ def test_small_inputs_are_tested_on_masks_left_out() -> None:
     found = attribute(Cached(FunctionOfMasks(game.evaluate, 6)), how, QUICK)
     # Four masks are left of 64: too few to hold out, so drawn ones are left out of the fit.
     assert found.queries.n_fit == len(found.queries.masks) == 60
-    assert all(s.n_masks < 24 for s in found.faithfulness)
+    drawn = int((found.queries.densities > 0.0).sum())
+    assert 24 <= drawn < 40
+    assert all(s.n_masks < drawn for s in found.faithfulness)
 
 
 def test_progress_tells_phase_count_and_remaining_time() -> None:

@@ -75,8 +75,8 @@ def test_lasso_through_proxyspex_stays_additive_and_finds_the_weights() -> None:
     assert fit.spectrum.orders.max() == 1
     found = fit.spectrum.to_dict()
     for members, value in truth.to_dict().items():
-        assert found[members] == pytest.approx(value, abs=2e-3)
-    assert all(abs(v) < 2e-3 for s, v in found.items() if s not in truth.to_dict())
+        assert found[members] == pytest.approx(value, abs=5e-3)
+    assert all(abs(v) < 5e-3 for s, v in found.items() if s not in truth.to_dict())
 
 
 def test_lasso_leaves_the_global_generator_alone() -> None:

@@ -248,7 +248,7 @@ def test_labels_are_needed_for_synergy(planted: tuple[PackedMasks, np.ndarray]) 
         ({"test_labels": [0.5]}, "test_labels"),
         ({"density": 0.4}, "give the density"),
         ({"density": 1.0}, "density must be"),
-        ({"density": "half"}, "density must be numbers"),
+        ({"density": "half"}, "density must hold real numbers"),
         ({"density": np.full(7, 0.5)}, "density must be"),
         ({"proxy": "tea leaves"}, "unknown proxy"),
         ({"n_candidates": 1}, "n_candidates"),
@@ -277,7 +277,7 @@ def test_margins_that_cannot_be_explained(planted: tuple[PackedMasks, np.ndarray
         attribution.explain([2])
     with pytest.raises(InputError, match="points must lie between 0 and 2"):
         attribution.explain([3])
-    with pytest.raises(InputError, match=r"points must be an integer, got 1\.5"):
+    with pytest.raises(InputError, match=r"each of points must be an integer, got 1\.5"):
         attribution.explain(1.5)  # type: ignore[arg-type]
     assert attribution.explain([]) == []
     for alone in (0, np.int64(0)):

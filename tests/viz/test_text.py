@@ -92,7 +92,6 @@ def test_combinations_start_in_one_column() -> None:
         ("over\rwrite\x08\x08", r"over write\x08\x08"),
         ("\u202eevil", r"\u202eevil"),
         ("\u2066hidden\u2069", r"\u2066hidden\u2069"),
-        ("\ud800", r"\ud800"),
         ("\x00", r"\x00"),
         ("\n", r"\n"),
         ("   ", "␣␣␣"),
