@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from attacks.outcome import Attack
 from attacks.run import attacks
-from attacks.test_attacks import LONG, ON_THE_APP
+from attacks.test_attacks import LONG, ON_THE_APP, SLOW
 
 
 @pytest.mark.parametrize(
@@ -18,5 +20,7 @@ from attacks.test_attacks import LONG, ON_THE_APP
     ],
 )
 def test_it_is_held(attack: Attack) -> None:
+    if attack.__name__ in SLOW and "ATTACKS" not in os.environ:
+        pytest.skip("half a minute: ATTACKS=short runs it, as python tests/attacks/run.py does")
     outcome = attack(LONG)
     assert outcome.held, outcome
