@@ -206,8 +206,13 @@ class ProxySPEX:
         """
         rows, target, places = _distinct(as_masks(masks), values)
         drawn = np.ones(len(rows), dtype=np.bool_)
-        if densities is not None and len(rows) == len(densities) and (densities > 0.0).any():
-            drawn = densities > 0.0
+        if densities is not None:
+            shares = as_numbers("densities", densities)
+            if shares.shape != places.shape:
+                raise InputError(f"densities must have shape {places.shape}, got {shares.shape}.")
+            if (shares > 0.0).any():
+                drawn[:] = False
+                drawn[places[shares > 0.0]] = True
         m, n = rows.shape
         if n <= MAX_ENUMERATED and m == 2**n:
             return self._fit_exact(rows, target)
@@ -219,7 +224,8 @@ class ProxySPEX:
         varying = np.flatnonzero(rows.any(axis=0) & ~rows.all(axis=0))
         if 0 < len(varying) < n:
             # A feature that never changes has no part in anything.
-            inner = self.fit(rows[:, varying], target, densities=densities, progress=progress)
+            shares = drawn.astype(np.float64)
+            inner = self.fit(rows[:, varying], target, densities=shares, progress=progress)
             doubt = inner.doubt
             if doubt is not None:
                 doubt = replace(doubt, kernel=doubt.kernel.widened(varying, n))

@@ -216,3 +216,22 @@ def test_cancelling_stops_at_once() -> None:
 
     with pytest.raises(Enough):
         ProxySPEX().fit(*data(), progress=cancel)
+
+
+def test_which_masks_were_drawn_is_known_of_repeated_masks_too() -> None:
+    truth = FourierSpectrum.from_dict({(): 1.0, (0,): 2.0, (1, 2): -1.0, (3, 4, 5): 0.5}, 12)
+    half = sample_masks(12, 60, seed=0, anchors=False)
+    most = sample_masks(12, 40, density=0.9, seed=1, exclude=half, anchors=False)
+    masks = np.concatenate([half, most])
+    values = truth.evaluate(masks)
+    densities = np.repeat([0.5, 0.0], [len(half), len(most)])
+    once = ProxySPEX("gaussian").fit(masks, values, densities=densities)
+    assert once.spectrum != ProxySPEX("gaussian").fit(masks, values).spectrum
+    twice = ProxySPEX("gaussian").fit(
+        np.concatenate([masks, masks[:5]]),
+        np.concatenate([values, values[:5]]),
+        densities=np.concatenate([densities, np.zeros(5)]),
+    )
+    assert twice.spectrum == once.spectrum
+    with pytest.raises(InputError, match="densities must have shape"):
+        ProxySPEX("gaussian").fit(masks, values, densities=densities[1:])
