@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
-import gc
 import signal
 import threading
 from collections.abc import AsyncIterator, Iterator
@@ -20,6 +18,7 @@ from proxyspex_hf.app import parts, viewer
 from proxyspex_hf.app.access import Access
 from proxyspex_hf.app.folders import Folders
 from proxyspex_hf.app.gate import Gate
+from proxyspex_hf.app.heap import return_memory, share_one_heap
 from proxyspex_hf.app.house import House
 from proxyspex_hf.app.page import build
 from proxyspex_hf.app.page_policy import PagePolicy
@@ -86,6 +85,7 @@ def running(
     """
     transformers.utils.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    share_one_heap()
     folders = Folders()
     house = House.of(settings, folders)
     access = settings.access.listening_on(host)
@@ -165,15 +165,8 @@ async def _forget(demo: gr.Blocks, house: House) -> None:
                 del left[page]
                 drop_state(demo, page)
         if over:
-            await asyncio.to_thread(_return_memory)
+            await asyncio.to_thread(return_memory)
         await asyncio.to_thread(house.uploads.sweep)
-
-
-def _return_memory() -> None:
-    """To the system, where glibc would keep what many threads freed."""
-    gc.collect()
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def launch(settings: Settings, *, host: str | None = None, port: int | None = None) -> None:
