@@ -9,7 +9,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from proxyspex_hf.checks import BoolArray, FloatArray, as_integer, as_masks, as_numbers, one_of
-from proxyspex_hf.core.masks import MAX_ENUMERATED, all_masks
+from proxyspex_hf.core.masks import MAX_ENUMERATED, all_masks, distinct
 from proxyspex_hf.core.posterior import Doubt, Posterior
 from proxyspex_hf.core.progress import ProgressCallback, Reporter
 from proxyspex_hf.core.proxies.base import (
@@ -32,7 +32,13 @@ from proxyspex_hf.core.proxies.lasso import Lasso
 from proxyspex_hf.core.proxies.network import NeuralNetwork
 from proxyspex_hf.core.proxies.pursuit import Pursuit
 from proxyspex_hf.core.refine import RefineMethod, refine
-from proxyspex_hf.core.sparsify import KnownSpectrum, Projectable, mask_densities, sparsify
+from proxyspex_hf.core.sparsify import (
+    KnownSpectrum,
+    Projectable,
+    change_elsewhere,
+    mask_densities,
+    sparsify,
+)
 from proxyspex_hf.core.spectrum import FourierSpectrum, energy_of, finite
 from proxyspex_hf.core.values import is_constant, level_and_scale
 from proxyspex_hf.core.walsh import exact_spectrum
@@ -204,7 +210,7 @@ class ProxySPEX:
         Raises:
             InputError: shapes that do not fit, values that are not finite, fewer than 20 masks.
         """
-        rows, target, places = _distinct(as_masks(masks), values)
+        rows, target, places = distinct(as_masks(masks), values)
         drawn = np.ones(len(rows), dtype=np.bool_)
         if densities is not None:
             shares = as_numbers("densities", densities)
@@ -249,9 +255,8 @@ class ProxySPEX:
             report = Reporter(progress, "extracting", 1)
             found = self._sparse(fitted, rows, standard, folds, drawn)
             kernel = self._kernel(fitted, rows, standard)
-            # What sparsifying changed of the proxy, it changes of every prediction.
             left_out = left_out_predictions(fitted, rows, folds)
-            left_out = left_out + found.spectrum.evaluate(rows) - fitted.predict(rows)
+            left_out = left_out + change_elsewhere(found.spectrum, fitted.predict, rows, self.seed)
             doubt = None
             if kernel is not None:
                 doubt = Doubt(kernel, level, scale)
@@ -372,26 +377,6 @@ def enumerated(n_features: int) -> BoolArray:
     """Every mask, the full and the empty one first: what an exact fit asks for."""
     masks = all_masks(n_features)
     return np.concatenate([masks[-1:], masks[:-1]])
-
-
-def _distinct(masks: BoolArray, values: Any) -> tuple[BoolArray, FloatArray, Any]:
-    """Each mask once, its mean value, and where each given row stands among them."""
-    target = as_numbers("values", values)
-    if target.shape != (len(masks),):
-        raise InputError(f"values must have shape ({len(masks)},), got {target.shape}.")
-    if not np.isfinite(target).all():
-        raise InputError("values must be finite; drop the rows that are NaN or infinite.")
-    _, first, inverse = np.unique(
-        np.packbits(masks, axis=1), axis=0, return_index=True, return_inverse=True
-    )
-    if len(first) == len(masks):
-        return masks, target, np.arange(len(masks))
-    counts = np.bincount(inverse)
-    means = np.bincount(inverse, weights=target / counts[inverse]).astype(np.float64)
-    order = np.argsort(first)
-    place = np.empty_like(order)
-    place[order] = np.arange(len(order))
-    return masks[first[order]], means[order], place[inverse]
 
 
 def _rescale(spectrum: FourierSpectrum, level: float, scale: float) -> FourierSpectrum:

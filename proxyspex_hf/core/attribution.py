@@ -25,6 +25,10 @@ from proxyspex_hf.core.queries import Plan, Queries
 from proxyspex_hf.core.values import Cached
 from proxyspex_hf.errors import InputError
 
+#: Share of the masks that a fold's fit has seen (five folds), and random masks at which it is
+#: measured what the others are worth.
+_SEEN, _GAIN_AT = 0.8, 200
+
 
 @dataclass(frozen=True)
 class Attribution:
@@ -155,9 +159,19 @@ def faithfulness_of(queries: Queries, fit: SpectrumFit, *, seed: int) -> tuple[D
             queries.densities,
             density,
             linear=additive.left_out,
+            gain=_gain(queries, fit, density, seed),
         )
         for density in TEST_DENSITIES
     )
+
+
+def _gain(queries: Queries, fit: SpectrumFit, density: float, seed: int) -> float:
+    """What the masks of a fold are worth at a density: see :func:`left_out_r2`."""
+    posterior = posterior_of(fit, queries)
+    if posterior is None:
+        return 1.0
+    at = np.random.default_rng(seed).random((_GAIN_AT, queries.masks.shape[1])) < density
+    return posterior.gain(at, _SEEN, seed)
 
 
 def additive_baseline(queries: Queries, seed: int) -> SpectrumFit:

@@ -93,6 +93,7 @@ def left_out_r2(
     density: float,
     *,
     linear: FloatArray | None = None,
+    gain: float = 1.0,
 ) -> DensityScore:
     """R² at a density from masks that were drawn at this and at others.
 
@@ -102,6 +103,8 @@ def left_out_r2(
         densities: (m,) the keep probability each was drawn with; those of 0 were chosen, and
             take no part.
         linear: (m,) like ``predictions``, of the additive explanation.
+        gain: squared error of a fit to all masks over that of fits that have seen fewer, which the
+            interval's upper end allows for.
     """
     drawn = np.flatnonzero(densities > 0.0)
     weights = _importance(masks[drawn], densities[drawn], density)
@@ -109,12 +112,13 @@ def left_out_r2(
     if worth < _MIN_WORTH:
         return DensityScore(density, None, None, int(worth))
     truth, found = values[drawn], predictions[drawn]
+    interval = r2_interval(truth, found, weights)
     return DensityScore(
         density,
         weighted_r2(truth, found, weights),
         None if linear is None else weighted_r2(truth, linear[drawn], weights),
         int(worth),
-        r2_interval(truth, found, weights),
+        None if interval is None else (interval[0], 1.0 - (1.0 - interval[1]) * min(1.0, gain)),
     )
 
 

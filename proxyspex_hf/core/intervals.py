@@ -58,7 +58,8 @@ def _influence(
 ) -> FloatArray:
     """Σ_{S∋i} F(S)² = E[(Δ_i f)²] / 4 over uniform contexts: draws of Δ_i f at some of them.
 
-    What the draws have there more than the spectrum, the score may be more.
+    What the draws have there more than the spectrum, the score may be more. And as much less: a
+    square of an estimate holds the square of its error, as the draws do once more.
     """
     rng = np.random.default_rng(seed)
     contexts = rng.random((_CONTEXTS, found.n_features)) < 0.5
@@ -71,8 +72,9 @@ def _influence(
         draws = posterior.draws(masks, weights, _DRAWS, rng)
         own = np.square(weights @ spectrum.evaluate(masks)).mean()
         more = (np.square(draws).mean(axis=1) - own) / 4.0
-        low, high = found.values[row] + np.quantile(more, (0.05, 0.95))
-        out[row] = max(0.0, min(low, found.values[row])), max(high, found.values[row])
+        low, high = np.quantile(more, (0.05, 0.95))
+        score = found.values[row]
+        out[row] = max(0.0, score + min(low, -high, 0.0)), score + max(high, 0.0)
     return out
 
 

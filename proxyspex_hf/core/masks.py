@@ -7,10 +7,11 @@ Section 4.1 of the paper sets the budget to alpha * n * log2(n) masks drawn unif
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
-from proxyspex_hf.checks import BoolArray, as_fraction, as_positive
+from proxyspex_hf.checks import BoolArray, FloatArray, as_fraction, as_numbers, as_positive
 from proxyspex_hf.errors import InputError
 
 #: Above this many features 2^n masks are never enumerated.
@@ -88,3 +89,23 @@ def sample_masks(
             parts.append(np.array(new))
         missing -= len(new)
     return np.concatenate(parts)
+
+
+def distinct(masks: BoolArray, values: Any) -> tuple[BoolArray, FloatArray, Any]:
+    """Each mask once, its mean value, and where each given row stands among them."""
+    target = as_numbers("values", values)
+    if target.shape != (len(masks),):
+        raise InputError(f"values must have shape ({len(masks)},), got {target.shape}.")
+    if not np.isfinite(target).all():
+        raise InputError("values must be finite; drop the rows that are NaN or infinite.")
+    _, first, inverse = np.unique(
+        np.packbits(masks, axis=1), axis=0, return_index=True, return_inverse=True
+    )
+    if len(first) == len(masks):
+        return masks, target, np.arange(len(masks))
+    counts = np.bincount(inverse)
+    means = np.bincount(inverse, weights=target / counts[inverse]).astype(np.float64)
+    order = np.argsort(first)
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
+    return masks[first[order]], means[order], place[inverse]

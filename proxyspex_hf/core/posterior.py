@@ -166,6 +166,14 @@ class Posterior:
         residual = self._weights / self._precision
         return np.asarray(self.values[self.used] - self.doubt.scale * residual)
 
+    def gain(self, at: BoolArray, share: float, seed: int) -> float:
+        """Mean squared error at masks (b, n), over what it is where only a share was asked."""
+        used = np.arange(len(self.masks))[self.used]
+        kept = np.random.default_rng(seed).permutation(used)[: max(2, round(share * len(used)))]
+        fewer = Posterior(self.doubt, self.masks[np.sort(kept)], self.values[np.sort(kept)])
+        now, then = (float(np.square(p.predictions(at).deviation).mean()) for p in (self, fewer))
+        return now / then if then > 0.0 else 1.0
+
     def inflation_of(self, left_out: FloatArray) -> float:
         """How much further than the process claims an explanation is off, on masks left out of it.
 
@@ -177,7 +185,11 @@ class Posterior:
         squared = np.square((self.values[used] - left_out[used]) / claimed)
         # A few wild masks say little of the rest; few masks say little at all.
         squared = np.minimum(squared, _WILD)
-        return float(np.sqrt((_CLAIM + squared.sum()) / (_CLAIM + len(squared))))
+        # The relevance of each feature was learnt from the same answers: they are degrees of
+        # freedom that the squares have lost, as those of a regression's residuals.
+        m, n = self.masks[used].shape
+        left = m - min(n, m // 2)
+        return float(np.sqrt((_CLAIM + squared.sum()) / (_CLAIM + left)))
 
     @cached_property
     def _precision(self) -> FloatArray:

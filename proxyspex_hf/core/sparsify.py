@@ -13,7 +13,7 @@ elimination: the loss of a term is c² / (G⁻¹)_TT).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -234,3 +234,19 @@ def _membership(rows: IntArray, n_features: int) -> Any:
     out = np.zeros((len(rows), n_features + 1), dtype=np.float32)
     np.put_along_axis(out, rows.astype(np.intp), 1.0, axis=1)  # padding lands on the last column
     return out[:, :-1]
+
+
+def change_elsewhere(
+    spectrum: FourierSpectrum,
+    predict: Callable[[BoolArray], FloatArray],
+    masks: BoolArray,
+    seed: int,
+) -> FloatArray:
+    """(m,) what a sparse spectrum says less what its proxy does, at masks that were not fitted.
+
+    At those that were, the proxy knows the values and a list of terms does not, so their
+    difference is no measure of other masks. For each row it is taken at a random mask that keeps
+    as many.
+    """
+    others = np.random.default_rng(seed).permuted(masks, axis=1)
+    return spectrum.evaluate(others) - predict(others)

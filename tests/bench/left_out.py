@@ -26,7 +26,9 @@ from harness.problems import Problem, TableError, read_tables
 from harness.report import Row, describe, grouped, machine, markdown_table, write_json
 
 from proxyspex_hf.core import ProxySPEX
-from proxyspex_hf.core.faithfulness import TEST_DENSITIES, left_out_r2, r2_score
+from proxyspex_hf.core.attribution import faithfulness_of
+from proxyspex_hf.core.faithfulness import TEST_DENSITIES, r2_score
+from proxyspex_hf.core.queries import Queries
 
 HERE = Path(__file__).parent
 
@@ -40,13 +42,13 @@ def measured(problem: Problem, sampling: str, alpha: float, seed: int) -> list[R
     densities = np.array(drawn)[np.arange(m) % len(drawn)]
     densities[0] = 0.0
     fit = ProxySPEX(seed=seed).fit(masks, values, densities=densities)
+    found = faithfulness_of(Queries(masks, values, m, densities), fit, seed=seed)
+    scores = {score.density: score for score in found}
     rows: list[Row] = []
     for density in drawn:
         key = "uniform" if sampling == "uniform" else f"{100 * density:.0f}"
         held_out, truth = problem.tests[key]
-        if fit.left_out is None:
-            continue
-        said = left_out_r2(masks, values, fit.left_out, densities, density)
+        said = scores[density]
         actual = r2_score(truth, fit.spectrum.evaluate(held_out))
         if said.r2 is None or actual is None or said.interval is None:
             continue
