@@ -168,10 +168,19 @@ class Posterior:
 
     def gain(self, at: BoolArray, share: float, seed: int) -> float:
         """Mean squared error at masks (b, n), over what it is where only a share was asked."""
-        used = np.arange(len(self.masks))[self.used]
-        kept = np.random.default_rng(seed).permutation(used)[: max(2, round(share * len(used)))]
-        fewer = Posterior(self.doubt, self.masks[np.sort(kept)], self.values[np.sort(kept)])
-        now, then = (float(np.square(p.predictions(at).deviation).mean()) for p in (self, fewer))
+        asked = self.masks[self.used]
+        kept = np.random.default_rng(seed).permutation(len(asked))[
+            : max(2, round(share * len(asked)))
+        ]
+        unit = Doubt(self.doubt.kernel, 0.0, 1.0)  # a variance does not depend on what was answered
+        now, then = (
+            float(
+                np.square(
+                    Posterior(unit, rows, np.zeros(len(rows))).predictions(at).deviation
+                ).mean()
+            )
+            for rows in (asked, asked[np.sort(kept)])
+        )
         return now / then if then > 0.0 else 1.0
 
     def inflation_of(self, left_out: FloatArray) -> float:
