@@ -3,6 +3,7 @@
     python tests/attacks/run.py                 # short forms, under 20 seconds each
     python tests/attacks/run.py --long          # long forms
     python tests/attacks/run.py rebinding       # one kind
+    python tests/attacks/run.py --page          # and the table of docs/attacks.md
 
 Everything stays on loopback. Ends with 1 where a defence did not hold.
 """
@@ -19,15 +20,21 @@ from pathlib import Path
 if __name__ == "__main__":  # as a script: so that attacks are imported as tests do
     sys.path[0] = str(Path(__file__).parents[1])
 
+from attacks.before import BEFORE
 from attacks.outcome import Attack, Outcome
 
 HERE = Path(__file__).parent
+PAGE = HERE.parents[1] / "docs" / "attacks.md"
+#: Characters of what was tried that the page shows.
+SHOWN = 160
 
 
 def kinds() -> list[str]:
     """The modules that attack something."""
     names = sorted(module.name for module in pkgutil.iter_modules([str(HERE)]))
-    return [name for name in names if name not in ("outcome", "run") and "test" not in name]
+    return [
+        name for name in names if name not in ("before", "outcome", "run") and "test" not in name
+    ]
 
 
 def attacks(kind: str) -> tuple[Attack, ...]:
@@ -48,13 +55,30 @@ def table(rows: list[tuple[Outcome, float]]) -> str:
     return "\n".join([*lines, f"{held} of {len(rows)} held"])
 
 
+def write_page(rows: list[tuple[Outcome, float]]) -> None:
+    """The table between the page's markers."""
+    lines = ["| attack | tried | 0.1.0 | now |", "| --- | --- | --- | --- |"]
+    for outcome, _ in rows:
+        tried = outcome.tried if len(outcome.tried) <= SHOWN else f"{outcome.tried[:SHOWN]} …"
+        now = f"{'held' if outcome.held else '**broken**'}: {outcome.figures}"
+        cells = (outcome.name, tried, BEFORE.get(outcome.name, "not tried"), now)
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    start, end = "<!-- attacks -->\n", "<!-- /attacks -->"
+    head, rest = PAGE.read_text("utf-8").split(start, 1)
+    page = head + start + "\n".join(lines) + "\n" + end + rest.split(end, 1)[1]
+    PAGE.write_text(page, encoding="utf-8")
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("kind", nargs="*", help=f"one or more of {', '.join(kinds())}")
     parser.add_argument("--long", action="store_true", help="minutes instead of seconds")
+    parser.add_argument("--page", action="store_true", help="write docs/attacks.md, of all kinds")
     given = parser.parse_args(arguments)
+    if given.page and given.kind:
+        parser.error("the page has all kinds.")
     unknown = set(given.kind) - set(kinds())
     if unknown:
         parser.error(f"no such kind: {', '.join(sorted(unknown))}")
@@ -65,6 +89,8 @@ def main(arguments: list[str] | None = None) -> int:
             rows.append((attack(given.long), time.perf_counter() - start))
             print(table(rows[-1:]).rsplit("\n", 1)[0], flush=True)
     print(table(rows).rsplit("\n", 1)[-1])
+    if given.page:
+        write_page(rows)
     return int(not all(outcome.held for outcome, _ in rows))
 
 
