@@ -174,7 +174,8 @@ def language_model(device: str, small: bool, masks: int) -> Iterator[Line]:
         f"{size / 1e9:.2f} billion weights in bfloat16, {len(function.features)} features, "
         f"{len(inside.rows)} forwards: {masks / seconds:,.0f} masks/s, "
         f"{inside.seconds / seconds:.0%} of the time in the model; "
-        f"{one / 16 * masks / seconds:.1f} × as fast as one call of the pipeline a mask; {peak:.1f} GiB at most",
+        f"{one / 16 * masks / seconds:.1f} × as fast as one call of the pipeline a mask; "
+        f"{peak:.1f} GiB at most",
     )
     if device == "cuda":
         yield _without_memory(explainer, pipe, text, asked, values)

@@ -157,7 +157,7 @@ class TextGeneration(BoundInput):
             raise ModelError("there is no pipeline to ask.")
         with evaluating(self.model):
             made = self.stages.run(inputs, **forced(self.target_ids))
-        logits = made.get("logits") if isinstance(made, Mapping) else None
+        logits = _logits_of(made)
         if not isinstance(logits, torch.Tensor):
             raise ModelError(
                 f"{type(self.stages.pipe).__name__} does not give the logits with which it "
@@ -233,3 +233,12 @@ class TextGeneration(BoundInput):
 def _padded(inputs: Any) -> bool:
     attention = inputs.get("attention_mask") if isinstance(inputs, Mapping) else None
     return attention is not None and not bool(attention.all())
+
+
+def _logits_of(made: Any) -> Any:
+    """The logits among what a pipeline's forward gives; under a name of their own since
+    transformers 5.23, before that among ``additional_outputs``."""
+    if not isinstance(made, Mapping):
+        return None
+    more = made.get("additional_outputs")
+    return made.get("logits", more.get("logits") if isinstance(more, Mapping) else None)
