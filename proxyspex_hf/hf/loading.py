@@ -83,6 +83,9 @@ def load_pipeline(
     if quantization is not None and quantization not in _QUANTIZATIONS:
         raise InputError(f"quantization must be '8bit', '4bit' or None, got {quantization!r}.")
     _need("bitsandbytes", quantization is not None, "quantization")
+    if device is None and quantization is None and _is_device(device_map):
+        # Transformers forgets a map of one device, and moves the model to the first GPU.
+        device, device_map = device_map, None
     _need("accelerate", quantization is not None or device_map is not None, "device_map")
     settings: dict[str, Any] = {} if dtype is None else {"dtype": dtype}
     # Others than safetensors are pickles.
@@ -115,6 +118,18 @@ def load_pipeline(
         )
     _check_blocks(pipe.model, str(model))
     return pipe
+
+
+def _is_device(device_map: Any) -> bool:
+    """Whether it names one device, not a way of spreading the model."""
+    if isinstance(device_map, (torch.device, int)):
+        return True
+    if not isinstance(device_map, str):
+        return False
+    try:
+        return bool(torch.device(device_map))
+    except RuntimeError:
+        return False
 
 
 def _say_if_unsafe(model: str, error: Exception) -> None:

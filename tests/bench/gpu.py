@@ -67,7 +67,7 @@ def r2(truth: np.ndarray, found: np.ndarray) -> float:
 def classifier(device: str, masks: int) -> Iterator[Line]:
     """The shipped one: whole, in 8 bits, in 4 bits."""
     text = demo_review()
-    own = InteractionExplainer.from_pretrained(DEMO_MODEL, target="POSITIVE")
+    own = InteractionExplainer.from_pretrained(DEMO_MODEL, target="POSITIVE", device_map="cpu")
     function = own.value_function(text)
     asked = uniform(function.n_features, masks)
     truth = function(asked)
@@ -222,6 +222,8 @@ def main() -> int:
     if given.device == "cuda" and not torch.cuda.is_available():
         print("no CUDA device is here.", file=sys.stderr)
         return 2
+    tf.utils.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    tf.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     if given.device == "cuda":
         print(torch.cuda.get_device_name(), torch.__version__, tf.__version__, flush=True)
     lines: list[Line] = []
