@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from proxyspex_hf.explainer import InteractionExplainer
     from proxyspex_hf.explanation import InteractionExplanation
     from proxyspex_hf.hf.failures import Retry
+    from proxyspex_hf.hf.served.model import ServedModel
     from proxyspex_hf.hub.entries import HubEntry
     from proxyspex_hf.hub.push import PushResult
     from proxyspex_hf.interaction import Interaction
@@ -59,6 +60,7 @@ _PLACES = {
     "ProxySpexWarning": "errors",
     "Retry": "hf.failures",
     "SchemaError": "errors",
+    "ServedModel": "hf.served.model",
     "SolveError": "errors",
     "context_prompt": "prompts",
     "pull_explanations": "sharing",
@@ -86,6 +88,7 @@ __all__ = [
     "PushResult",
     "Retry",
     "SchemaError",
+    "ServedModel",
     "SolveError",
     "__version__",
     "context_prompt",

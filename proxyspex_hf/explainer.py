@@ -23,9 +23,9 @@ from proxyspex_hf.hf.options import FeatureOptions
 from proxyspex_hf.hf.rebuild import held_input, options_again
 from proxyspex_hf.hf.several import bind_each, inputs_of, is_missing
 from proxyspex_hf.hf.targets import own_name
-from proxyspex_hf.hf.tasks.generation import TextGeneration
 from proxyspex_hf.hf.tasks.image_prompt import ImagePrompt
 from proxyspex_hf.hf.tasks.table import FUNCTION, task_of
+from proxyspex_hf.hf.text.prompt_input import PromptInput
 from proxyspex_hf.hf.value_function import BoundInput, packed
 from proxyspex_hf.options import ExplainerOptions
 from proxyspex_hf.record import ExplanationRecord
@@ -310,7 +310,7 @@ class InteractionExplainer:
             )
         tokens = record.settings.arguments.get("target_tokens")
         if tokens is not None and tokens != function.arguments.get("target_tokens"):
-            if not isinstance(function, (TextGeneration, ImagePrompt)):
+            if not isinstance(function, (PromptInput, ImagePrompt)):
                 raise InputError(f"an output's tokens have no meaning for {record.task}.")
             function.say(tokens)
         return function
