@@ -230,7 +230,7 @@ def _answered(
 
 
 def _as_they_come(parts: Iterator[_Part], processes: Processes) -> Iterator[list[_Part]]:
-    """What one round gives: part by part, or, where several processes must learn the same, whole."""
+    """What one round gives: part by part; whole, where several processes must learn the same."""
     if processes.count == 1:
         yield from ([part] for part in parts)
     else:

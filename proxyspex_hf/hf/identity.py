@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -97,7 +98,8 @@ def model_name(pipe: Any) -> tuple[str, str | None]:
 
 
 def _without_path(name: str) -> str:
-    return os.path.basename(os.path.normpath(name)) if os.path.isabs(name) else name
+    place = PurePath(name)
+    return place.name if place.is_absolute() else name
 
 
 def hooks_of(model: Any) -> tuple[Any, ...]:

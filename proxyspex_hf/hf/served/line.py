@@ -20,7 +20,7 @@ from proxyspex_hf.json_reader import parsed
 if TYPE_CHECKING:
     import httpx2
 
-__all__ = ["Line", "Lost", "as_address", "refusal", "short_reason"]
+__all__ = ["Line", "Lost", "Refused", "as_address", "refusal", "short_reason"]
 
 #: Bytes of one answer: 32,000 tokens with their texts take some 4 MB. Convention.
 _MOST_BYTES = 64 * 2**20
@@ -30,6 +30,21 @@ _CONNECT = 10.0
 TRANSIENT = (408, 429)
 #: Characters of a server's own words that an error repeats: convention.
 _QUOTED = 200
+
+
+class Refused(ModelError):
+    """An answer that is neither 200 nor asks for patience.
+
+    Attributes:
+        status: of HTTP.
+    """
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (str(self), self.status)
 
 
 class Lost(Exception):  # noqa: N818 - between the line and those who ask again; users never see it
@@ -147,10 +162,12 @@ class Line:
         return self._asked("GET", path, None)
 
     def get_if_there(self, path: str) -> dict[str, Any] | None:
-        """The same, None where the server knows no such path or does not show it."""
+        """The same, None where the server knows no such path."""
         try:
             return self.get(path)
-        except ModelError:
+        except ModelError as error:
+            if isinstance(error, Refused) and error.status in (401, 403):
+                raise
             return None
 
     def _asked(self, method: str, path: str, body: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -185,7 +202,7 @@ class Line:
 
 def refusal(
     line: Line, path: str, status: int, headers: Mapping[str, str], words: str
-) -> Lost | ModelError:
+) -> Lost | Refused:
     """What an answer that is not 200 means."""
     if status in TRANSIENT or status >= 500:
         return Lost(f"HTTP {status}", status, _retry_after(headers.get("Retry-After")))
@@ -199,7 +216,7 @@ def refusal(
         403: " Pass token=... with access to it.",
         404: " Look at the address and at model=...: the path or the model is unknown there.",
     }.get(status, "")
-    return ModelError(f"{line.place} refused {path} with HTTP {status}{said}.{advice}")
+    return Refused(f"{line.place} refused {path} with HTTP {status}{said}.{advice}", status)
 
 
 def short_reason(text: str) -> str:

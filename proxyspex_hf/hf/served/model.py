@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Mapping, Sequence
+from time import sleep
 from typing import Any
 
 import torch
@@ -25,8 +27,8 @@ from proxyspex_hf.hf.served.startup import (
     PASSAGE,
     StartUp,
     as_reference,
-    test_classes,
-    test_scores,
+    classes_tested,
+    scores_tested,
 )
 
 __all__ = ["ServedModel"]
@@ -40,6 +42,8 @@ _DECIDING = (
 )
 #: Tokens at which the passage of the start-up test is cut: prompts of 8 to 20, outputs of 4 and 8.
 _CUTS = ((8, 12), (12, 16), (8, 16), (20, 24))
+#: Seconds between two looks at whether ids are taken: convention.
+_BETWEEN = 0.3
 #: Characters of the addresses in a record: its reader takes 1,000 of a device.
 _LONGEST_PLACE = 900
 #: Tokenizers state limits of this size or more where there is none.
@@ -124,6 +128,7 @@ class ServedModel:
     def _open(self) -> None:
         lines = [Line(url, self._token, self._timeout) for url in self.urls]
         self.servers = Servers(lines, self._concurrency, self._patience)
+        weakref.finalize(self, _close, lines)
         self._lock = threading.RLock()
         self._dialect: Dialect | None = None
         self._tokenizer: Any = None
@@ -262,14 +267,14 @@ class ServedModel:
             dialect.labels = self.labels or self._known_labels()
             texts = [self._asked_as(text) for text in PASSAGE.split(", ")]
             reference = None if self._reference is None else self._reference_logits
-            found = test_classes(self.servers, line, dialect, texts, reference)
+            found = classes_tested(self.servers, line, dialect, texts, reference)
             self._name_labels(dialect, len(found.expected))
             return found
         if not isinstance(dialect, ScoringDialect):
             raise ModelError(f"the dialect {dialect.name!r} asks neither classes nor outputs.")
         by_pipeline = None if self._reference is None else as_reference(self._reference)
         questions = self._questions(dialect)
-        return test_scores(self.servers, line, dialect, questions, by_pipeline)
+        return scores_tested(self.servers, line, dialect, questions, by_pipeline)
 
     def _questions(self, dialect: ScoringDialect) -> list[Question]:
         """Those of the start-up test."""
@@ -342,17 +347,27 @@ class ServedModel:
         dialect.labels = self.labels = names
 
 
+def _close(lines: Sequence[Line]) -> None:
+    for line in lines:
+        line.close()
+
+
 def _takes_ids(line: Line, model: str) -> str:
-    """Whether a completions API takes token ids, by one request."""
-    try:
-        Completions(model).output(line, (1, 2), 1)
-    except ModelError:
-        return CompletionsOfText.name
-    except Lost as lost:
-        if lost.status != 500:  # what llama-cpp-python says to ids
-            raise
-        return CompletionsOfText.name
-    return Completions.name
+    """Whether a completions API takes token ids, by a request or a few."""
+    for last in (False, False, True):
+        try:
+            Completions(model).output(line, (1, 2), 1)
+        except ModelError:
+            break
+        except Lost as lost:
+            if lost.status != 500:
+                raise
+            if not last:
+                sleep(_BETWEEN)
+        else:
+            return Completions.name
+    # llama-cpp-python answers ids with 500, as others do when they are in trouble for a moment.
+    return CompletionsOfText.name
 
 
 def _after(tokenizer: Any) -> int:

@@ -121,8 +121,11 @@ class Servers:
                 line.failures, line.down_until = 0, 0.0
             return found
 
-    def answers(self, calls: Sequence[Callable[[Line], T]]) -> Iterator[tuple[int, T]]:
-        """Places among the calls and their answers, as they come and the model was confirmed.
+    def answers(
+        self, calls: Sequence[Callable[[Line], T]], *, confirm: bool = True
+    ) -> Iterator[tuple[int, T]]:
+        """Places among the calls and their answers, as they come; with ``confirm``, only after the
+        model was seen to be the same still.
 
         Where one fails, no further ones are sent, those in flight are waited for and given, and
         then the first failure is raised.
@@ -132,7 +135,7 @@ class Servers:
         """
         crew = _Crew(self, calls)
         try:
-            yield from crew.answers()
+            yield from crew.answers(confirm)
         finally:
             crew.stop.set()
 
@@ -221,7 +224,7 @@ class _Crew(Generic[T]):
         for _ in range(min(len(calls), servers.concurrency)):
             threading.Thread(target=self._work, name="served", daemon=True).start()
 
-    def answers(self) -> Iterator[tuple[int, T]]:
+    def answers(self, confirm: bool) -> Iterator[tuple[int, T]]:
         held: list[tuple[int, T]] = []
         failed: dict[int, Exception] = {}
         while self._is_left():
@@ -235,10 +238,11 @@ class _Crew(Generic[T]):
             else:
                 held.append((place, found))  # type: ignore[arg-type]
             if len(held) >= _CONFIRM_EVERY and not failed:
-                self._servers.confirmed()
+                if confirm:
+                    self._servers.confirmed()
                 yield from held
                 held = []
-        if held:
+        if held and confirm:
             self._servers.confirmed()
         yield from held
         if failed:
@@ -265,14 +269,17 @@ class _Crew(Generic[T]):
 
 def _mark(line: Line, lost: Lost) -> float:
     """Let a server rest after a failure, with its lock held; gives the seconds."""
-    line.failures += 1
+    now = time.monotonic()
     if lost.status != 429:  # a busy server is the same server
         line.suspect = True
-    backed_off = min(_LONGEST_WAIT, _FIRST_WAIT * 2.0 ** min(line.failures - 1, 10))
-    # Spread out, so that requests that failed together do not come together.
-    rest = backed_off * random.uniform(0.7, 1.0) if lost.wait is None else lost.wait  # noqa: S311
-    line.down_until = max(line.down_until, time.monotonic() + rest)
-    return rest
+    if now >= line.down_until:  # else it is one failure that all requests in flight have met
+        line.failures += 1
+        backed_off = min(_LONGEST_WAIT, _FIRST_WAIT * 2.0 ** min(line.failures - 1, 10))
+        # Spread out, so that clients that failed together do not come together.
+        line.down_until = now + backed_off * random.uniform(0.7, 1.0)  # noqa: S311
+    if lost.wait is not None:
+        line.down_until = max(line.down_until, now + lost.wait)
+    return line.down_until - now
 
 
 def _sleep_until(moment: float, stop: threading.Event) -> None:

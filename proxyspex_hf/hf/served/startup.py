@@ -21,7 +21,7 @@ from proxyspex_hf.hf.served.line import Line
 from proxyspex_hf.hf.served.question import Question
 from proxyspex_hf.hf.served.servers import Servers
 
-__all__ = ["PASSAGE", "StartUp", "test_classes", "test_scores"]
+__all__ = ["PASSAGE", "StartUp", "classes_tested", "scores_tested"]
 
 #: A text to ask about; what it says does not matter.
 PASSAGE = (
@@ -89,7 +89,7 @@ class StartUp(Generic[Q]):
         )
 
 
-def test_scores(
+def scores_tested(
     servers: Servers,
     line: Line,
     dialect: ScoringDialect,
@@ -129,7 +129,7 @@ def test_scores(
     return StartUp(dialect.says(line), noise, apart, asked, ask, questions[2], alone[2])
 
 
-def test_classes(
+def classes_tested(
     servers: Servers,
     line: Line,
     dialect: ClassDialect,
@@ -139,7 +139,7 @@ def test_classes(
     """The same of a classifier's server.
 
     Raises:
-        ModelError: as :func:`test_scores`.
+        ModelError: as :func:`scores_tested`.
     """
     ask = dialect.logits
     alone, noise = _alone_and_together(servers, line, ask, texts)

@@ -1,7 +1,7 @@
 """OpenAI-style completions of servers that take texts only, such as llama-cpp-python's.
 
 The server reads the text with its own tokenizer. So the number of tokens is compared with ours, and
-the output's entries are counted from the end: some servers give none for a token that begins a text.
+the output's entries are counted from the end: some servers give none for what begins a text.
 """
 
 from __future__ import annotations
