@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from proxyspex_hf.core.progress import Progress
     from proxyspex_hf.core.queries import Goal
     from proxyspex_hf.core.spectrum import FourierSpectrum
+    from proxyspex_hf.dataset.explain import DatasetRun, explain_dataset
     from proxyspex_hf.demo import DEMO_CLIP, DEMO_MODEL
     from proxyspex_hf.errors import (
         HubError,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from proxyspex_hf.sharing import pull_explanations, push_explanations
 
 _PLACES = {
+    "DatasetRun": "dataset.explain",
     "DEMO_CLIP": "demo",
     "DEMO_MODEL": "demo",
     "FourierSpectrum": "core.spectrum",
@@ -63,6 +65,7 @@ _PLACES = {
     "ServedModel": "hf.served.model",
     "SolveError": "errors",
     "context_prompt": "prompts",
+    "explain_dataset": "dataset.explain",
     "pull_explanations": "sharing",
     "push_explanations": "sharing",
 }
@@ -70,6 +73,7 @@ _PLACES = {
 __all__ = [
     "DEMO_CLIP",
     "DEMO_MODEL",
+    "DatasetRun",
     "FourierSpectrum",
     "Goal",
     "HubEntry",
@@ -92,6 +96,7 @@ __all__ = [
     "SolveError",
     "__version__",
     "context_prompt",
+    "explain_dataset",
     "pull_explanations",
     "push_explanations",
 ]

@@ -25,6 +25,10 @@ from proxyspex_hf import (
     ServedModel,
     context_prompt,
 )
+from proxyspex_hf.app.jobs import Job, cost_of
+from proxyspex_hf.app.models import SHIPPED, Models
+from proxyspex_hf.app.settings import Limits
+from proxyspex_hf.cli import main
 from proxyspex_hf.prompts import drop_prompt, hotpotqa_prompt
 
 TEXT = "It could have been great, but the plot is dull and never funny."
@@ -342,3 +346,42 @@ def test_a_text_that_merges_with_the_output_is_refused(pipe: Any) -> None:
         with pytest.raises(ModelError, match="read as one token"):
             function(np.ones((1, function.n_features), dtype=bool))
         assert Answers(pipe, "vllm", "x").get("/version") == {"version": "0.32.0"}
+
+
+def test_the_command_line(pipe: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    place = tmp_path / "tokenizer"
+    pipe.tokenizer.save_pretrained(place)
+    out = tmp_path / "e.json"
+    with InferenceServer(pipe, "vllm", token="s3cret") as server:
+        command = ["explain", TEXT, "--server", server.url, "--no-progress", "--budget", "30"]
+        more = ["--tokenizer", str(place), "--server-token", "s3cret", "--rounds", "1"]
+        assert main([*command, *more, "--max-new-tokens", "4", "--out", str(out)]) == 0
+        found = InteractionExplanation.load(out)
+        assert len(found.record.settings.arguments["target_tokens"]) == 4
+        assert "served" not in capsys.readouterr().err
+        assert main([*command, "--tokenizer", str(place), "--server-token", "no"]) == 1
+        assert "HTTP 401" in capsys.readouterr().err
+        assert main([*command, "--device", "cuda"]) == 2
+        assert "--device has no meaning with --server" in capsys.readouterr().err
+    assert main(["explain", TEXT, "--model", "m", "--patience", "3"]) == 2
+    assert "--patience has a meaning only with --server" in capsys.readouterr().err
+    assert main(["explain", TEXT]) == 2
+    assert "name a model: --model" in capsys.readouterr().err
+
+
+def test_the_app_offers_it_beside_the_list(pipe: Any) -> None:
+    with InferenceServer(pipe, "vllm") as server:
+        models = Models(SHIPPED)
+        models.offer_served(served_by(server))
+        choice = models.find("tiny (served)", "text-generation")
+        job = Job(choice, text="Rex is a dog.", question="Who is Rex?", alpha=1.0)
+        cost = cost_of(job, models, Limits())
+        assert cost.n_features == 4
+        assert cost.exact
+        explainer = InteractionExplainer(models.pipeline(choice))
+        found = explainer(job.inputs, **{**job.options, "max_new_tokens": 4}, progress=False)
+        assert models.of(found.record) == choice
+        value = models.ask(found, [0])
+        keeps = np.array([[False, True, True, True]])
+        assert value == pytest.approx(explainer.ask(found, keeps)[0], abs=ROUNDING)
+        assert server.most_in_flight <= 16

@@ -201,17 +201,17 @@ def test_a_refusal_is_an_error_at_once(pipe: Any) -> None:
         function = function_of(served := served_by(server))
         asked = served.servers.tally.requests
         server.fail("POST", "completions", status=400, message=f"too long: {'x' * 5000}", times=99)
-        with pytest.raises(ModelError, match="HTTP 400: too long: x+") as raised:
+        with pytest.raises(ModelError, match=r"HTTP 400: too long: x+") as raised:
             function(masks())
         assert len(str(raised.value)) < 600
         assert served.servers.tally.retries == 0
         assert served.servers.tally.requests == asked
         server.faults.clear()
         server.fail("POST", "completions", status=307, headers={"Location": "http://10.0.0.1/"})
-        with pytest.raises(ModelError, match="HTTP 307.*redirects"):
+        with pytest.raises(ModelError, match=r"HTTP 307.*redirects"):
             function(masks(1))
         server.fail("POST", "completions", status=503, headers={"Retry-After": "3600"})
-        with pytest.raises(ModelError, match="asks to wait 3600 s.*more patience"):
+        with pytest.raises(ModelError, match=r"asks to wait 3600 s.*more patience"):
             function(masks(1))
 
 

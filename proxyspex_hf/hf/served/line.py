@@ -32,7 +32,7 @@ TRANSIENT = (408, 429)
 _QUOTED = 200
 
 
-class Refused(ModelError):
+class Refused(ModelError):  # noqa: N818 - what the server did, for those who ask
     """An answer that is neither 200 nor asks for patience.
 
     Attributes:
@@ -47,7 +47,7 @@ class Refused(ModelError):
         return type(self), (str(self), self.status)
 
 
-class Lost(Exception):  # noqa: N818 - between the line and those who ask again; users never see it
+class Lost(ConnectionError):  # noqa: N818 - the same
     """There was no answer, and another try may help.
 
     Attributes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 import weakref
 from collections.abc import Mapping, Sequence
@@ -142,6 +143,15 @@ class ServedModel:
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
         self._open()
+
+    def beside(self) -> ServedModel:
+        """The same for another thread: it shares the connections and the limit of requests in
+        flight, and has a tokenizer of its own, since tokenizers are not safe to share."""
+        _ = self.started
+        other = object.__new__(ServedModel)
+        vars(other).update(vars(self))
+        other._tokenizer = copy.deepcopy(self.tokenizer)
+        return other
 
     def __repr__(self) -> str:
         name = "" if self._asked_for is None else f", model={self._asked_for!r}"

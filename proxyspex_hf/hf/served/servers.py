@@ -70,11 +70,15 @@ class Servers:
         self._room = threading.BoundedSemaphore(concurrency)
         self._lock = threading.Lock()
         self._failing_since: float | None = None
+        self._last: Lost | None = None
 
     def begin(self) -> None:
-        """Someone new asks: patience begins anew."""
+        """Someone new asks: patience begins anew, and each server is tried at once."""
         with self._lock:
             self._failing_since = None
+        for line in self.lines:
+            with line.lock:
+                line.failures, line.down_until = 0, 0.0
 
     def ask(self, call: Callable[[Line], T], stop: threading.Event | None = None) -> T:
         """What one of the servers answers.
@@ -181,7 +185,12 @@ class Servers:
             free = [line for line in self.lines if line.down_until <= now]
             if free:
                 return min(free, key=lambda line: line.busy)
-            _sleep_until(min(line.down_until for line in self.lines), stop)
+            soonest = min(self.lines, key=lambda line: line.down_until)
+            since = self._failing_since
+            if since is not None and soonest.down_until - since > self.patience:
+                # Others have waited for as long as there is patience.
+                raise self._gone(soonest, self._last or Lost("it failed"), since)
+            _sleep_until(soonest.down_until, stop)
 
     def _failed(self, line: Line, lost: Lost, first: float) -> None:
         """Note a failure; whether there is patience left.
@@ -194,18 +203,24 @@ class Servers:
             wait_for = _mark(line, lost)
         with self._lock:
             since = self._failing_since = self._failing_since or now
+            self._last = lost
             self.tally.retries += 1
         _log.info("%s: %s; asked again in %.1f s", line.place, lost.why, wait_for)
         left = self.patience - (now - min(first, since))
         others = [each for each in self.lines if each is not line and each.down_until <= now]
         if left > 0 and (others or wait_for <= left):
             return
+        raise self._gone(line, lost, first) from lost
+
+    def _gone(self, line: Line, lost: Lost, since: float) -> ModelError:
         asked = f" and asks to wait {lost.wait:g} s" if lost.wait else ""
-        raise ModelError(
-            f"{line.place} does not answer: {lost.why}{asked}, after {now - first:.0f} s of trying "
-            f"(patience={self.patience:g}). What was answered is kept: ask again when the server "
-            "is there, or give it more patience."
-        ) from lost
+        error = ModelError(
+            f"{line.place} does not answer: {lost.why}{asked}, after "
+            f"{time.monotonic() - since:.0f} s of trying (patience={self.patience:g}). What was "
+            "answered is kept: ask again when the server is there, or give it more patience."
+        )
+        error.__cause__ = lost
+        return error
 
 
 class _Crew(Generic[T]):
