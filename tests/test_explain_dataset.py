@@ -30,12 +30,16 @@ from proxyspex_hf import (
     pull_explanations,
 )
 from proxyspex_hf.cli import main
+from proxyspex_hf.dataset.finished import Pending
+from proxyspex_hf.dataset.sources import Columns, Row, rows_of
+from proxyspex_hf.dataset.with_ray import _CARRIED, _Actor, _carried, _ours
+from proxyspex_hf.dataset.worker import Worker
 from proxyspex_hf.hub.rows import content_id
 from proxyspex_hf.sharing import read_explanations
 
 REPO = "me/explained"
 TEXTS = [f"the film number {i} was not dull at all" for i in range(16)]
-QUICK = {"budget": 24, "rounds": 1, "proxy": "lasso", "progress": False}
+QUICK = {"budget": 20, "rounds": 1, "proxy": "lasso", "progress": False}
 
 
 class Counting:
@@ -119,7 +123,7 @@ def test_a_second_start_repeats_no_finished_input(home: Path) -> None:
     again = call(iter(rows), explainer=explainer_of(rule))
     assert (again.known, again.shards, rule.whole) == (16, [], [])
     # Other options are another explanation.
-    other = InteractionExplainer(rule, features="words", **{**QUICK, "budget": 30})
+    other = InteractionExplainer(rule, features="words", **{**QUICK, "budget": 22})
     assert call(rows.select([0]), explainer=other).explained == 1
 
 
@@ -234,6 +238,26 @@ def test_the_command(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "name a model" in capsys.readouterr().err
 
 
+def test_an_actor_takes_rows_that_were_read_here(home: Path) -> None:
+    columns = Columns("text")
+    make = partial(Worker, partial(explainer_of, Counting()), home / "pending", set(), None)
+    actor = _Actor(make, columns)
+    rows = list(rows_of([{"text": TEXTS[3]}, {"text": 7}, {}], columns))
+    made = [json.loads(actor({_CARRIED: _carried(row)})["done"]) for row in rows]
+    assert [each["row"] for each in made] == [0, 1, 2]
+    assert Pending(home / "pending").get(made[0]["input"]).text == TEXTS[3]
+    assert "no column 'text'" in made[2]["error"]
+    assert "input is a text" in made[1]["error"]
+    some = make().some(rows)
+    assert [each.row for each in some if each.error is None] == [0]
+    with pytest.raises(InputError, match=r"row 5 holds more than texts and numbers"):
+        _carried(Row(5, b"picture"))
+    told = RuntimeError("of the cluster")
+    told.cause = ModelError("the model is gone")  # type: ignore[attr-defined]
+    assert str(_ours(told)) == "the model is gone"
+    assert "the cluster failed: ValueError: odd" in str(_ours(ValueError("odd")))
+
+
 class Mortal(Counting):
     """A rule whose process dies at one text, once."""
 
@@ -269,7 +293,7 @@ def test_a_killed_ray_worker_costs_no_explanation(home: Path) -> None:
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
     try:
         run = explain_dataset(
-            rows,
+            ray.data.from_items(rows, override_num_blocks=4),
             "text",
             partial(mortal_explainer, str(marks)),
             out=home / "ray",
@@ -291,14 +315,5 @@ def test_a_killed_ray_worker_costs_no_explanation(home: Path) -> None:
         # worker died was begun again.
         usual = min(map(len, pids.values()))
         assert [i for i in pids if len(pids[i]) > usual] == [9]
-        again = explain_dataset(
-            ray.data.from_items(rows),
-            "text",
-            partial(mortal_explainer, str(marks)),
-            out=home / "ray",
-            engine="ray",
-            workers=1,
-        )
-        assert (again.rows, again.known) == (16, 16)
     finally:
         ray.shutdown()

@@ -122,8 +122,7 @@ def explain_dataset(
         results = Worker(explainer, folder, known, cache_dir).all(rows_of(source, columns))
     collected = _Collected(shards, Pending(folder), size, known, processes.first)
     told = progress_callback(progress if processes.first else False)
-    counted = hasattr(dataset, "__len__") and not isinstance(dataset, str)
-    total = len(dataset) if counted else 0
+    total = _length(dataset)
     for done in results:
         collected.take(done)
         if told is not None:
@@ -131,6 +130,16 @@ def explain_dataset(
             told(Progress("rows", rows, max(total, rows), 0.0))
     collected.close()
     return collected.run
+
+
+def _length(dataset: Any) -> int:
+    """Rows of a data set; 0 where that is not known before they are read."""
+    if isinstance(dataset, (str, Path)):
+        return 0
+    try:
+        return len(dataset)
+    except (TypeError, AttributeError):  # the latter is Ray's
+        return 0
 
 
 def _of_hub(

@@ -62,9 +62,6 @@ def worked_by_ray(
         raise InputError("engine='ray' needs: pip install 'proxyspex-hf[ray]'.") from error
     if not ray.is_initialized():
         ray.init(include_dashboard=False, log_to_driver=False)
-    context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = False
-    context.execution_options.preserve_order = True
     is_ray = isinstance(source, ray.data.Dataset)
     if is_ray:
         columns.check(source.columns())
@@ -81,6 +78,9 @@ def worked_by_ray(
         concurrency=workers,
         num_gpus=num_gpus or None,
     )
+    # A data set has the settings of when it was made; these are of its rows' places.
+    done.context.enable_progress_bars = False
+    done.context.execution_options.preserve_order = True
     try:
         for number, each in enumerate(done.iter_rows()):
             found = Done(**json.loads(each["done"]))

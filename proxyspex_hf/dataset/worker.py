@@ -81,10 +81,21 @@ class Worker:
             else:
                 open_.append(place)
         if open_:
-            made = self._explainer([rows[place].value for place in open_], **self._options)
+            made = self._made([rows[place].value for place in open_])
             for place, each in zip(open_, made, strict=True):
                 found[place] = self._done(rows[place].number, keys[place], each)
         return [found[place] for place in range(len(rows))]
+
+    def _made(self, values: Sequence[Any]) -> Sequence[Any]:
+        """The explanation of each input, or its error."""
+        try:
+            found: Sequence[Any] = self._explainer(list(values), **self._options)
+        except ProxySpexError as error:
+            if len(values) == 1:
+                return [error]
+            # One of them cannot even be told from a list: each is asked alone.
+            return [made for value in values for made in self._made([value])]
+        return found
 
     def _done(self, number: int, key: str, made: Any) -> Done:
         if isinstance(made, Mapping):
