@@ -47,8 +47,9 @@ class InteractionExplainer:
     The pipeline and its model are only called: never moved, recast or changed.
 
     Args:
-        pipe: a transformers pipeline of a task in ``proxyspex_hf.hf.tasks``; or any function from a
-            list of texts to numbers (b,) or (b, classes), whose inputs are texts; or one from masks
+        pipe: a transformers pipeline of a task in ``proxyspex_hf.hf.tasks``; or a
+            :class:`ServedModel`, which asks an inference server; or any function from a list of
+            texts to numbers (b,) or (b, classes), whose inputs are texts; or one from masks
             (b, n) to numbers (b,), whose inputs are the features' names.
         options: see :class:`ExplainerOptions`; each may also be given to a single call.
 

@@ -100,28 +100,28 @@ def test_rows_become_shards_and_bad_rows_carry_their_error(home: Path) -> None:
 
 def test_a_second_start_repeats_no_finished_input(home: Path) -> None:
     rule = Counting()
-    call = partial(explain_dataset, column="text", out=home / "out", shard_size=5)
-    rows = datasets.Dataset.from_dict({"text": TEXTS, "more": [0] * 16})
+    call = partial(explain_dataset, column="text", out=home / "out", shard_size=3)
+    rows = datasets.Dataset.from_dict({"text": TEXTS[:11], "more": [0] * 11})
 
     class Stopped(Exception):
         pass
 
     def stop(progress: Any) -> None:
-        if progress.done == 8:
+        if progress.done == 5:
             raise Stopped
 
     with pytest.raises(Stopped):
         call(rows, explainer=explainer_of(rule), progress=stop)
     first = set(rule.whole)
-    assert 8 <= len(first) < 16
+    assert 5 <= len(first) < 11
     rule.whole.clear()
     run = call(rows, explainer=explainer_of(rule))
     # Not the shard that was written, and not what lay finished beside it.
-    assert set(rule.whole) == set(TEXTS) - first
-    assert (run.rows, run.known, run.explained) == (16, 5, 11)
+    assert set(rule.whole) == set(TEXTS[:11]) - first
+    assert (run.rows, run.known, run.explained) == (11, 3, 8)
     rule.whole.clear()
     again = call(iter(rows), explainer=explainer_of(rule))
-    assert (again.known, again.shards, rule.whole) == (16, [], [])
+    assert (again.known, again.shards, rule.whole) == (11, [], [])
     # Other options are another explanation.
     other = InteractionExplainer(rule, features="words", **{**QUICK, "budget": 22})
     assert call(rows.select([0]), explainer=other).explained == 1

