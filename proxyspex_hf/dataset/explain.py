@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -122,12 +123,12 @@ def explain_dataset(
         results = Worker(explainer, folder, known, cache_dir).all(rows_of(source, columns))
     collected = _Collected(shards, Pending(folder), size, known, processes.first)
     told = progress_callback(progress if processes.first else False)
-    total = _length(dataset)
+    total, begin = _length(dataset), time.perf_counter()
     for done in results:
         collected.take(done)
         if told is not None:
             rows = collected.run.rows
-            told(Progress("rows", rows, max(total, rows), 0.0))
+            told(Progress("rows", rows, max(total, rows), time.perf_counter() - begin))
     collected.close()
     return collected.run
 

@@ -7,6 +7,7 @@ in the shared folder and is not explained again.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
@@ -61,7 +62,9 @@ def worked_by_ray(
     except ImportError as error:
         raise InputError("engine='ray' needs: pip install 'proxyspex-hf[ray]'.") from error
     if not ray.is_initialized():
-        ray.init(include_dashboard=False, log_to_driver=False)
+        # One who has started Ray has settings of one's own.
+        ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.WARNING)
+        logging.getLogger("ray.data").setLevel(logging.WARNING)
     is_ray = isinstance(source, ray.data.Dataset)
     if is_ray:
         columns.check(source.columns())
