@@ -78,7 +78,7 @@ def worked_by_ray(
     done = rows.map(
         _Actor,
         fn_constructor_args=(make, columns),
-        concurrency=workers,
+        compute=ray.data.ActorPoolStrategy(size=workers),
         num_gpus=num_gpus or None,
     )
     # A data set has the settings of when it was made; these are of its rows' places.
