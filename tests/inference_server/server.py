@@ -125,6 +125,9 @@ class _Handler(BaseHTTPRequestHandler):
         length = int(self.headers.get("Content-Length") or 0)
         data = self.rfile.read(length)
         server = self.server_of
+        if len(data) < length:  # hung up in the middle: killed, or the client is gone
+            self.close_connection = True
+            return
         with server._lock:
             server._in_flight += 1
             server.most_in_flight = max(server.most_in_flight, server._in_flight)
