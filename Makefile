@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo app test lint types architecture check bench figures paper space clean
+.PHONY: demo app test test-served lint types architecture check bench figures paper space clean
 
 demo: $(VENV)/.installed
 	$(BIN)/proxyspex-hf demo --html demo.html --out demo.json
@@ -32,6 +32,14 @@ check: lint types architecture test
 BENCH ?= --quick
 bench: $(VENV)/.dev
 	$(BIN)/python tests/bench/tables.py $(BENCH)
+
+# Served models against a real vLLM on loopback, in an environment of its own (4 GB of disk).
+test-served: $(VENV)/.paper $(VENV)-served/.installed
+	$(BIN)/python tests/served/with_vllm.py --vllm $(VENV)-served/bin/vllm
+
+$(VENV)-served/.installed: tests/served/environment.py
+	$(PYTHON) tests/served/environment.py $(VENV)-served
+	touch $@
 
 # Makes the figures of docs/faithfulness.md anew, but for the times: those want a quiet machine and
 # the extra [bench] (tables.py --time).

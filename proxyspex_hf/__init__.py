@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from proxyspex_hf.core.progress import Progress
     from proxyspex_hf.core.queries import Goal
     from proxyspex_hf.core.spectrum import FourierSpectrum
+    from proxyspex_hf.dataset.explain import DatasetRun, explain_dataset
     from proxyspex_hf.demo import DEMO_CLIP, DEMO_MODEL
     from proxyspex_hf.errors import (
         HubError,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from proxyspex_hf.explainer import InteractionExplainer
     from proxyspex_hf.explanation import InteractionExplanation
     from proxyspex_hf.hf.failures import Retry
+    from proxyspex_hf.hf.served.model import ServedModel
     from proxyspex_hf.hub.entries import HubEntry
     from proxyspex_hf.hub.push import PushResult
     from proxyspex_hf.interaction import Interaction
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from proxyspex_hf.sharing import pull_explanations, push_explanations
 
 _PLACES = {
+    "DatasetRun": "dataset.explain",
     "DEMO_CLIP": "demo",
     "DEMO_MODEL": "demo",
     "FourierSpectrum": "core.spectrum",
@@ -59,8 +62,10 @@ _PLACES = {
     "ProxySpexWarning": "errors",
     "Retry": "hf.failures",
     "SchemaError": "errors",
+    "ServedModel": "hf.served.model",
     "SolveError": "errors",
     "context_prompt": "prompts",
+    "explain_dataset": "dataset.explain",
     "pull_explanations": "sharing",
     "push_explanations": "sharing",
 }
@@ -68,6 +73,7 @@ _PLACES = {
 __all__ = [
     "DEMO_CLIP",
     "DEMO_MODEL",
+    "DatasetRun",
     "FourierSpectrum",
     "Goal",
     "HubEntry",
@@ -86,9 +92,11 @@ __all__ = [
     "PushResult",
     "Retry",
     "SchemaError",
+    "ServedModel",
     "SolveError",
     "__version__",
     "context_prompt",
+    "explain_dataset",
     "pull_explanations",
     "push_explanations",
 ]

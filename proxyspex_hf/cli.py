@@ -1,7 +1,8 @@
-"""The command line: ``proxyspex-hf explain | show | demo | app | push | pull | list``.
+"""The command line: ``proxyspex-hf explain | show | demo | explain-dataset | app | push | pull |
+list``.
 
 Exit codes: 0 done; 1 the model or a file failed; 2 the arguments or the input cannot be used;
-130 interrupted.
+3 some rows of a data set have errors; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -17,11 +18,15 @@ from typing import Any
 
 from proxyspex_hf import __version__
 from proxyspex_hf.cli_app import add_app_command
+from proxyspex_hf.cli_dataset import add_dataset_command
 from proxyspex_hf.cli_hub import add_hub_commands
+from proxyspex_hf.cli_served import add_server_options, check_server_options, served_model
 from proxyspex_hf.errors import InputError, ProxySpexError, ProxySpexWarning
 
 __all__ = ["main"]
 
+#: Of a model that is loaded here, where none is named.
+_TASK = "text-classification"
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
 
 
@@ -69,8 +74,12 @@ def _parser() -> argparse.ArgumentParser:
 
     explain = commands.add_parser("explain", help="explain a text under a model")
     explain.add_argument("text", help="the text, or - to read standard input")
-    explain.add_argument("--model", required=True, help="directory or Hub id of the model")
-    explain.add_argument("--task", default="text-classification")
+    explain.add_argument(
+        "--model", help="directory or Hub id of the model, or its name on --server"
+    )
+    explain.add_argument(
+        "--task", help="default: text-classification; with --server text-generation"
+    )
     explain.add_argument("--target", help="label or its index (default: the predicted one)")
     explain.add_argument("--features", default="words", choices=["words", "sentences", "tokens"])
     explain.add_argument("--value", help="logit, margin, log-perplexity … (default: the task's)")
@@ -79,6 +88,8 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument("--masking", default="mask", choices=["mask", "delete"])
     explain.add_argument("--mask-token", help="text that replaces a masked feature")
     explain.add_argument("--device", help="cpu, cuda, cuda:1, mps … (default: the pipeline's)")
+    explain.add_argument("--max-new-tokens", type=int, help="length of a generated output")
+    add_server_options(explain)
     _effort(explain)
     _output(explain)
     explain.set_defaults(run=_explain)
@@ -93,6 +104,7 @@ def _parser() -> argparse.ArgumentParser:
     _output(demo)
     demo.set_defaults(run=_demo)
 
+    add_dataset_command(commands)
     add_app_command(commands)
     add_hub_commands(commands)
     return parser
@@ -167,15 +179,25 @@ def _density(given: str) -> Any:
 def _explain(given: argparse.Namespace) -> int:
     text = sys.stdin.read() if given.text == "-" else given.text
     options = _options(given)
-    for name in ("target", "features", "masking", "mask_token", "value", "cache_dir"):
+    named = ("target", "features", "masking", "mask_token", "value", "cache_dir", "max_new_tokens")
+    for name in named:
         if getattr(given, name) is not None:
             options[name] = getattr(given, name)
     _check_output(given)
-    pipe = _pipeline(given)
-    labels = pipe.model.config.id2label or {}
-    if str(given.target).isdecimal() and given.target not in labels.values():
+    check_server_options(given)
+    pipe = served_model(given) if given.server else _pipeline(given)
+    if _is_index(pipe, given.target):
         options["target"] = int(given.target)
     return _explain_with(given, pipe, text, options)
+
+
+def _is_index(pipe: Any, target: str | None) -> bool:
+    """Whether a target is the number of a class, not the name of one or a text."""
+    if target is None or not target.isdecimal() or pipe.task == "text-generation":
+        return False
+    if hasattr(pipe, "model"):
+        return target not in (pipe.model.config.id2label or {}).values()
+    return pipe.started is not None and target not in pipe.labels
 
 
 def _demo(given: argparse.Namespace) -> int:
@@ -232,6 +254,8 @@ def _check_output(given: argparse.Namespace) -> None:
 
 
 def _pipeline(given: argparse.Namespace) -> Any:
+    if given.model is None:
+        raise InputError("name a model: --model with a directory or a Hub id, or --server URL.")
     import transformers
 
     transformers.utils.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
@@ -242,7 +266,9 @@ def _pipeline(given: argparse.Namespace) -> Any:
     where = "device" if quantization is None else "device_map"
     where_to: dict[str, Any] = {where: given.device}
     try:
-        return load_pipeline(given.model, task=given.task, quantization=quantization, **where_to)
+        return load_pipeline(
+            given.model, task=given.task or _TASK, quantization=quantization, **where_to
+        )
     except InputError as error:
         if "cannot load" not in str(error):
             raise

@@ -7,6 +7,7 @@ import sys
 from importlib.util import find_spec
 from typing import Any
 
+from proxyspex_hf.cli_served import add_server_options, check_server_options, served_model
 from proxyspex_hf.errors import InputError
 
 __all__ = ["add_app_command"]
@@ -51,6 +52,7 @@ def add_app_command(commands: Any) -> None:
         help="directory or Hub id of a model to offer first; may be given several times",
     )
     app.add_argument("--task", choices=_TASKS, help="of --model (default: what its class says)")
+    add_server_options(app)
     app.set_defaults(run=_app)
 
 
@@ -59,6 +61,9 @@ def _app(given: argparse.Namespace) -> int:
         raise InputError("the app needs Gradio: pip install 'proxyspex-hf[space]'.")
     if given.task is not None and not given.model:
         raise InputError("--task says what --model does: give --model, too.")
+    check_server_options(given)
+    if given.server and len(given.model) > 1:
+        raise InputError("with --server, --model names its model: give one at most.")
     from proxyspex_hf.app import Access, Limits, Models, Settings, running
     from proxyspex_hf.app.access import authority, is_loopback
 
@@ -74,8 +79,12 @@ def _app(given: argparse.Namespace) -> int:
     own = Limits(characters=50_000, features=1000, calls=200_000, seconds=day)
     limits = own if alone else Limits()
     models = Models(any_model=alone)
-    for name in reversed(given.model):
-        models.offer(name, given.task)
+    if given.server:
+        given.model = given.model[0] if given.model else None
+        models.offer_served(served_model(given))
+    else:
+        for name in reversed(given.model):
+            models.offer(name, given.task)
     # Who else can reach the app must not act with this machine's login.
     settings = Settings(models, limits, account="machine" if alone else "nobody", access=access)
     try:

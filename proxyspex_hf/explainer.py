@@ -23,9 +23,9 @@ from proxyspex_hf.hf.options import FeatureOptions
 from proxyspex_hf.hf.rebuild import held_input, options_again
 from proxyspex_hf.hf.several import bind_each, inputs_of, is_missing
 from proxyspex_hf.hf.targets import own_name
-from proxyspex_hf.hf.tasks.generation import TextGeneration
 from proxyspex_hf.hf.tasks.image_prompt import ImagePrompt
 from proxyspex_hf.hf.tasks.table import FUNCTION, task_of
+from proxyspex_hf.hf.text.prompt_input import PromptInput
 from proxyspex_hf.hf.value_function import BoundInput, packed
 from proxyspex_hf.options import ExplainerOptions
 from proxyspex_hf.record import ExplanationRecord
@@ -47,8 +47,9 @@ class InteractionExplainer:
     The pipeline and its model are only called: never moved, recast or changed.
 
     Args:
-        pipe: a transformers pipeline of a task in ``proxyspex_hf.hf.tasks``; or any function from a
-            list of texts to numbers (b,) or (b, classes), whose inputs are texts; or one from masks
+        pipe: a transformers pipeline of a task in ``proxyspex_hf.hf.tasks``; or a
+            :class:`ServedModel`, which asks an inference server; or any function from a list of
+            texts to numbers (b,) or (b, classes), whose inputs are texts; or one from masks
             (b, n) to numbers (b,), whose inputs are the features' names.
         options: see :class:`ExplainerOptions`; each may also be given to a single call.
 
@@ -310,7 +311,7 @@ class InteractionExplainer:
             )
         tokens = record.settings.arguments.get("target_tokens")
         if tokens is not None and tokens != function.arguments.get("target_tokens"):
-            if not isinstance(function, (TextGeneration, ImagePrompt)):
+            if not isinstance(function, (PromptInput, ImagePrompt)):
                 raise InputError(f"an output's tokens have no meaning for {record.task}.")
             function.say(tokens)
         return function

@@ -13,6 +13,7 @@ from proxyspex_hf.hf.answers import Asker
 from proxyspex_hf.hf.evaluating import model_device
 from proxyspex_hf.hf.identity import model_name
 from proxyspex_hf.hf.loading import device_map_of, model_bytes, quantization_of
+from proxyspex_hf.hf.served.model import ServedModel
 from proxyspex_hf.hf.tasks.table import task_of
 from proxyspex_hf.hf.value_function import BoundInput
 from proxyspex_hf.options import ExplainerOptions
@@ -123,12 +124,19 @@ def _provenance(
 ) -> Provenance:
     name, revision = model_name(pipe)
     model = bound.model
+    versions = {"python": platform.python_version(), **{p: version(p) for p in _PACKAGES}}
+    if isinstance(model, ServedModel):
+        dtype, device = "as served", model.place
+        versions |= model.version
+    else:
+        dtype = "float64" if model is None else str(model.dtype).removeprefix("torch.")
+        device = str(model_device(model))
     return Provenance(
         model=name,
         revision=revision,
-        dtype="float64" if model is None else str(model.dtype).removeprefix("torch."),
-        device=str(model_device(model)),
-        versions={"python": platform.python_version(), **{p: version(p) for p in _PACKAGES}},
+        dtype=dtype,
+        device=device,
+        versions=versions,
         notes=_notes(bound, found),
         quantization=quantization_of(model),
         device_map=device_map_of(model),

@@ -67,6 +67,7 @@ def test_a_dash_reads_standard_input(
         (explain("--html", "/"), 2, "it is a directory"),
         (explain("--top", "0"), 2, "--top must be at least 1"),
         (explain("--target", "7"), 2, "target=7 is not a label"),
+        (["explain", "a"], 2, "name a model: --model"),
         (explain("--density", "2"), 2, "density must lie strictly between"),
         (explain("--device", "cuda:99"), 2, "cannot load"),
         (explain(text="bad \udcff film"), 2, "bytes that are no characters"),
@@ -94,7 +95,7 @@ def test_a_foreign_file_exits_with_1(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 
 def test_wrong_usage_exits_with_2() -> None:
-    for arguments in ([], ["explain", "text"], ["dance"], explain("--alpha", "much")):
+    for arguments in ([], ["explain"], ["dance"], explain("--alpha", "much")):
         with pytest.raises(SystemExit) as stop:
             main(arguments)
         assert stop.value.code == 2

@@ -19,6 +19,7 @@ from proxyspex_hf.errors import InputError
 from proxyspex_hf.explainer import InteractionExplainer
 from proxyspex_hf.explanation import InteractionExplanation
 from proxyspex_hf.hf.loading import load_pipeline
+from proxyspex_hf.hf.served.model import ServedModel
 from proxyspex_hf.hf.tasks.table import task_of
 from proxyspex_hf.record import ExplanationRecord
 from proxyspex_hf.recording import model_name
@@ -91,6 +92,7 @@ class Models:
         self._shelf: OrderedDict[Choice, Any] = OrderedDict()
         self._lock = threading.Lock()
         self._loading: dict[Choice, threading.Lock] = {}
+        self._served: dict[Choice, ServedModel] = {}
 
     def find(self, name: str, task: str) -> Choice:
         """The choice of that name.
@@ -139,10 +141,23 @@ class Models:
                     self._shelf[named[twin]] = self._shelf.pop(twin)
         self.keep(named[choice], pipe)
 
+    def offer_served(self, served: ServedModel) -> None:
+        """Put a model that a server holds first on the list.
+
+        Raises:
+            ModelError: the server cannot be used.
+        """
+        _ = served.started
+        name, _ = model_name(served)
+        place = f"{served.name} at {served.urls[0]}"
+        choice = Choice(f"{name} (served)", served.task, place=place, recorded=name)
+        self.choices = (choice, *self.choices)
+        self._served[choice] = served
+
     def is_loaded(self, choice: Choice) -> bool:
         """Whether asking it needs no loading."""
         with self._lock:
-            return choice in self._shelf
+            return choice in self._shelf or choice in self._served
 
     def pipeline(self, choice: Choice) -> Any:
         """The pipeline of a choice, loaded where it is not yet; shared weights, own tokenizer.
@@ -150,6 +165,8 @@ class Models:
         Raises:
             InputError: it cannot be loaded.
         """
+        if choice in self._served:
+            return self._served[choice].beside()
         with self._lock:
             loading = self._loading.setdefault(choice, threading.Lock())
         with loading:  # those who want the same wait; others go on

@@ -217,23 +217,40 @@ def _answered(
     ]
     for start in range(0, len(open_batches), processes.count):
         ours = start + processes.index
-        parts: list[_Part] = []
+        parts: Iterator[_Part] = iter(())
         if ours < len(open_batches):
             parts = _run(bound, items, _to_run(items, open_batches[ours]), keep)
-        answered: dict[Asker, list[bytes]] = {}
-        failed: dict[Asker, ProxySpexError] = {}
-        for rows, outputs in (part for each in processes.gathered(parts) for part in each):
-            if isinstance(outputs, ProxySpexError):
-                wanted = {asker for row in rows for asker, _, _ in items[row].open}
-                failed.update((asker, outputs) for asker in wanted)
-                continue
-            for asker, own_keys in _taken(items, rows, outputs, failed).items():
-                answered.setdefault(asker, []).extend(own_keys)
-        for asker, error in failed.items() if keep else ():
-            asker.error = error
-        yield answered
-        if failed and not keep:
-            raise next(iter(failed.values()))
+        for each in _as_they_come(parts, processes):
+            answered, failed = _learnt(items, each)
+            for asker, error in failed.items() if keep else ():
+                asker.error = error
+            yield answered
+            if failed and not keep:
+                raise next(iter(failed.values()))
+
+
+def _as_they_come(parts: Iterator[_Part], processes: Processes) -> Iterator[list[_Part]]:
+    """What one round gives: part by part; whole, where several processes must learn the same."""
+    if processes.count == 1:
+        yield from ([part] for part in parts)
+    else:
+        yield [part for each in processes.gathered(list(parts)) for part in each]
+
+
+def _learnt(
+    items: list[_Item], parts: Sequence[_Part]
+) -> tuple[dict[Asker, list[bytes]], dict[Asker, ProxySpexError]]:
+    """Which masks these parts have answered, and whose failed."""
+    answered: dict[Asker, list[bytes]] = {}
+    failed: dict[Asker, ProxySpexError] = {}
+    for rows, outputs in parts:
+        if isinstance(outputs, ProxySpexError):
+            wanted = {asker for row in rows for asker, _, _ in items[row].open}
+            failed.update((asker, outputs) for asker in wanted)
+            continue
+        for asker, own_keys in _taken(items, rows, outputs, failed).items():
+            answered.setdefault(asker, []).extend(own_keys)
+    return answered, failed
 
 
 def _batched(bound: BoundInput, items: list[_Item], rows: list[int], keep: bool) -> list[list[int]]:
@@ -261,30 +278,28 @@ def _to_run(items: list[_Item], batch: list[int]) -> list[int]:
     return batch if lost else rest
 
 
-def _run(bound: BoundInput, items: list[_Item], rows: list[int], keep: bool) -> list[_Part]:
-    """The outputs of one batch, and the first failure; with ``keep``, each asker's."""
-    parts: list[_Part] = []
+def _run(bound: BoundInput, items: list[_Item], rows: list[int], keep: bool) -> Iterator[_Part]:
+    """The outputs of one batch as they come, and the first failure; with ``keep``, each asker's."""
     left = rows
     while left:
-        done = 0
+        done: set[int] = set()
         try:
             batch = Batch(tuple(left), tuple(items[row].item for row in left))
             for place, outputs in answers(bound, batch.items):
-                parts.append((left[place], outputs))
-                done = place.stop
-            return parts
+                yield left[place], outputs
+                done.update(left[place])
+            return
         except ProxySpexError as error:
-            row = left[done]
-            parts.append(([row], _named(error, items[row])))
+            rest = [row for row in left if row not in done]
+            losers = {id(asker) for asker, _, _ in items[rest[0]].open}
+            yield [rest[0]], _named(error, items[rest[0]])
             if not keep:
-                return parts
-            losers = {id(asker) for asker, _, _ in items[row].open}
+                return
             left = [
-                other
-                for other in left[done + 1 :]
-                if any(id(asker) not in losers for asker, _, _ in items[other].open)
+                row
+                for row in rest[1:]
+                if any(id(asker) not in losers for asker, _, _ in items[row].open)
             ]
-    return parts
 
 
 def _named(error: ProxySpexError, item: _Item) -> ProxySpexError:
@@ -336,11 +351,12 @@ _AGAIN = 8
 def noise_floor(asker: Asker, masks: BoolArray, wanted: bool | None) -> float | None:
     """Largest difference between the values of a few masks as they were asked and by the pipeline.
 
-    ``wanted`` None measures it where it is to be expected: quantized weights, half precision.
+    ``wanted`` None measures it where it is to be expected: quantized weights, half precision,
+    servers.
     """
     bound = asker.bound
     if wanted is None:
-        wanted = is_rounded(bound.model)
+        wanted = bound.remote or is_rounded(bound.model)
     if not wanted or bound.model is None:
         return None
     some = masks[np.linspace(0, len(masks) - 1, min(_AGAIN, len(masks)), dtype=int)]

@@ -12,12 +12,14 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
 import torch
 from transformers import PreTrainedTokenizerBase
 
+from proxyspex_hf.hf.served.model import ServedModel
 from proxyspex_hf.hf.targets import function_name
 from proxyspex_hf.hf.value_function import BoundInput
 from proxyspex_hf.hf.weights import weights_fingerprint
@@ -48,6 +50,8 @@ def identity_of(pipe: Any, model: Any, task: str) -> dict[str, Any]:
     """What is asked, whatever the input: the pipeline ``pipe`` with ``model`` as they are now."""
     name, revision = model_name(pipe)
     found: dict[str, Any] = {"model": name, "revision": revision, "task": task}
+    if isinstance(pipe, ServedModel):
+        return found | {"served": pipe.identity, "tokenizer": _hash(pipe.tokenizer)}
     if model is None:
         return found
     tokenizer = getattr(pipe, "tokenizer", None)
@@ -81,14 +85,21 @@ def as_text(data: Any) -> str:
 
 def model_name(pipe: Any) -> tuple[str, str | None]:
     """The model's name, without a path of the user's machine, and its revision on the Hub."""
+    if isinstance(pipe, ServedModel):
+        return _without_path(pipe.name), None
     config = getattr(getattr(pipe, "model", None), "config", None)
     if config is None:
         return function_name(pipe), None
     name = str(getattr(config, "_name_or_path", "") or type(pipe.model).__name__)
     if os.path.isdir(name):
-        name = os.path.basename(os.path.normpath(os.path.abspath(name)))
+        name = _without_path(os.path.abspath(name))
     revision = getattr(config, "_commit_hash", None)
     return name, None if revision is None else str(revision)
+
+
+def _without_path(name: str) -> str:
+    place = PurePath(name)
+    return place.name if place.is_absolute() else name
 
 
 def hooks_of(model: Any) -> tuple[Any, ...]:

@@ -14,7 +14,14 @@ from transformers.models.auto.tokenization_auto import get_tokenizer_config
 
 from proxyspex_hf.errors import InputError
 
-__all__ = ["device_map_of", "load_pipeline", "model_bytes", "quantization_of"]
+__all__ = [
+    "device_map_of",
+    "known_labels",
+    "load_pipeline",
+    "load_tokenizer",
+    "model_bytes",
+    "quantization_of",
+]
 
 #: Weights that bitsandbytes quantizes together.
 _BLOCK = 64
@@ -130,6 +137,37 @@ def _is_device(device_map: Any) -> bool:
         return bool(torch.device(device_map))
     except RuntimeError:
         return False
+
+
+def load_tokenizer(name: str | Path) -> Any:
+    """A tokenizer alone, of a model that runs elsewhere.
+
+    Args:
+        name: Hub id or directory.
+
+    Raises:
+        InputError: there is none, or it is code of its own.
+    """
+    try:
+        return transformers.AutoTokenizer.from_pretrained(str(name), **_NO_CODE)
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+        _say_if_unsafe(str(name), error)
+        first = (str(error).strip() or repr(error)).splitlines()[0]
+        raise InputError(
+            f"cannot load the tokenizer {str(name)!r:.200}: {first} Pass tokenizer=..., a Hub id, "
+            "a directory or a tokenizer."
+        ) from error
+
+
+def known_labels(name: str) -> tuple[str, ...] | None:
+    """The classes of a model by its config, in the order of its scores; None where no config is at
+    hand."""
+    try:
+        config = transformers.AutoConfig.from_pretrained(name, **_NO_CODE)
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError):
+        return None
+    names = {int(i): str(label) for i, label in (config.id2label or {}).items()}
+    return tuple(names[i] for i in sorted(names)) or None
 
 
 def _say_if_unsafe(model: str, error: Exception) -> None:

@@ -26,7 +26,8 @@ __all__ = ["Memory"]
 #: Masks that are asked again beside the full one.
 _AGAIN = 2
 #: How far an answer may be from what it was, as shares of the values' spread and of their size:
-#: float32 in batches of other shapes; half precision and quantized weights, which differ by batch.
+#: float32 in batches of other shapes; half precision and quantized weights, which differ by batch,
+#: and servers, of which neither is known.
 _EXACT, _ROUNDED = (1e-3, 1e-5), (0.1, 1e-2)
 #: The same for values near zero.
 _FLOOR = 1e-6
@@ -174,5 +175,6 @@ def _chosen(asker: Asker) -> list[bytes]:
 
 def _tolerance(asker: Asker) -> float:
     values = np.array(list(asker.answers.values()))
-    of_spread, of_size = _ROUNDED if is_rounded(asker.bound.model) else _EXACT
+    rounded = asker.bound.remote or is_rounded(asker.bound.model)
+    of_spread, of_size = _ROUNDED if rounded else _EXACT
     return max(of_spread * float(np.ptp(values)), of_size * float(np.abs(values).max()), _FLOOR)

@@ -23,11 +23,13 @@ from proxyspex_hf.hf.targets import ValueOf, own_score
 from proxyspex_hf.hf.text.tokens import TYPE_BIT
 
 __all__ = [
+    "DEFAULT_NEW_TOKENS",
     "SEQUENCE_VALUES",
     "Continuations",
     "forced",
     "forced_log_probabilities",
     "generation_notes",
+    "given_output",
     "known_output",
     "log_probabilities",
     "own_output",
@@ -276,12 +278,7 @@ def own_output(
         ModelError: the model failed.
     """
     if options.target is not None:
-        if not isinstance(options.target, str) or not options.target.strip():
-            raise InputError(
-                f"target must be the text whose generation is explained, got {options.target!r}."
-            )
-        found = tokenizer(options.target, add_special_tokens=False)["input_ids"]
-        return np.array(found, dtype=np.int64), options.target
+        return given_output(tokenizer, options.target)
     chosen = _generation_set(stages)
     more: dict[str, Any] = {"do_sample": False}  # transformers' text pipelines sample by default
     if (chosen.get("num_return_sequences") or 1) > 1:
@@ -310,6 +307,18 @@ def own_output(
             "target='...' (a text) or another prompt."
         )
     return output.astype(np.int64), str(tokenizer.decode(output))
+
+
+def given_output(tokenizer: Any, target: Any) -> tuple[NDArray[np.int64], str]:
+    """The tokens and the text of an output that the user names.
+
+    Raises:
+        InputError: no text.
+    """
+    if not isinstance(target, str) or not target.strip():
+        raise InputError(f"target must be the text whose generation is explained, got {target!r}.")
+    found = tokenizer(target, add_special_tokens=False)["input_ids"]
+    return np.array(found, dtype=np.int64), target
 
 
 def known_output(tokenizer: Any, label: str, tokens: Any) -> NDArray[np.int64]:

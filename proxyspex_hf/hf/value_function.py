@@ -71,6 +71,7 @@ class BoundInput(ABC):
         model: the module that answers; None where it is no torch model.
         batch_size: items in one forward pass; None lets the engine choose.
         retry: when a batch that failed is asked again; None is never.
+        remote: whether a server answers, whose rounding is not known.
         called: who answers, in messages.
     """
 
@@ -88,6 +89,7 @@ class BoundInput(ABC):
     model: Any = None
     batch_size: int | None = None
     retry: Retry | None = None
+    remote: bool = False
     called: str = "the model"
 
     @property
@@ -156,6 +158,11 @@ class BoundInput(ABC):
     def halving(self) -> Halving:
         """The fast path, in batches as large as the model takes."""
         return Halving(self._by_outputs, self.size, self.retry)
+
+    def answered(self, items: Sequence[bytes]) -> Iterator[tuple[slice, FloatArray]]:
+        """Places among the items of one batch and their rows, as they come; where one fails, what
+        could be answered comes first, and the failure is of the first item without rows."""
+        yield from self.halving.parts(items)
 
     def _by_outputs(self, items: Sequence[bytes]) -> FloatArray:
         with evaluating(self.model):
@@ -263,17 +270,18 @@ def answer(bound: BoundInput, items: Sequence[bytes]) -> FloatArray:
     Raises:
         ModelError: the model failed, or one item alone does not fit into memory.
     """
-    return np.concatenate([outputs for _, outputs in answers(bound, items)])
+    parts = sorted(answers(bound, items), key=lambda part: part[0].start)
+    return np.concatenate([outputs for _, outputs in parts])
 
 
 def answers(bound: BoundInput, items: Sequence[bytes]) -> Iterator[tuple[slice, FloatArray]]:
-    """The same as they come, in order: places among the items, and their outputs.
+    """The same as they come: places among the items, and their outputs.
 
     Raises:
         ModelError: the model fails on the first item that has no outputs.
     """
     if bound.way != "pipeline":
-        yield from bound.halving.parts(items)
+        yield from bound.answered(items)
         return
     for place, mask in enumerate(unpacked(items, bound.n_features)):
         one = partial(_within_memory, bound.by_pipeline, mask)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -65,6 +65,7 @@ class _Push:
     private: bool | None
     create_pr: bool
     message: str | None
+    more: Mapping[str, bytes]
 
 
 def push(
@@ -78,6 +79,7 @@ def push(
     commit_message: str | None = None,
     token: str | bool | None = None,
     keep: bool = True,
+    more: Mapping[str, bytes] | None = None,
 ) -> PushResult:
     """Add explanations to a data set on the Hub, which is made if there is none.
 
@@ -87,7 +89,7 @@ def push(
         keep: leave what could not be pushed on the disk, to send it again; False where the disk is
             not that of the person who pushes.
     """
-    if not records:
+    if not records and not more:
         raise InputError("there is nothing to push: the list of explanations is empty.")
     how = _Push(
         api=hub_api(token),
@@ -97,6 +99,7 @@ def push(
         private=private,
         create_pr=bool(create_pr),
         message=commit_message,
+        more=more or {},
     )
     packed = pack(records)
     outbox = Outbox(packed, how.config)
@@ -143,7 +146,12 @@ def _attempt(how: _Push, packed: Sequence[Packed], outbox: Outbox) -> PushResult
     known = {entry.id for entry in collections.get(how.config, [])}
     ids = tuple(item.entry.id for item in packed)
     new = [item for item in packed if item.entry.id not in known]
-    if not new:
+    more = [
+        CommitOperationAdd(path, data)
+        for path, data in how.more.items()
+        if path not in snapshot.sizes
+    ]
+    if not new and not more:
         url = f"{how.api.endpoint}/datasets/{how.repo_id}/commit/{snapshot.sha}"
         return PushResult(how.repo_id, ids, (), snapshot.sha, url)
     with tempfile.TemporaryDirectory(prefix="proxyspex_hf-") as name:
@@ -152,13 +160,15 @@ def _attempt(how: _Push, packed: Sequence[Packed], outbox: Outbox) -> PushResult
         if len(new) < len(packed):  # some are there already: only the others travel
             files = folder
             added = write_files(files, how.config, new)
+        if new:
+            more += _data(files, how.config, added)
+            more += _derived(how, snapshot, collections, added, new, folder)
+        else:
+            added = []
         commit = partial(
             how.api.create_commit,
             how.repo_id,
-            [
-                *_data(files, how.config, added),
-                *_derived(how, snapshot, collections, added, new, folder),
-            ],
+            more,
             repo_type="dataset",
             commit_message=how.message or _message(len(added)),
             revision=how.revision,

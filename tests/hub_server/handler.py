@@ -308,6 +308,35 @@ class Handler(BaseHTTPRequestHandler):
             answer["pullRequestUrl"] = f"{url}/discussions/{ref.rsplit('/', 1)[1]}"
         self._send(200, answer)
 
+    # Jobs
+
+    def run_job(self, owner: str) -> None:
+        """Take a job; nothing is run."""
+        if self.user is None or self.user.name != owner:
+            raise _Refused(401 if self.user is None else 403, "not your namespace")
+        spec = json.loads(self.body)
+        identity = f"job{len(self.hub.jobs)}"
+        self.hub.jobs[identity] = spec
+        self._send(200, self._job(identity, owner))
+
+    def job(self, owner: str, job: str) -> None:
+        if job not in self.hub.jobs:
+            raise Missing("JobNotFound")
+        self._send(200, self._job(job, owner))
+
+    def _job(self, identity: str, owner: str) -> dict[str, Any]:
+        spec = self.hub.jobs[identity]
+        known = ("dockerImage", "command", "arguments", "environment", "flavor")
+        return {
+            "id": identity,
+            "createdAt": "2026-01-01T00:00:00.000Z",
+            "status": {"stage": "RUNNING", "message": None},
+            "owner": {"id": "1", "name": owner, "type": "user"},
+            # Secrets are never told again, but for their names.
+            "secrets": list(spec.get("secrets") or {}),
+            **{name: spec.get(name) for name in known},
+        }
+
     # Downloading
 
     def resolve(self, name: str, revision: str, path: str, kind: str = "models") -> None:
@@ -349,6 +378,8 @@ _REV = r"(?P<revision>refs/pr/\d+|refs/convert/\w+|[^/]+)"
 #: The Hub's endpoints: method, path, what answers.
 ROUTES: list[tuple[str, str, Callable[..., None]]] = [
     ("GET", r"/api/whoami-v2", Handler.whoami),
+    ("POST", r"/api/jobs/(?P<owner>[\w.-]+)", Handler.run_job),
+    ("GET", r"/api/jobs/(?P<owner>[\w.-]+)/(?P<job>\w+)", Handler.job),
     ("POST", r"/api/repos/create", Handler.create),
     ("POST", r"/api/validate-yaml", Handler.validate_yaml),
     ("GET", _API, Handler.info),

@@ -39,6 +39,7 @@ class HubServer:
         url: for ``HF_ENDPOINT``.
         repos: by ``(kind, name)``, kind being "datasets" or "models".
         requests: all that was asked so far.
+        jobs: what was asked to be run, by id.
         errors: mistakes of the server itself; leaving the ``with`` raises the first.
     """
 
@@ -50,6 +51,7 @@ class HubServer:
         self.users: dict[str, User] = {}
         self.objects: dict[str, bytes] = {}
         self.requests: list[Request] = []
+        self.jobs: dict[str, dict[str, Any]] = {}
         self.errors: list[Exception] = []
         self.faults = Faults()
         handler = type("BoundHandler", (Handler,), {"hub": self})

@@ -18,7 +18,14 @@ from proxyspex_hf.hf.text.token_input import TokenInput, as_given
 from proxyspex_hf.hf.value_function import BoundInput
 from proxyspex_hf.record import Target
 
-__all__ = ["TextClassification", "class_claims", "class_target", "function_applied", "logits_of"]
+__all__ = [
+    "TextClassification",
+    "class_claims",
+    "class_target",
+    "function_applied",
+    "labelled_target",
+    "logits_of",
+]
 
 
 class TextClassification(TokenInput):
@@ -99,14 +106,25 @@ def class_target(bound: BoundInput, options: FeatureOptions, applied: Applied) -
     Raises:
         InputError: the model has no such class, or the value is unknown or has no meaning for it.
     """
-    kind = value_name(options.value, CLASS_VALUES)
     names = {int(i): str(label) for i, label in bound.model.config.id2label.items()}
     # A head that was replaced by hand has other outputs than the config has names.
     labels = {i: names.get(i, f"LABEL_{i}") for i in range(bound.whole.shape[1])}
-    check_value(options.value, applied, len(labels))
     predicted = int(bound.whole[0].argmax())
-    target, bound.targets = wanted_targets(labels, options, kind, predicted)
+    target, bound.targets = labelled_target(labels, options, applied, predicted)
     return target
+
+
+def labelled_target(
+    labels: Mapping[int, str], options: FeatureOptions, applied: Applied, predicted: int
+) -> tuple[Target, dict[str | int, Target]]:
+    """The wanted class among ``labels``, and all of them by key where several are asked for.
+
+    Raises:
+        InputError: there is no such class, or the value is unknown or has no meaning for it.
+    """
+    kind = value_name(options.value, CLASS_VALUES)
+    check_value(options.value, applied, len(labels))
+    return wanted_targets(labels, options, kind, predicted)
 
 
 def check_value(value: Any, applied: Applied, count: int) -> None:

@@ -10,29 +10,23 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from proxyspex_hf.checks import BoolArray, FloatArray, as_masks
-from proxyspex_hf.errors import InputError, ModelError
+from proxyspex_hf.checks import FloatArray
+from proxyspex_hf.errors import ModelError
 from proxyspex_hf.hf.evaluating import evaluating
 from proxyspex_hf.hf.failures import is_out_of_memory
 from proxyspex_hf.hf.options import FeatureOptions
 from proxyspex_hf.hf.sequence import (
-    SEQUENCE_VALUES,
     Continuations,
     forced,
     generation_notes,
-    known_output,
     log_probabilities,
     own_output,
-    sequence_score,
 )
 from proxyspex_hf.hf.stages import Stages
-from proxyspex_hf.hf.targets import value_name
-from proxyspex_hf.hf.text.mask_token import resolve_mask_token
 from proxyspex_hf.hf.text.prepared import longest_input
-from proxyspex_hf.hf.text.prompt import read_prompt
+from proxyspex_hf.hf.text.prompt_input import PromptInput
 from proxyspex_hf.hf.text.tokens import TYPE_BIT, tokens_read
-from proxyspex_hf.hf.value_function import BoundInput, is_rounded
-from proxyspex_hf.record import Target
+from proxyspex_hf.hf.value_function import is_rounded
 
 __all__ = ["TextGeneration"]
 
@@ -43,75 +37,40 @@ _SHORTEST_PREFIX = 8
 _SAME_READING, _SAME_ROUNDED = 1e-3, 2e-2
 
 
-class TextGeneration(BoundInput):
+class TextGeneration(PromptInput):
     """The set function of one prompt under a text-generation pipeline.
 
     The value is the log-perplexity of the pipeline's own output for the whole prompt, or of
     ``target``: minus the mean log-probability of its tokens after the masked prompt, as the
     pipeline reads it. Outputs are the log-probabilities of the tokens, (b, t).
 
-    Attributes:
-        target_ids: the tokens of the explained output.
-
     Raises:
         InputError: no prompt, one that is too long, or an option that does not fit it.
     """
 
     def __init__(self, pipe: Any, value: Any, options: FeatureOptions) -> None:
-        self.model, self.tokenizer = pipe.model, pipe.tokenizer
-        self.batch_size = options.batch_size
-        self._value = options.value
-        kind = value_name(options.value, SEQUENCE_VALUES)
-        self._prompt = read_prompt(pipe, value, options)
-        self.text, self.features = self._prompt.text, self._prompt.features
-        self.parts = self._prompt.parts
+        self.model, self.batch_size = pipe.model, options.batch_size
+        self.read_input(pipe, value, options, official=lambda mask: tokens_read(self._inputs(mask)))
         self.stages = Stages(pipe, parameters=self._prompt.call)
-        self.mask_token = resolve_mask_token(self.tokenizer, options.masking, options.mask_token)
-        self._masked = self._prompt.masked(
-            self.tokenizer,
-            options,
-            self.mask_token,
-            official=lambda mask: tokens_read(self._inputs(mask)),
-        )
         whole = self._inputs(np.ones(self.n_features, dtype=np.bool_))
-        self.target_ids, label = own_output(self.stages, self.tokenizer, whole, options)
+        tokens, label = own_output(self.stages, self.tokenizer, whole, options)
         own = options.target is None
-        self.target = Target(label, None, kind, label if own else None)
-        self.notes = (*self._prompt.notes, *(generation_notes(self.stages) if own else ()))
-        self.arguments = {**self._prompt.arguments, "target_tokens": self.target_ids.tolist()}
-        if self._prompt.chat and self._masked.reading == "official":
-            # The text alone does not tell what the template makes of masked messages.
-            self.arguments["blocks"] = None
-        longest, length = longest_input(pipe), self._masked.longest() + len(self.target_ids)
-        if longest is not None and length > longest:
-            raise InputError(
-                f"prompt and output have up to {length} tokens, the model takes {longest}: give a "
-                "shorter prompt or a smaller max_new_tokens."
-            )
+        self.explain_output(
+            tokens,
+            label,
+            own=own,
+            notes=generation_notes(self.stages) if own else (),
+            longest=longest_input(pipe),
+        )
         self._prefix = 0
         self._reads_as_it_generates = self._same_reading(whole)
 
     def say(self, tokens: Any) -> None:
-        """Explain the same output in other tokens: those in which it was once generated.
-
-        Raises:
-            InputError: they say something else.
-        """
-        self.target_ids = known_output(self.tokenizer, self.target.label, tokens)
-        self.arguments = {**self.arguments, "target_tokens": self.target_ids.tolist()}
-        for name in ("whole", "way", "_empty", "_continuations"):
+        super().say(tokens)
+        for name in ("_empty", "_continuations"):
             self.__dict__.pop(name, None)
         whole = self._inputs(np.ones(self.n_features, dtype=np.bool_))
         self._reads_as_it_generates = self._same_reading(whole)
-
-    def masked_input(self, mask: NDArray[np.bool_]) -> Any:
-        row = as_masks(mask, self.n_features, "mask")[0]
-        return self._prompt.pipeline_input(row, self._masked)
-
-    def masked_text(self, mask: NDArray[np.bool_]) -> str:
-        """The text that the model reads under one mask, shape (n,), with the chat template."""
-        row = as_masks(mask, self.n_features, "mask")[0]
-        return self._prompt.masked_text(row, self._masked)
 
     def _inputs(self, mask: NDArray[np.bool_]) -> Any:
         if self.stages is None:
@@ -181,9 +140,6 @@ class TextGeneration(BoundInput):
         size = max(1.0, float(np.abs(generated).max()))
         return bool(np.abs(read - generated).max() <= limit * size)
 
-    def items(self, masks: BoolArray) -> list[bytes]:
-        return self._masked.items(as_masks(masks, self.n_features))
-
     def size(self, item: bytes) -> int:
         return max(1, len(item) // 8 - self._prefix) + len(self.target_ids)
 
@@ -215,9 +171,6 @@ class TextGeneration(BoundInput):
     @cached_property
     def _empty(self) -> FloatArray:
         return self.by_pipeline(np.zeros(self.n_features, dtype=np.bool_))
-
-    def score(self, outputs: FloatArray) -> FloatArray:
-        return sequence_score(outputs, self._value)
 
     @property
     def _pad(self) -> int:

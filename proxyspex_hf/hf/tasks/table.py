@@ -12,6 +12,9 @@ from transformers import Pipeline
 from proxyspex_hf.errors import InputError
 from proxyspex_hf.hf.confirm import confirm
 from proxyspex_hf.hf.options import FeatureOptions
+from proxyspex_hf.hf.served.classification import ServedClassification
+from proxyspex_hf.hf.served.generation import ServedGeneration
+from proxyspex_hf.hf.served.model import ServedModel
 from proxyspex_hf.hf.tasks.audio import AudioClassification
 from proxyspex_hf.hf.tasks.classification import TextClassification
 from proxyspex_hf.hf.tasks.embedding import EmbeddingSimilarity
@@ -41,6 +44,12 @@ TASKS: dict[str, Callable[[Any, Any, FeatureOptions], BoundInput]] = {
     "audio-classification": AudioClassification,
 }
 
+#: The same of models that a server holds.
+SERVED_TASKS: dict[str, Callable[[ServedModel, Any, FeatureOptions], BoundInput]] = {
+    "text-classification": ServedClassification,
+    "text-generation": ServedGeneration,
+}
+
 #: Options that only some tasks have.
 _TAKEN_BY = {
     "function_to_apply": ("text-classification", "image-classification", "audio-classification"),
@@ -54,11 +63,14 @@ FUNCTION = "function"
 
 
 def task_of(pipe: Any) -> str:
-    """The pipeline's task; one made from its class directly does not know its own.
+    """The task of a pipeline or a served model; one made from its class directly does not know
+    its own.
 
     Raises:
         InputError: not a pipeline.
     """
+    if isinstance(pipe, ServedModel):
+        return pipe.task
     if not isinstance(pipe, Pipeline):
         if callable(pipe) and not isinstance(pipe, torch.nn.Module):
             return FUNCTION
@@ -100,6 +112,8 @@ def bind(pipe: Any, value: Any, options: FeatureOptions) -> BoundInput:
     for name, tasks in _TAKEN_BY.items():
         if getattr(options, name) is not None and task not in tasks:
             raise InputError(f"{name} has no meaning for {task}; it has for {', '.join(tasks)}.")
+    if isinstance(pipe, ServedModel):
+        return SERVED_TASKS[task](pipe, value, options)
     bound = TASKS[task](pipe, value, options)
     bound.retry = options.retry
     confirm(bound)

@@ -1,0 +1,216 @@
+"""explain_dataset: every row of a data set explained, in this process or by a cluster."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+from proxyspex_hf.checks import as_integer, one_of
+from proxyspex_hf.core.progress import Progress, ProgressCallback
+from proxyspex_hf.dataset.finished import Done, Pending
+from proxyspex_hf.dataset.shards import Shards, shards_of
+from proxyspex_hf.dataset.sources import Columns, opened, rows_of
+from proxyspex_hf.dataset.worker import Explainer, Worker
+from proxyspex_hf.errors import InputError
+from proxyspex_hf.explainer import InteractionExplainer
+from proxyspex_hf.hf.processes import Processes
+from proxyspex_hf.progress_bar import progress_callback
+
+__all__ = ["DatasetRun", "explain_dataset"]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class DatasetRun:
+    """What a call has done.
+
+    Attributes:
+        rows: rows that were read.
+        explained, failed: those with an explanation now, and those with an error.
+        known: those that were finished before.
+        shards: where they are: a commit's address each, or a file.
+        errors: row numbers and what is wrong with them, the first 1,000.
+    """
+
+    rows: int = 0
+    explained: int = 0
+    failed: int = 0
+    known: int = 0
+    shards: list[str] = field(default_factory=list)
+    errors: dict[int, str] = field(default_factory=dict)
+
+
+def explain_dataset(
+    dataset: Any,
+    column: str | Mapping[str, str],
+    explainer: Explainer,
+    *,
+    push_to: str | None = None,
+    out: str | Path | None = None,
+    engine: Literal["ray"] | None = None,
+    workers: int = 2,
+    num_gpus: float = 0,
+    shard_size: int = 100,
+    cache_dir: str | Path | None = None,
+    config_name: str = "explanations",
+    private: bool | None = None,
+    revision: str | None = None,
+    token: str | bool | None = None,
+    progress: bool | ProgressCallback | None = None,
+) -> DatasetRun:
+    """Explain every row of a data set; rows stream in, explanations out as shards.
+
+    Killed and called again, it goes on: no finished input is explained again, whoever was killed. A
+    row that cannot be explained is a row with its error in the shard's list, ``rows/…jsonl``; a
+    network or a server that is gone is no row's fault and is raised. Under ``accelerate launch``
+    the batches of each row are divided among the processes.
+
+    Args:
+        dataset: a ``datasets.Dataset`` or ``IterableDataset``, a Ray data set, rows (mappings), or
+            a path to Parquet or JSON Lines.
+        column: the column that is explained, or several by the names that the task gives its
+            input: ``{"context": "story", "question": "query"}``.
+        explainer: an explainer, or a function without arguments that makes one: with an engine, it
+            runs where the work is done, and nothing large travels.
+        push_to: ``"owner/name"`` of a data set on the Hub, one commit a shard.
+        out: a folder instead, with the same layout.
+        engine: ``"ray"`` divides the rows among ``workers`` actors (extra ``[ray]``); default this
+            process.
+        num_gpus: of each actor.
+        shard_size: rows of one shard.
+        cache_dir: where the model's answers and finished explanations lie until they are sent: on
+            storage that all workers share; default the explainer's own, and else a folder in
+            ``HF_HOME``, where answers are not kept.
+        config_name, private, revision, token: as ``push_to_hub`` takes them.
+        progress: as the option of an explainer.
+
+    Raises:
+        InputError: an argument that cannot be used.
+        ModelError: the model's server or network is gone.
+        HubError: a shard could not be pushed; what it holds stays on disk.
+
+    Example:
+        >>> from proxyspex_hf import DEMO_MODEL, InteractionExplainer, explain_dataset
+        >>> explainer = InteractionExplainer.from_pretrained(DEMO_MODEL, budget=20)
+        >>> rows = [{"text": "not good"}, {"text": ""}]
+        >>> run = explain_dataset(rows, "text", explainer, out="explained")  # doctest: +SKIP
+        >>> run.explained, run.errors  # doctest: +SKIP
+        (1, {1: 'the text is empty: there is nothing to mask. Give a text with words.'})
+    """
+    columns = Columns(column)
+    if engine is not None:
+        one_of("engine", engine, ["ray"])
+    as_integer("workers", workers, 1, 10_000)
+    size = as_integer("shard_size", shard_size, 1, 100_000)
+    shards = shards_of(push_to, out, config_name, **_of_hub(push_to, private, revision, token))
+    source = opened(dataset)
+    processes = Processes()
+    folder = _pending_folder(cache_dir, explainer, shards)
+    known = processes.from_first(shards.finished)
+    if engine == "ray":
+        from proxyspex_hf.dataset.with_ray import worked_by_ray
+
+        make = partial(Worker, explainer, folder, known, cache_dir)
+        results = worked_by_ray(source, columns, make, workers=workers, num_gpus=num_gpus)
+    else:
+        results = Worker(explainer, folder, known, cache_dir).all(rows_of(source, columns))
+    collected = _Collected(shards, Pending(folder), size, known, processes.first)
+    told = progress_callback(progress if processes.first else False)
+    total, begin = _length(dataset), time.perf_counter()
+    for done in results:
+        collected.take(done)
+        if told is not None:
+            rows = collected.run.rows
+            told(Progress("rows", rows, max(total, rows), time.perf_counter() - begin))
+    collected.close()
+    return collected.run
+
+
+def _length(dataset: Any) -> int:
+    """Rows of a data set; 0 where that is not known before they are read."""
+    if isinstance(dataset, (str, Path)):
+        return 0
+    try:
+        return len(dataset)
+    except (TypeError, AttributeError):  # the latter is Ray's
+        return 0
+
+
+def _of_hub(
+    push_to: str | None, private: bool | None, revision: str | None, token: str | bool | None
+) -> dict[str, Any]:
+    given = {"private": private, "revision": revision, "token": token}
+    named = [name for name, value in given.items() if value is not None]
+    if push_to is None and named:
+        raise InputError(f"{named[0]} belongs to push_to: give push_to='owner/name'.")
+    return given if push_to is not None else {}
+
+
+def _pending_folder(cache_dir: str | Path | None, explainer: Explainer, shards: Shards) -> Path:
+    own = explainer.options.cache_dir if isinstance(explainer, InteractionExplainer) else None
+    base = cache_dir if cache_dir is not None else own
+    if base is None:
+        from proxyspex_hf.hub.outbox import outbox_home
+
+        base = outbox_home().parent
+    name = hashlib.sha256(shards.place.encode()).hexdigest()[:16]
+    return Path(base) / "finished" / name
+
+
+class _Collected:
+    """Gathers what became of rows into shards."""
+
+    def __init__(
+        self, shards: Shards, pending: Pending, size: int, known: set[str], writes: bool
+    ) -> None:
+        self.run = DatasetRun()
+        self._known, self._before = known, frozenset(known)
+        self._sent: dict[str, Done] = {}
+        self._shards, self._pending, self._size, self._writes = shards, pending, size, writes
+        self._open: list[Done] = []
+
+    def take(self, done: Done) -> None:
+        self.run.rows += 1
+        if done.input in self._before:
+            self.run.known += 1
+            return
+        twin = self._sent.get(done.input)
+        if twin is not None:  # what stands twice in a data set is explained once
+            done = replace(twin, row=done.row)
+        if done.error is None:
+            self.run.explained += 1
+        else:
+            self.run.failed += 1
+            if len(self.run.errors) < 1000:
+                self.run.errors[done.row] = done.error
+        self._open.append(done)
+        if len(self._open) >= self._size:
+            self.close()
+
+    def close(self) -> None:
+        """Send what is open."""
+        done, self._open = self._open, []
+        if not done or not self._writes:
+            return
+        records = []
+        new = [each for each in done if each.error is None and each.input not in self._sent]
+        for key in dict.fromkeys(each.input for each in new):
+            record = self._pending.get(key)
+            if record is None:
+                raise InputError(
+                    f"a finished explanation is missing in {self._pending.folder}: give cache_dir "
+                    "on storage that all workers share."
+                )
+            records.append(record)
+        self.run.shards.append(self._shards.add(records, done))
+        self._pending.drop(each.input for each in done)
+        self._sent.update((each.input, each) for each in done)
+        self._known.update(self._sent)
+        _log.info("%d rows in %s", len(done), self.run.shards[-1])

@@ -1,0 +1,157 @@
+"""What is finished: known by a key of the input and of all that decides its explanation.
+
+A finished explanation lies in a folder until its shard is sent, each in a file written whole; then
+the shard's own list says so, on the Hub or in the folder that holds the shards. So whatever is
+killed, no finished input is explained again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from proxyspex_hf.errors import InputError, ProxySpexError, SchemaError
+from proxyspex_hf.explainer import InteractionExplainer
+from proxyspex_hf.files import write_whole
+from proxyspex_hf.hf.identity import as_text, identity_of
+from proxyspex_hf.hf.served.model import ServedModel
+from proxyspex_hf.hf.tasks.table import task_of
+from proxyspex_hf.json_reader import Reader, parsed
+from proxyspex_hf.record import ExplanationRecord
+from proxyspex_hf.serialize import dumps, loads
+
+__all__ = ["Done", "Pending", "explainer_key", "input_key", "lines_of", "read_lines"]
+
+KEY_LENGTH = 32
+_KEY = re.compile(f"[0-9a-f]{{{KEY_LENGTH}}}")
+#: Options that decide no explanation.
+_NOT_DECIDING = ("errors", "cache_dir", "progress", "batch_size", "retry", "noise")
+#: Bytes of one shard's list: 100,000 rows. What a stranger wrote there is bounded.
+_LONGEST_LIST = 32 * 2**20
+#: Characters of a row's error that are kept: convention.
+_LONGEST_ERROR = 500
+
+
+@dataclass(frozen=True)
+class Done:
+    """What became of one row.
+
+    Attributes:
+        row: its number.
+        input: the key of its input.
+        id: of its explanation, as on the Hub; None where there is none.
+        error: why not.
+    """
+
+    row: int
+    input: str
+    id: str | None = None
+    error: str | None = None
+
+
+def explainer_key(explainer: InteractionExplainer) -> str:
+    """All that decides explanations beside the input: the model as it is now, and the options."""
+    pipe, options = explainer.pipe, explainer.options
+    model = pipe if isinstance(pipe, ServedModel) else getattr(pipe, "model", None)
+    chosen = {
+        field.name: getattr(options, field.name)
+        for field in fields(options)
+        if field.name not in _NOT_DECIDING
+    }
+    return _hashed(as_text([identity_of(pipe, model, task_of(pipe)), chosen]))
+
+
+def input_key(explainer: str, value: Any) -> str:
+    """The key of one input under an explainer's key."""
+    return _hashed(f"{explainer}:{as_text(_plain(value))}")
+
+
+def _hashed(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:KEY_LENGTH]
+
+
+def _plain(value: Any) -> Any:
+    """An input with its pictures as hashes."""
+    if isinstance(value, Image.Image):
+        pixels = hashlib.sha256(value.tobytes()).hexdigest()
+        return ["image", value.mode, list(value.size), pixels]
+    if isinstance(value, bytes):
+        return ["bytes", hashlib.sha256(value).hexdigest()]
+    if isinstance(value, dict):
+        return {key: _plain(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(entry) for entry in value]
+    return value
+
+
+class Pending:
+    """Finished explanations that no shard holds yet, each in a file of a folder.
+
+    Args:
+        folder: on storage that all workers share; made if it is missing.
+
+    Raises:
+        InputError: it cannot be made.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except (OSError, ValueError) as error:
+            raise InputError(f"cannot make the folder {folder}: {error}.") from error
+
+    def _place(self, key: str) -> Path:
+        return self.folder / f"{key}.json"
+
+    def keep(self, key: str, record: ExplanationRecord) -> None:
+        """Write an explanation."""
+        write_whole(self._place(key), dumps(record))
+
+    def get(self, key: str) -> ExplanationRecord | None:
+        """The explanation of an input; None where there is none that can be read."""
+        try:
+            place = self._place(key)
+            return loads(place.read_bytes(), place.name)
+        except (OSError, UnicodeDecodeError, ProxySpexError):
+            return None
+
+    def drop(self, keys: Iterable[str]) -> None:
+        """Forget what a shard holds."""
+        for key in keys:
+            self._place(key).unlink(missing_ok=True)
+
+
+def lines_of(done: Iterable[Done]) -> bytes:
+    """The list of a shard: JSON Lines of row, input, id and error."""
+    rows = ({k: v for k, v in asdict(each).items() if v is not None} for each in done)
+    return "".join(f"{json.dumps(row, ensure_ascii=True)}\n" for row in rows).encode()
+
+
+def read_lines(data: bytes, where: str) -> Iterator[Done]:
+    """The list of a shard that anyone may have written.
+
+    Raises:
+        SchemaError: it is none, or too long.
+    """
+    if len(data) > _LONGEST_LIST:
+        raise SchemaError(f"{where} has more than {_LONGEST_LIST >> 20} MB.")
+    for line in data.splitlines():
+        reader = Reader(parsed(line, f"{where} is not JSON Lines"), where)
+        key = reader.text("input", KEY_LENGTH)
+        if not _KEY.fullmatch(key):
+            raise SchemaError(f"{where}: {key!r} is no key of an input.")
+        more = {name: reader.text(name, 10_000) for name in ("id", "error") if name in reader.data}
+        yield Done(reader.integer("row", 0, 2**53), key, **more)
+
+
+def short_error(error: BaseException | str) -> str:
+    """An error as a row holds it."""
+    return str(error)[:_LONGEST_ERROR]

@@ -1,0 +1,126 @@
+"""Explaining rows with one explainer: in this process, or as an actor of a cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from proxyspex_hf.dataset.finished import Done, Pending, explainer_key, input_key, short_error
+from proxyspex_hf.dataset.sources import Row
+from proxyspex_hf.errors import InputError, ProxySpexError
+from proxyspex_hf.explainer import InteractionExplainer
+from proxyspex_hf.explanation import InteractionExplanation
+from proxyspex_hf.hf.failures import is_transient
+from proxyspex_hf.hf.processes import Processes
+from proxyspex_hf.hf.tasks.table import FUNCTION, task_of
+from proxyspex_hf.record import ExplanationRecord
+
+__all__ = ["Explainer", "Worker"]
+
+#: An explainer, or a function without arguments that makes one where the work is done.
+Explainer = InteractionExplainer | Callable[[], InteractionExplainer]
+#: Rows that are asked together in one process, so that batches stay full: convention.
+_TOGETHER = 8
+
+
+class Worker:
+    """Explains rows: in this process, or as an actor of a cluster.
+
+    Args:
+        explainer: or what makes it.
+        folder: of finished explanations.
+        known: keys of inputs that shards hold already.
+        cache_dir: for the model's answers.
+    """
+
+    def __init__(
+        self,
+        explainer: Explainer,
+        folder: Path,
+        known: set[str],
+        cache_dir: str | Path | None,
+    ) -> None:
+        made = explainer if isinstance(explainer, InteractionExplainer) else explainer()
+        if not isinstance(made, InteractionExplainer):
+            raise InputError(
+                "explainer must be an InteractionExplainer or a function that makes one, got "
+                f"{type(made).__name__}."
+            )
+        self._explainer, self._known = made, known
+        self._options: dict[str, Any] = {"errors": "keep", "progress": False}
+        if cache_dir is not None and task_of(made.pipe) != FUNCTION:
+            # Of a user's own function only what is finished is kept.
+            self._options["cache_dir"] = cache_dir
+        self._pending = Pending(folder)
+        self._key = explainer_key(made)
+
+    def all(self, rows: Iterable[Row]) -> Iterator[Done]:
+        """What became of each row, in order."""
+        source = iter(rows)
+        while some := list(islice(source, _TOGETHER)):
+            yield from self.some(some)
+
+    def some(self, rows: Sequence[Row]) -> list[Done]:
+        """The same for a few that are asked together.
+
+        Raises:
+            ModelError: the model's server or network is gone.
+        """
+        keys = [
+            input_key(self._key, row.value if row.error is None else [row.number, row.error])
+            for row in rows
+        ]
+        # One process decides for all of them, which ask the rest together.
+        decided = Processes().from_first(
+            lambda: [self._finished(row, key) for row, key in zip(rows, keys, strict=True)]
+        )
+        open_ = [place for place, done in enumerate(decided) if done is None]
+        made = self._made([rows[place].value for place in open_]) if open_ else []
+        new = {
+            place: self._done(rows[place].number, keys[place], each)
+            for place, each in zip(open_, made, strict=True)
+        }
+        return [new[place] if done is None else done for place, done in enumerate(decided)]
+
+    def _finished(self, row: Row, key: str) -> Done | None:
+        """What became of a row that needs no explanation; None of one that does."""
+        if row.error is not None:
+            return Done(row.number, key, error=short_error(row.error))
+        if key in self._known:
+            return Done(row.number, key)
+        kept = self._pending.get(key)
+        return None if kept is None else Done(row.number, key, id=_id_of(kept))
+
+    def _made(self, values: Sequence[Any]) -> Sequence[Any]:
+        """The explanation of each input, or its error."""
+        try:
+            found: Sequence[Any] = self._explainer(list(values), **self._options)
+        except ProxySpexError as error:
+            if len(values) == 1:
+                return [error]
+            # One of them cannot even be told from a list: each is asked alone.
+            return [made for value in values for made in self._made([value])]
+        return found
+
+    def _done(self, number: int, key: str, made: Any) -> Done:
+        if isinstance(made, Mapping):
+            raise InputError(
+                "several labels a row make several explanations: explain one target at a time, "
+                "each with a config_name of its own."
+            )
+        if isinstance(made, InteractionExplanation):
+            if Processes().first:
+                self._pending.keep(key, made.record)
+            return Done(number, key, id=_id_of(made.record))
+        if isinstance(made, ProxySpexError) and not is_transient(made, None):
+            said = str(made.__cause__ or made)  # without its place among those asked together
+            return Done(number, key, error=short_error(said))
+        raise made
+
+
+def _id_of(record: ExplanationRecord | None) -> str | None:
+    from proxyspex_hf.hub.rows import content_id
+
+    return None if record is None else content_id(record)

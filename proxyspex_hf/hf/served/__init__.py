@@ -1,0 +1,1 @@
+"""Models that an inference server holds, asked over HTTP behind the same seam as pipelines."""

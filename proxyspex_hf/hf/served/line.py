@@ -1,0 +1,260 @@
+"""One inference server over HTTP: what it answers is bounded, parsed and told in words.
+
+Nothing that is sent or received is ever logged, and no error quotes what was sent.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import threading
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from time import time
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from proxyspex_hf.checks import quoted
+from proxyspex_hf.errors import InputError, ModelError, SchemaError
+from proxyspex_hf.json_reader import parsed
+
+if TYPE_CHECKING:
+    import httpx2
+
+__all__ = ["Line", "Lost", "Refused", "as_address", "refusal", "short_reason"]
+
+#: Bytes of one answer: 32,000 tokens with their texts take some 4 MB. Convention.
+_MOST_BYTES = 64 * 2**20
+#: Seconds to wait for a connection: convention.
+_CONNECT = 10.0
+#: Answers after which another try may help: it was busy, starting, or behind a gateway that was.
+TRANSIENT = (408, 429)
+#: Characters of a server's own words that an error repeats: convention.
+_QUOTED = 200
+
+
+class Refused(ModelError):  # noqa: N818 - what the server did, for those who ask
+    """An answer that is neither 200 nor asks for patience.
+
+    Attributes:
+        status: of HTTP.
+    """
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (str(self), self.status)
+
+
+class Lost(ConnectionError):  # noqa: N818 - the same
+    """There was no answer, and another try may help.
+
+    Attributes:
+        why: in words.
+        status: of an answer that asked for patience; None where the connection was lost.
+        wait: seconds that the server asked for.
+    """
+
+    def __init__(self, why: str, status: int | None = None, wait: float | None = None) -> None:
+        super().__init__(why)
+        self.why, self.status, self.wait = why, status, wait
+
+
+def as_address(url: Any) -> str:
+    """An address of a server without a slash at its end.
+
+    Raises:
+        InputError: no http(s) address, or one that carries a password or a query.
+    """
+    try:
+        parts = urlsplit(url) if isinstance(url, str) and url.isprintable() else None
+        good = parts is not None and parts.scheme in ("http", "https") and bool(parts.hostname)
+        port = None if parts is None else parts.port
+    except ValueError:
+        good, parts, port = False, None, None
+    if not good or parts is None or port == 0:
+        raise InputError(
+            f"the server's address must be like 'http://host:8000/v1', got {quoted(url)}."
+        )
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        raise InputError(
+            "the server's address must hold neither a name, a password nor a query: pass what "
+            "grants access as token=..."
+        )
+    return str(url).strip().rstrip("/")
+
+
+class Line:
+    """One server.
+
+    Args:
+        url: its address, checked by :func:`as_address`; may end in ``/v1``.
+        token: sent as a bearer token, to this address alone.
+        timeout: seconds to wait for one answer.
+
+    Attributes:
+        busy: requests in flight.
+        failures: in a row.
+        down_until: moment (``time.monotonic``) before which it is not asked again.
+        suspect: it may have been replaced since it was last compared.
+        lock, comparing: held while these change, and while it is compared.
+    """
+
+    def __init__(self, url: str, token: str | None, timeout: float) -> None:
+        self.url, self.token, self.timeout = url, token, timeout
+        self.root = url.removesuffix("/v1")
+        self.lock, self.comparing = threading.RLock(), threading.RLock()
+        self.busy = self.failures = 0
+        self.down_until = 0.0
+        self.suspect = False
+        self._client: httpx2.Client | None = None
+
+    @property
+    def place(self) -> str:
+        """Host and port, for errors."""
+        return urlsplit(self.url).netloc
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is this machine: no proxy of the environment is asked for it."""
+        host = urlsplit(self.url).hostname or ""
+        try:
+            return ipaddress.ip_address(host).is_loopback
+        except ValueError:
+            return host == "localhost"
+
+    @property
+    def client(self) -> httpx2.Client:
+        """The HTTP client, made when it is first needed."""
+        with self.lock:
+            if self._client is None:
+                http = _http()
+                headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+                self._client = http.Client(
+                    headers=headers,
+                    timeout=http.Timeout(self.timeout, connect=_CONNECT),
+                    # How many are in flight is bounded elsewhere.
+                    limits=http.Limits(max_connections=None, max_keepalive_connections=None),
+                    follow_redirects=False,
+                    trust_env=not self.is_local,
+                )
+            return self._client
+
+    def close(self) -> None:
+        """Close the connections; the next request opens new ones."""
+        with self.lock:
+            if self._client is not None:
+                self._client.close()
+                self._client = None
+
+    def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """The JSON object that is answered to ``POST {root}{path}``.
+
+        Raises:
+            Lost: no answer, or one that asks for patience.
+            ModelError: any other answer but 200, or one that is no JSON object.
+        """
+        return self._asked("POST", path, body)
+
+    def get(self, path: str) -> dict[str, Any]:
+        """The same of ``GET``."""
+        return self._asked("GET", path, None)
+
+    def get_if_there(self, path: str) -> dict[str, Any] | None:
+        """The same, None where the server knows no such path."""
+        try:
+            return self.get(path)
+        except ModelError as error:
+            if isinstance(error, Refused) and error.status in (401, 403):
+                raise
+            return None
+
+    def _asked(self, method: str, path: str, body: Mapping[str, Any] | None) -> dict[str, Any]:
+        http = _http()
+        try:
+            with self.client.stream(method, self.root + path, json=body) as response:
+                status, headers = response.status_code, response.headers
+                data = bytearray()
+                for chunk in response.iter_bytes():
+                    data += chunk
+                    if len(data) > _MOST_BYTES:
+                        raise ModelError(
+                            f"{self.place} answered {method} {path} with more than "
+                            f"{_MOST_BYTES >> 20} MB: this is no inference server."
+                        )
+        except http.InvalidURL as error:
+            raise InputError(f"the server's address {self.place} is none: {error}.") from error
+        except (http.TransportError, http.StreamError, http.DecodingError, OSError) as error:
+            raise Lost(f"the connection failed ({type(error).__name__})") from error
+        if status != 200:
+            raise refusal(self, path, status, headers, _words(bytes(data)))
+        try:
+            found = parsed(
+                bytes(data), f"{self.place} answered {path} with something that is no JSON"
+            )
+        except SchemaError as error:
+            raise ModelError(str(error)) from error
+        if not isinstance(found, dict):
+            raise ModelError(f"{self.place} answered {path} with no JSON object.")
+        return found
+
+
+def refusal(
+    line: Line, path: str, status: int, headers: Mapping[str, str], words: str
+) -> Lost | Refused:
+    """What an answer that is not 200 means."""
+    if status in TRANSIENT or status >= 500:
+        return Lost(f"HTTP {status}", status, _retry_after(headers.get("Retry-After")))
+    said = f": {words}" if words else ""
+    advice = {
+        301: " Give the address that it redirects to.",
+        302: " Give the address that it redirects to.",
+        307: " Give the address that it redirects to.",
+        308: " Give the address that it redirects to.",
+        401: " Pass token=..., the key that the server was started with.",
+        403: " Pass token=... with access to it.",
+        404: " Look at the address and at model=...: the path or the model is unknown there.",
+    }.get(status, "")
+    return Refused(f"{line.place} refused {path} with HTTP {status}{said}.{advice}", status)
+
+
+def short_reason(text: str) -> str:
+    """A server's words on one line, printable and short."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in text[: 4 * _QUOTED]).split())
+    return line[:_QUOTED].rstrip(".")
+
+
+def _words(data: bytes) -> str:
+    """The message of an error's body. What was sent is repeated by some: that part is left out."""
+    try:
+        found = parsed(data[:_MOST_BYTES], "")
+    except SchemaError:
+        return ""
+    for name in ("error", "message", "detail", "msg"):
+        while isinstance(found, dict) and name in found:
+            found = found[name]
+        if isinstance(found, list) and found:
+            found = found[0]
+    return short_reason(found) if isinstance(found, str) else ""
+
+
+def _retry_after(given: str | None) -> float | None:
+    """Seconds that a ``Retry-After`` asks for: a number of them, or a date."""
+    if given is None:
+        return None
+    text = given.strip()
+    if text.isascii() and text.isdecimal() and len(text) < 10:
+        return float(text)
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - time())
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+def _http() -> Any:
+    try:
+        import httpx2
+    except ImportError as error:
+        raise InputError("a served model needs: pip install 'proxyspex-hf[served]'.") from error
+    return httpx2

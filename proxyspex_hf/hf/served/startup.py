@@ -1,0 +1,250 @@
+"""The start-up test: whether a server gives what explanations are made of, before it is asked a
+thousand times.
+
+Versions of servers are known to give log-probabilities of other tokens, stale ones of a cached
+beginning, ones that are off by a place, or none at all with a 200. So a few questions are asked
+alone, then in another order and all at once, and their answers must fit each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+
+from proxyspex_hf.checks import FloatArray
+from proxyspex_hf.errors import ModelError
+from proxyspex_hf.hf.served.dialects.base import ClassDialect, ScoringDialect
+from proxyspex_hf.hf.served.line import Line
+from proxyspex_hf.hf.served.question import Question
+from proxyspex_hf.hf.served.servers import Servers
+
+__all__ = ["PASSAGE", "StartUp", "classes_tested", "scores_tested"]
+
+#: A text to ask about; what it says does not matter.
+PASSAGE = (
+    "The river that runs through the town is older than the town itself, and every spring it "
+    "floods the lower streets, so that people there keep a boat beside the door and count the "
+    "steps that the water has climbed since morning."
+)
+#: Difference of one token's log-probability, or of a logit, that no rounding explains: half
+#: precision and other batches move single tokens by some hundredths. Convention.
+_WRONG = 0.5
+#: How far a server may be from transformers' float32: a served model may be of half precision.
+_FROM_REFERENCE = 0.1
+#: How far an answer may be from the same one at the start-up to be of the same model: so many times
+#: the noise seen there, and at least this.
+_TIMES_NOISE, _LEAST = 5.0, 0.01
+#: Tries to find that a model is the same after all, in a batch of another shape.
+_TRIES = 3
+
+Q = TypeVar("Q")
+#: How one question is asked of one server.
+Ask = Callable[[Line, Q], FloatArray]
+
+
+@dataclass(frozen=True)
+class StartUp(Generic[Q]):
+    """What the test found.
+
+    Attributes:
+        says: what the server says of its model.
+        noise: largest difference of one number between a question asked alone and with others.
+        from_reference: the same between the server and transformers; None if not compared.
+        requests: how many were asked.
+        ask: how one question is asked.
+        question: is asked now and then, to see that it is the same model.
+        expected: what it was answered.
+    """
+
+    says: dict[str, str]
+    noise: float
+    from_reference: float | None
+    requests: int
+    ask: Ask[Q] = field(repr=False)
+    question: Q = field(repr=False)
+    expected: FloatArray = field(repr=False)
+
+    def confirm(self, line: Line) -> None:
+        """See that a server gives what it gave.
+
+        Raises:
+            Lost: it does not answer.
+            ModelError: another model answers.
+        """
+        allowed = max(_LEAST, _TIMES_NOISE * self.noise)
+        worst = np.inf
+        for _ in range(_TRIES):
+            found = self.ask(line, self.question)
+            if found.shape == self.expected.shape:
+                worst = float(np.abs(found - self.expected).max())
+            if worst <= allowed:
+                return
+        raise ModelError(
+            f"{line.place} serves another model now: a question of the start-up test is answered "
+            f"with a difference of {worst:.3g} where rounding makes {self.noise:.1g}. What was "
+            "answered before is kept; make a new ServedModel to ask this one."
+        )
+
+
+def scores_tested(
+    servers: Servers,
+    line: Line,
+    dialect: ScoringDialect,
+    questions: Sequence[Question],
+    reference: Callable[[Question], FloatArray] | None,
+) -> StartUp[Question]:
+    """Ask a language model's server.
+
+    Args:
+        questions: (prompt, output) of one text: the first two outputs side by side are the third,
+            after the first prompt.
+        reference: log-probabilities by transformers.
+
+    Raises:
+        ModelError: it cannot be used, and why.
+    """
+    ask = dialect.scores
+    alone, noise = _alone_and_together(servers, line, ask, questions)
+    steps = np.concatenate(alone[:2])
+    chained = float(np.abs(steps - alone[2]).max()) if steps.shape == alone[2].shape else np.inf
+    if chained > _WRONG:
+        raise ModelError(
+            f"{line.place} gives log-probabilities that do not fit each other: two outputs one "
+            f"after the other and both at once differ by {chained:.3g} in one token. They are "
+            "those of other places, or of a cached prompt: update the server, or switch its prefix "
+            "cache off (vLLM: --no-enable-prefix-caching)."
+        )
+    noise = max(noise, chained)
+    asked = len(questions) * 3 + _check_own_word(servers, line, dialect, questions[0])
+    apart = None
+    if reference is not None:
+        apart = max(
+            float(np.abs(reference(q) - found).max())
+            for q, found in zip(questions, alone, strict=True)
+        )
+        _check_reference(line, apart, noise, "token's log-probability")
+    return StartUp(dialect.says(line), noise, apart, asked, ask, questions[2], alone[2])
+
+
+def classes_tested(
+    servers: Servers,
+    line: Line,
+    dialect: ClassDialect,
+    texts: Sequence[tuple[int, ...] | str],
+    reference: Callable[[tuple[int, ...] | str], FloatArray] | None,
+) -> StartUp[tuple[int, ...] | str]:
+    """The same of a classifier's server.
+
+    Raises:
+        ModelError: as :func:`scores_tested`.
+    """
+    ask = dialect.logits
+    alone, noise = _alone_and_together(servers, line, ask, texts)
+    count = len(alone[0])
+    if any(len(logits) != count for logits in alone):
+        raise ModelError(f"{line.place} answers different texts with different numbers of labels.")
+    table = np.stack(alone)
+    probable = (table >= 0).all() and (table <= 1).all()
+    if count > 1 and probable and np.abs(table.sum(axis=1) - 1).max() < _LEAST:
+        raise ModelError(
+            f"{line.place} gives probabilities where raw scores were asked for: this version does "
+            "not know use_activation=false (vLLM's /classify) or function_to_apply='none' "
+            "(Inference Endpoints). Update it; for a vLLM that cannot, start it with "
+            "--override-pooler-config '{\"softmax\": false}'."
+        )
+    apart = None
+    if reference is not None:
+        apart = max(
+            float(np.abs(reference(text) - found).max())
+            if reference(text).shape == found.shape
+            else np.inf
+            for text, found in zip(texts, alone, strict=True)
+        )
+        _check_reference(line, apart, noise, "label's raw score")
+    return StartUp(dialect.says(line), noise, apart, 3 * len(texts), ask, texts[0], alone[0])
+
+
+def _alone_and_together(
+    servers: Servers, line: Line, ask: Ask[Q], questions: Sequence[Q]
+) -> tuple[list[FloatArray], float]:
+    """The answers one by one, and how far they are from those to all of them at once, twice, in the
+    other order."""
+    calls = [_call(ask, question) for question in questions]
+    alone = [servers.on(line, call) for call in calls]
+    crowd = [*reversed(range(len(calls))), *range(len(calls))]
+    noise = 0.0
+    for place, found in servers.answers([calls[i] for i in crowd]):
+        expected = alone[crowd[place]]
+        apart = float(np.abs(found - expected).max()) if found.shape == expected.shape else np.inf
+        noise = max(noise, apart)
+    if noise > _WRONG:
+        raise ModelError(
+            f"{line.place} gives other answers when several requests are in flight: the same "
+            f"question differs by {noise:.3g}. Update the server; vLLM with "
+            "VLLM_BATCH_INVARIANT=1 and --no-enable-prefix-caching, SGLang with "
+            "--enable-deterministic-inference, give the same each time."
+        )
+    return alone, noise
+
+
+def _call(ask: Ask[Q], question: Q) -> Callable[[Line], FloatArray]:
+    return lambda line: ask(line, question)
+
+
+#: Tokens that are compared with the model's own.
+_RIVALS = 3
+
+
+def _check_own_word(
+    servers: Servers, line: Line, dialect: ScoringDialect, question: Question
+) -> int:
+    """The token that the model says itself must be no less likely than others: log-probabilities
+    that are off by a place may fit each other, but not this. Gives the number of requests."""
+    said = servers.on(line, lambda one: dialect.output(one, question.prompt, 1))
+    if said.tokens is None or len(said.tokens) != 1 or isinstance(question.prompt, str):
+        return 1
+    own = said.tokens[0]
+    rivals = [
+        token for token in dict.fromkeys([*question.target, *question.prompt]) if token != own
+    ]
+    scores = []
+    for token in (own, *rivals[:_RIVALS]):
+        one = Question(question.prompt, (token,), "", len(question.prompt) + 1)
+        scores.append(float(servers.on(line, _call(dialect.scores, one))[0]))
+    same = len(set(scores)) == 1 and len(scores) > 1
+    if same or max(scores) > scores[0] + _WRONG:
+        raise ModelError(
+            f"{line.place} gives log-probabilities of other places than the output's: the token "
+            "that it says itself is not the likeliest. Update the server."
+        )
+    return 1 + len(scores)
+
+
+def _check_reference(line: Line, apart: float, noise: float, what: str) -> None:
+    if apart > max(_FROM_REFERENCE, _TIMES_NOISE * noise):
+        raise ModelError(
+            f"{line.place} differs from the pipeline given as reference by {apart:.3g} in one "
+            f"{what}: it serves other weights, another quantization or reads other tokens."
+        )
+
+
+def as_reference(pipe: Any) -> Callable[[Question], FloatArray]:
+    """Log-probabilities of a text-generation pipeline."""
+    from proxyspex_hf.hf.evaluating import evaluating
+    from proxyspex_hf.hf.sequence import Continuations
+
+    nothing = np.zeros(0, dtype=np.int64)
+
+    def scores(question: Question) -> FloatArray:
+        prompt = question.prompt
+        ids = pipe.tokenizer(prompt)["input_ids"] if isinstance(prompt, str) else list(prompt)
+        target = np.array(question.target, dtype=np.int64)
+        with evaluating(pipe.model):
+            rows = Continuations(pipe.model, nothing, target, 0)([np.array(ids, dtype=np.int64)])
+        found: FloatArray = rows[0].double().cpu().numpy()
+        return found
+
+    return scores
