@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from typing import Any
+from urllib.parse import parse_qsl
 
 import gradio as gr
 from gradio.utils import get_space
@@ -21,6 +22,8 @@ from proxyspex_hf.hub.rows import content_id
 
 __all__ = ["Shelf", "open_link", "shelf"]
 
+#: Characters of an address's query; ours have a few hundred at most.
+_MOST_QUERY = 2000
 _LIMIT: dict[str, Any] = {
     "show_progress": "minimal",
     "concurrency_limit": 4,
@@ -129,15 +132,32 @@ def shelf(shared: Shared) -> Shelf:
 
 
 def open_link(shared: Shared, tab: Shelf, demo: gr.Blocks) -> None:
-    """Show what the page's address asks for."""
+    """Show what the page's address asks for, when it is opened and on the way back."""
 
     def load(session: Session, request: gr.Request, token: gr.OAuthToken | None) -> dict[Any, Any]:
+        return opened(session, dict(request.query_params), token)
+
+    def back(
+        session: Session, event: gr.EventData, token: gr.OAuthToken | None
+    ) -> dict[Any, Any]:
+        data = event._data
+        query = data.get("query") if isinstance(data, dict) else None
+        if not isinstance(query, str) or len(query) > _MOST_QUERY:
+            return {shared.news: error("This address names nothing that can be opened.")}
+        return opened(session, dict(parse_qsl(query)), token)
+
+    def opened(
+        session: Session, query: dict[str, str], token: gr.OAuthToken | None
+    ) -> dict[Any, Any]:
         try:
-            source = Source.from_query(dict(request.query_params))
+            source = Source.from_query(query)
             if source is None:
                 return {shared.news: ""}
             if source.kind == "example":
                 return shared.show(replace(session, source=source, made=None))
+            if source.kind == "own":
+                made = shared.house.kept.get(source.name)
+                return shared.show(replace(session, source=source, made=made))
             if source.id:
                 return _pulled(shared, session, source, token)
         except Exception as problem:  # noqa: BLE001 - whatever it is, the page says it in words
@@ -151,7 +171,9 @@ def open_link(shared: Shared, tab: Shelf, demo: gr.Blocks) -> None:
         }
 
     outputs = [*shared.outputs, tab.repo, tab.config, tab.revision, tab.news]
-    demo.load(load, shared.session, outputs, **{**_LIMIT, "show_progress": "hidden"})
+    quietly = {**_LIMIT, "show_progress": "hidden"}
+    demo.load(load, shared.session, outputs, **quietly)
+    shared.view.back(back, shared.session, outputs, **quietly)
 
 
 def _pulled(
