@@ -115,9 +115,11 @@ def verdict_of(record: ExplanationRecord, value: float) -> Verdict:
             leads = "leads" if value > 0 else "trails"
             size = signed(abs(value), decimals)[1:]
             return Verdict("", label, f" {leads} the next label by {size}.")
-        name = score_name(target)
+        name, before, after = score_name(target), "", "."
+        if target.index is None:  # a sentence of its own, not the name of a class
+            before, after = "“", "”."
         said = signed(value, decimals)
-        return Verdict(f"{name[:1].upper()}{name[1:]} {said} for ", label, ".")
+        return Verdict(f"{name[:1].upper()}{name[1:]} {said} for {before}", label, after)
     if scale.of == "likelihood":
         return Verdict("“", label, f"” is {percent_text(share)} likely, token by token.")
     if target.other is not None and share < 0.5:
@@ -188,7 +190,18 @@ def flip_parts(record: ExplanationRecord, found: Flip) -> list[tuple[str, str]]:
     speller = spell(record)
     start = "Even without " if found.flips is False else "Without "
     parts = [("text", start), *listed([told_apart(member) for member in speller(Term(found.members, 0.0))])]
-    return [*parts, ("text", f": {verdict_of(record, found.value).text}")]
+    return [*parts, ("text", f": {short_verdict(record, found.value)}")]
+
+
+def short_verdict(record: ExplanationRecord, value: float) -> str:
+    """The same for a sentence that follows: what the output is was said before."""
+    scale = scale_of(record.target)
+    share = scale.read(value)
+    if scale.of == "probability":
+        return verdict_of(record, value).text
+    if share is not None:
+        return f"{percent_text(share)} likely."
+    return f"{signed(value, decimals_for([value]))}."
 
 
 def listed(labels: Sequence[str], word: str = "and") -> list[tuple[str, str]]:
@@ -213,5 +226,6 @@ def scale_data(target: Target) -> dict[str, Any]:
         "name": score_name(target),
         "margin": target.kind == "margin",
         "label": shortened(target.label),
+        "quoted": target.index is None,
         "other": None if target.other is None else shortened(target.other),
     }

@@ -19,7 +19,7 @@ from proxyspex_hf.viz.code import python_code
 from proxyspex_hf.viz.index_tables import INDEX_ROWS, MOST_ROWS, index_tables
 from proxyspex_hf.viz.reading import outline, pieces, tints
 from proxyspex_hf.viz.terms import Term, adds_up, main_effects, ranked_terms, spell, told_apart
-from proxyspex_hf.viz.verdict import flip, flip_parts, scale_data
+from proxyspex_hf.viz.verdict import flip, flip_parts, scale_data, scale_of
 from proxyspex_hf.viz.wording import (
     ADDS_UP,
     counted_nouns,
@@ -29,6 +29,7 @@ from proxyspex_hf.viz.wording import (
     near_input_warning,
     nouns,
     ordinal,
+    raises_together,
     score_name,
     together_parts,
     verdict,
@@ -141,6 +142,7 @@ def _together(
         {
             "members": term.members,
             "effect": term.effect,
+            "for": raises_together(term.kind) == (scale_of(record.target).up > 0),
             # A combination that many single features outrank is no headline.
             "rank": f"{ordinal(rank)} of {len(terms):,} effects" if rank > 10 else None,
             "parts": together_parts(

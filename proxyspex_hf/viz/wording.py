@@ -22,6 +22,7 @@ __all__ = [
     "percent",
     "r2_interval",
     "r2_text",
+    "raises_together",
     "score_name",
     "sentence",
     "sentence_parts",
@@ -179,6 +180,11 @@ _TOGETHER = {
     "lowers together": (False, False),
     "either one lowers": (False, True),
 }
+
+
+def raises_together(kind: str) -> bool:
+    """Whether a combination raises the value: of an OR, its effect has the other sign."""
+    return _TOGETHER[kind][0]
 
 
 def together_parts(

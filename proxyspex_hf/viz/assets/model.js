@@ -29,6 +29,7 @@ const endsText = (low, high, decimals = data.decimals) =>
 const isSure = ([value, low, high]) => (low === null ? value !== 0 : low > 0 || high < 0);
 const reach = ([, value, low, high]) => Math.max(...[value, low ?? 0, high ?? 0].map(Math.abs));
 const plainName = (i) => data.labels[i] + (data.occurrence[i] ? `[${data.occurrence[i]}]` : "");
+const toldApart = (i) => data.labels[i] + String(data.occurrence[i] || "").replace(/\d/g, (digit) => "₀₁₂₃₄₅₆₇₈₉"[digit]);
 const canPredict = () => data.support !== null;
 // The colour: for or against what the model said, whichever way its number goes.
 const signClass = (x) => (x * data.scale.up < 0 ? "neg" : "pos");
@@ -73,6 +74,12 @@ const effectOf = new Map();
 const mainEffect = (i) => data.singles[i][0];
 const valueOf = (members) =>
   table().rows.find(([other]) => termKey(other) === termKey(members))?.[1] ?? effectOf.get(termKey(members)) ?? 0;
+
+// The colour of a combination: what its sentence says it does.
+const toneOf = (members) => {
+  const told = data.together.find((each) => termKey(each.members) === termKey(members));
+  return told ? (told.for ? "pos" : "neg") : signClass(valueOf(members));
+};
 
 // What an address carries besides the explanation itself: only what is not as it opens.
 const linkState = () => {

@@ -17,8 +17,7 @@ const savePng = async () => {
   canvas.getContext("2d").drawImage(picture, 0, 0, 2 * width, 2 * height);
   canvas.toBlob((blob) => offer(blob, `${fileName()}.png`), "image/png");
 };
-const pictureBar = () => [
+const pictureBar = () => el("details", { class: "save" }, el("summary", { text: "Save" }), el("div", {},
   button("SVG", () => offer(new Blob([drawing()], { type: "image/svg+xml" }), `${fileName()}.svg`), { "aria-label": "Save the picture as SVG", "data-id": "svg" }),
   button("PNG", () => savePng().catch((error) => announce(String(error))), { "aria-label": "Save the picture as PNG", "data-id": "png" }),
-  button("Print", () => print(), { "data-id": "print" }),
-];
+  button("Print", () => print(), { "data-id": "print" })));

@@ -86,7 +86,7 @@ parts.reading = (() => {
       const spans = lines.get(bottom), cameFrom = k > 0, goesOn = k < ordered.length - 1;
       const left = Math.min(...spans.map(([x]) => x)) - (cameFrom ? STUB : 0);
       const right = Math.max(...spans.map(([, x]) => x)) + (goesOn ? STUB : 0);
-      return { place, sign: signClass(valueOf(members)), bottom, spans, left, right, cameFrom, goesOn };
+      return { place, sign: toneOf(members), bottom, spans, left, right, cameFrom, goesOn };
     });
   });
   const stack = (found) => {
@@ -106,7 +106,7 @@ parts.reading = (() => {
     overlay.replaceChildren();
     badges?.replaceChildren();
     view.chosen.forEach((members, place) => {
-      for (const i of members) if (i < data.regions.length) onImage(i, place, signClass(valueOf(members)));
+      for (const i of members) if (i < data.regions.length) onImage(i, place, toneOf(members));
     });
     if (!marks.getBoundingClientRect().width) return;
     marks.style.setProperty("--lanes", stack(fragments(marks.getBoundingClientRect())));

@@ -2,8 +2,8 @@
 parts.together = (() => {
   let list;
   const place = (members) => view.chosen.findIndex((other) => termKey(other) === termKey(members));
-  const sentence = ({ members, parts: pieces, effect, rank }) => {
-    const node = el("button", { type: "button", class: `sentence ${signClass(effect)}`, "data-key": termKey(members) },
+  const sentence = ({ members, parts: pieces, rank }) => {
+    const node = el("button", { type: "button", class: `sentence ${toneOf(members)}`, "data-key": termKey(members) },
       el("span", { class: "mark", "aria-hidden": "true" }), el("span", { class: "said" }, quoted(pieces), rank ? el("span", { class: "fine", text: ` · ${rank}` }) : null));
     node.addEventListener("click", () => choose(members));
     node.addEventListener("mouseenter", () => light(members));
@@ -17,7 +17,7 @@ parts.together = (() => {
   const others = () => view.chosen.filter((members) => !data.together.some((told) => termKey(told.members) === termKey(members)))
     .map((members) => {
       const [, value, low, high, kind] = data.terms.find(([other]) => termKey(other) === termKey(members)) ?? [members, valueOf(members), null, null, ""];
-      return { members, effect: value, rank: null, parts: [["quoted", names(members)], ["text", kind ? ` ${kind}: ` : ": "], ["number", withHalf(value, low, high)]] };
+      return { members, rank: null, parts: [["quoted", names(members)], ["text", kind ? ` ${kind}: ` : ": "], ["number", withHalf(value, low, high)]] };
     });
   const build = () => {
     list = el("ul", { class: "together", "aria-label": "Combinations" });

@@ -12,7 +12,8 @@ const verdictOf = (value) => {
   const { label, other, of, margin, name } = data.scale, share = shareOf(value);
   if (share === null && margin)
     return ["", label, ` ${value > 0 ? "leads" : "trails"} the next label by ${Math.abs(value).toFixed(digitsFor(value))}.`];
-  if (share === null) return [`${name[0].toUpperCase()}${name.slice(1)} ${signed(value, digitsFor(value))} for `, label, "."];
+  const marks = data.scale.quoted ? ["“", "”."] : ["", "."];
+  if (share === null) return [`${name[0].toUpperCase()}${name.slice(1)} ${signed(value, digitsFor(value))} for ${marks[0]}`, label, marks[1]];
   if (of === "likelihood") return ["“", label, `” is ${percentText(share)} likely, token by token.`];
   const turned = other !== null && share < 0.5, p = turned ? 1 - share : share;
   const adverb = p > 0.95 ? ", clearly" : p >= 0.5 && p < 0.6 ? ", barely" : p > 0.4 && p < 0.5 ? ", just not" : "";
@@ -30,7 +31,9 @@ const known = (members) => {
 };
 const sharesText = ([low, high]) => {
   if (shareOf(low) === null) return `90%: ${signed(low)} to ${signed(high)}`;
-  const ends = [low, high].map(shareOf).sort((a, b) => a - b);
+  // Of the label that the verdict names.
+  const turned = data.scale.other !== null && shareOf(predict(view.kept)) < 0.5;
+  const ends = [low, high].map(shareOf).map((p) => (turned ? 1 - p : p)).sort((a, b) => a - b);
   const [least, most] = ends.map(percentText);
   return least === most ? "sure to 1%" : `90%: ${least} to ${most}`;
 };
@@ -54,7 +57,7 @@ parts.verdict = (() => {
     flip.replaceChildren(...quoted(pieces), " ", canPredict()
       ? button(flips ? "Try it" : "See it", () => takeOut(members), { class: "small", "data-id": "try" }) : "");
     if (!out.length) return;
-    const named = out.slice(0, 4).flatMap((i, k) => [k ? ", " : "", el("em", { class: "quoted" }, el("bdi", { text: plainName(i) }))]);
+    const named = out.slice(0, 4).flatMap((i, k) => [k ? ", " : "", el("em", { class: "quoted" }, el("bdi", { text: toldApart(i) }))]);
     was.replaceChildren("Without ", ...named, out.length > 4 ? ` and ${out.length - 4} more` : "",
       asked === undefined ? ", as the explanation predicts. " : ", as the model says. ",
       "Whole input: ", ...verdictNodes(verdictOf(data.full)));

@@ -5,7 +5,7 @@ parts.whatif = (() => {
   const out = () => removed().length;
   // Above the axis the answer, below it what it lies between, in rows where names would overprint.
   const strip = (value) => {
-    const marks = [["empty", data.empty, "all out"], ["whole", predict(whole()), "whole input"]];
+    const marks = [["empty", data.empty, "all out"], ["whole", data.full, "whole input"]];
     if (view.answer?.value !== undefined) marks.push(["model", view.answer.value, "model"]);
     const ends = known(removed()) ?? [value, value];
     const all = [...marks.map(([, x]) => x), value, ...ends], low = Math.min(...all), high = Math.max(...all);
@@ -92,13 +92,15 @@ parts.whatif = (() => {
 
   const draw = (what) => {
     if (!canPredict() || !["kept", "answer", "removals", "all"].includes(what)) return;
-    const value = predict(view.kept), p = shareOf(value), ends = known(removed());
+    // Of the whole input the model's own answer is known.
+    const fitted = predict(view.kept), value = out() ? fitted : data.full, p = shareOf(value), ends = known(removed());
     const [before, name] = verdictOf(value);
     share.textContent = p === null ? "" : data.scale.of === "likelihood" ? `${percentText(p)} likely ` : `${before}${name} `;
     now.textContent = signed(value);
     now.dataset.value = String(value);
     now.title = data.score;
-    range.textContent = data.exact ? "exact" : ends ? sharesText(ends) : data.predicted.length ? (trigger ? "…" : "interval not in this file") : "";
+    const apart = !out() && signed(fitted) !== signed(value);
+    range.textContent = apart ? `the explanation gives ${signed(fitted)}` : data.exact ? "exact" : ends ? sharesText(ends) : data.predicted.length ? (trigger ? "…" : "interval not in this file") : "";
     ask.textContent = out() ? `${counted(removed())} taken out. Click again to put back.` : `Click ${data.nouns[1]} in the input to take them out.`;
     restore.disabled = out() === 0;
     strip(value);
@@ -119,7 +121,7 @@ parts.whatif = (() => {
     sizes.value = view.size;
     play.textContent = timer ? "❚❚ Pause" : "▶ Play";
     play.setAttribute("aria-label", timer ? "Pause" : "Play the best removals");
-    const set = view.removals?.[view.size - 1], start = predict(whole());
+    const set = view.removals?.[view.size - 1], start = data.full;
     if (set) setNote.textContent = `${set.proven ? "Proven to move" : "The best set found in time: it moves"} the prediction most, by ${signed(set.predicted - start)}, of all sets of ${count(view.size)}.`;
     else if (!then) setNote.textContent = `Which ${data.nouns[1]} to remove to move the prediction most: slide, or play.`;
   };
