@@ -137,9 +137,7 @@ def open_link(shared: Shared, tab: Shelf, demo: gr.Blocks) -> None:
     def load(session: Session, request: gr.Request, token: gr.OAuthToken | None) -> dict[Any, Any]:
         return opened(session, dict(request.query_params), token)
 
-    def back(
-        session: Session, event: gr.EventData, token: gr.OAuthToken | None
-    ) -> dict[Any, Any]:
+    def back(session: Session, event: gr.EventData, token: gr.OAuthToken | None) -> dict[Any, Any]:
         data = event._data
         query = data.get("query") if isinstance(data, dict) else None
         if not isinstance(query, str) or len(query) > _MOST_QUERY:

@@ -51,7 +51,8 @@ def viewer(first: str = "") -> gr.HTML:
     Events: ``check`` (ask the model about removed features), ``sure`` (the interval of what is
     predicted without them), ``tables`` (every index), ``removals`` (best removal sets), ``save``
     (the explanation's file); each with the ``key`` of what was shown. Properties that answer them:
-    ``answer``, ``interval``, ``indices``, ``removals``, ``file``. And ``back``, with the ``query`` of the address to go back to.
+    ``answer``, ``interval``, ``indices``, ``removals``, ``file``. And
+    ``back``, with the ``query`` of the address to go back to.
     """
     return gr.HTML(
         value=first,
@@ -76,7 +77,9 @@ def shown(explanation: InteractionExplanation, *, source: Source, model: str | N
         model: None where the model can be asked, else why not, in words.
     """
     key = key_of(explanation)
-    return _text(_drawn(explanation, key) | {"key": key, "source": source.query(), "cannot_ask": model})
+    return _text(
+        _drawn(explanation, key) | {"key": key, "source": source.query(), "cannot_ask": model}
+    )
 
 
 #: What was drawn lately, by the explanation's key: most who come look at the same examples.

@@ -54,7 +54,7 @@ def render_html(record: ExplanationRecord, *, top: int = 30) -> str:
     alone = f"{_asset('file.js')}\n{script()}\n}})();"
     return _page(
         record,
-        policy=_policy(alone, style(), images=True),
+        policy=_policy(alone),
         style=f"<style>{style()}</style>",
         frame=frame(static_page(record, data, top)),
         script=f'<script type="application/json" id="data">{embed_json(data)}</script>\n'
@@ -75,7 +75,7 @@ def render_notebook(record: ExplanationRecord, *, top: int = 10) -> str:
     body = base64.b64encode(gzip.compress(packed.encode(), 9, mtime=0)).decode()
     page = _page(
         record,
-        policy=_policy(alone, style(), _asset("unpack.js"), images=True),
+        policy=_policy(alone, _asset("unpack.js")),
         style="",
         frame=frame("Opening …"),
         script=f'<script type="text/plain" id="packed">{body}</script>\n'
@@ -87,7 +87,7 @@ def render_notebook(record: ExplanationRecord, *, top: int = 10) -> str:
     lines = math.ceil(len(record.text) / 70) + record.text.count("\n")
     height = min(900, max(640, 460 + 32 * lines + (380 if record.picture else 0)))
     return (
-        f"<style>.psx-plain{{display:none}}</style>"
+        "<style>.psx-plain{display:none}</style>"
         f'<iframe srcdoc="{inner}" sandbox="allow-scripts allow-downloads allow-modals" '
         f'title="Explanation" width="100%" height="{height}" frameborder="0"></iframe>'
         f'<div class="psx-plain">{plain}</div>'
@@ -124,12 +124,11 @@ def _page(record: ExplanationRecord, **pieces: str) -> str:
     return Template(_asset("page.html")).substitute(pieces, title=escape(title))
 
 
-def _policy(*admitted: str, images: bool) -> str:
-    scripts = " ".join(f"'{_hash(text)}'" for text in admitted)
+def _policy(*scripts: str) -> str:
+    admitted = " ".join(f"'{_hash(text)}'" for text in scripts)
     return (
-        f"default-src 'none'; script-src {scripts}; style-src {scripts}; "
-        + ("img-src data: blob:; " if images else "")
-        + "base-uri 'none'; form-action 'none'"
+        f"default-src 'none'; script-src {admitted}; style-src '{_hash(style())}'; "
+        "img-src data: blob:; base-uri 'none'; form-action 'none'"
     )
 
 

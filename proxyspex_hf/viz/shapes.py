@@ -14,7 +14,18 @@ from PIL import Image, ImageDraw, ImageFont
 
 from proxyspex_hf.viz.markup import escape
 
-__all__ = ["Block", "Measure", "Outline", "Photo", "Shape", "Write", "drawn_width", "png_of", "svg_of", "width_of"]
+__all__ = [
+    "Block",
+    "Measure",
+    "Outline",
+    "Photo",
+    "Shape",
+    "Write",
+    "drawn_width",
+    "png_of",
+    "svg_of",
+    "width_of",
+]
 
 FAMILY = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', sans-serif"
 #: (text, size, bold) -> pixels.
@@ -121,7 +132,7 @@ def _svg(shape: Shape) -> str:
     )
 
 
-def width_of(text: str, size: float, bold: bool = False) -> float:  # noqa: FBT001, FBT002
+def width_of(text: str, size: float, bold: bool = False) -> float:
     """Pixels of a text in a common sans serif, the same on every machine; SVG is fitted to it."""
     plain = "".join(c if c.isascii() else "n" for c in text if not _is_wide(c) and not _is_mark(c))
     wide = sum(map(_is_wide, text))
@@ -129,14 +140,12 @@ def width_of(text: str, size: float, bold: bool = False) -> float:  # noqa: FBT0
     return (known + wide * size) * (1.06 if bold else 1.0)
 
 
-def drawn_width(text: str, size: float, bold: bool = False) -> float:  # noqa: FBT001, FBT002
+def drawn_width(text: str, size: float, bold: bool = False) -> float:
     """Pixels of a text as :func:`png_of` draws it, in the font of this machine that has it."""
     return float(_font(text, round(4 * size), bold).getlength(text)) / 4.0
 
 
-def png_of(
-    shapes: Sequence[Shape], width: int, height: int, scale: float = 2.0
-) -> bytes:
+def png_of(shapes: Sequence[Shape], width: int, height: int, scale: float = 2.0) -> bytes:
     """The picture as a PNG file, ``scale`` pixels to each unit."""
     image = Image.new("RGB", (round(width * scale), round(height * scale)), "#ffffff")
     for shape in shapes:
@@ -180,7 +189,9 @@ def _draw(image: Image.Image, shape: Shape, scale: float) -> None:
 
 def _write(draw: ImageDraw.ImageDraw, shape: Write, scale: float) -> None:
     font = _font(shape.text, round(shape.size * scale), shape.bold)
-    draw.text((shape.x * scale, shape.y * scale), shape.text, fill=shape.ink, font=font, anchor="ls")
+    draw.text(
+        (shape.x * scale, shape.y * scale), shape.text, fill=shape.ink, font=font, anchor="ls"
+    )
 
 
 #: Fonts of common systems, by file name, of which the first is taken that has every character.
@@ -189,7 +200,13 @@ _FONTS = (
     *("NotoSansCJK-Regular.ttc", "NotoSansHebrew-Regular.ttf", "NotoSansArabic-Regular.ttf"),
     *("NotoSansDevanagari-Regular.ttf", "Arial Unicode.ttf", "PingFang.ttc", "msgothic.ttc"),
 )
-_BOLD = ("NotoSans-Bold.ttf", "DejaVuSans-Bold.ttf", "segoeuib.ttf", "Arial Bold.ttf", "arialbd.ttf")
+_BOLD = (
+    "NotoSans-Bold.ttf",
+    "DejaVuSans-Bold.ttf",
+    "segoeuib.ttf",
+    "Arial Bold.ttf",
+    "arialbd.ttf",
+)
 #: No font has it: what stands for a missing character looks like this one.
 _MISSING = "\U0010fffd"
 _Font = ImageFont.FreeTypeFont
@@ -199,7 +216,7 @@ _Font = ImageFont.FreeTypeFont
 def _built_in(size: int) -> _Font:
     font = ImageFont.load_default(size)
     if not isinstance(font, ImageFont.FreeTypeFont):
-        raise OSError("this Pillow was built without FreeType")  # noqa: TRY004
+        raise OSError("this Pillow was built without FreeType")
     return font
 
 
@@ -217,7 +234,7 @@ def _has(name: str, character: str) -> bool:
     return font is not None and bytes(font.getmask(character)) != bytes(font.getmask(_MISSING))
 
 
-def _font(text: str, size: int, bold: bool) -> _Font:  # noqa: FBT001
+def _font(text: str, size: int, bold: bool) -> _Font:
     letters = {c for c in text if not c.isspace() and not _is_mark(c)}
     names = (*_BOLD, *_FONTS) if bold else _FONTS
     for name in names:

@@ -1,7 +1,7 @@
 """The page as it is read without scripts: verdict, text and list, as markup.
 
 The scripts put the living page in its place. Every piece of the record in the markup went through
-:func:`escape`, but for numbers and for the image, which is base64 of bytes that begin as a PNG does.
+:func:`escape`, but for numbers and for the image, which is base64 of a PNG file's bytes.
 """
 
 from __future__ import annotations

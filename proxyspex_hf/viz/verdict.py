@@ -65,7 +65,7 @@ _SCALES = {
         "exp-minus",
         "likelihood",
         up=-1,
-        hint="Lower means likelier: the likelihood of a token is exp(\N{MINUS SIGN}log-perplexity).",
+        hint="Lower means likelier: a token's likelihood is exp(\N{MINUS SIGN}log-perplexity).",
     ),
     "contrastive loss": Scale(
         None,
@@ -169,7 +169,9 @@ def flip(record: ExplanationRecord) -> Flip:
     if not able:
         return Flip((), whole, None if scale.even is None else False)
     # Towards the other side of even; without one, towards the less likely.
-    down = scale.up if scale.even is None or whole * scale.up >= scale.even * scale.up else -scale.up
+    down = (
+        scale.up if scale.even is None or whole * scale.up >= scale.even * scale.up else -scale.up
+    )
     out: list[int] = []
     value = whole
     for _ in range(min(_MOST_OUT, len(able)) if scale.even is not None else 1):
@@ -189,7 +191,10 @@ def flip_parts(record: ExplanationRecord, found: Flip) -> list[tuple[str, str]]:
         return []
     speller = spell(record)
     start = "Even without " if found.flips is False else "Without "
-    parts = [("text", start), *listed([told_apart(member) for member in speller(Term(found.members, 0.0))])]
+    parts = [
+        ("text", start),
+        *listed([told_apart(member) for member in speller(Term(found.members, 0.0))]),
+    ]
     return [*parts, ("text", f": {short_verdict(record, found.value)}")]
 
 

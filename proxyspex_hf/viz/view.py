@@ -132,9 +132,7 @@ def _ends(interval: tuple[float, float] | None) -> tuple[float | None, float | N
     return (None, None) if interval is None else interval
 
 
-def _together(
-    record: ExplanationRecord, terms: list[Term], decimals: int
-) -> list[dict[str, Any]]:
+def _together(record: ExplanationRecord, terms: list[Term], decimals: int) -> list[dict[str, Any]]:
     """The strongest combinations as sentences, each with its rank among all effects."""
     speller = spell(record)
     combined = [(rank, term) for rank, term in enumerate(terms, 1) if term.order > 1]

@@ -282,8 +282,10 @@ def how_sure(record: ExplanationRecord, minus: str = "\N{MINUS SIGN}") -> str:
         return ""
     words = {"good": "follows the model well", "fair": "follows the model fairly"}
     says = words.get(verdict(score.r2), "does not follow the model")
-    near = "Close to this input" if score.density >= NEAR_INPUT else (
-        f"With {percent(score.density)} of the {many} kept"
+    near = (
+        "Close to this input"
+        if score.density >= NEAR_INPUT
+        else (f"With {percent(score.density)} of the {many} kept")
     )
     ends = r2_interval(score, minus)
     return f"{near} the explanation {says}: R² {r2_text(score.r2, minus)}{ends}."

@@ -55,10 +55,10 @@ class Opened:
     requests: list[str] = field(default_factory=list)
 
     def value(self) -> float:
-        return float(self.page.locator("#prediction").get_attribute("data-value"))
+        return float(self.page.locator(".psx [data-id=prediction]").get_attribute("data-value"))
 
     def word(self, i: int) -> Any:
-        return self.page.locator("#text .f").nth(i)
+        return self.page.locator(f'.psx .input [data-i="{i}"]')
 
     def lit(self, scope: str) -> list[int]:
         """Positions of the elements of ``scope`` that are highlighted."""

@@ -36,7 +36,7 @@ const arrows = (scope, elements, press) =>
     const open = elements().filter((node) => !node.closest("[hidden]"));
     const here = open.indexOf(event.target);
     if (here < 0 || event.ctrlKey || event.metaKey || event.altKey) return;
-    const forward = getComputedStyle(scope).direction === "rtl" ? -1 : 1;
+    const forward = getComputedStyle(event.target).direction === "rtl" ? -1 : 1;
     const steps = { ArrowDown: 1, ArrowUp: -1, ArrowRight: forward, ArrowLeft: -forward };
     const goals = { Home: 0, End: open.length - 1 };
     if (event.key === "Enter" || event.key === " ") press(event.target);
