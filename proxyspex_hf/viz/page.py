@@ -27,7 +27,7 @@ from proxyspex_hf.viz.static import static_page
 from proxyspex_hf.viz.view import view
 from proxyspex_hf.viz.wording import visible
 
-__all__ = ["frame", "page_data", "render_html", "render_notebook", "script", "style"]
+__all__ = ["frame", "page_data", "plain_page", "render_html", "render_notebook", "script", "style"]
 
 #: In this order they are one program.
 _SCRIPTS = (
@@ -91,6 +91,23 @@ def render_notebook(record: ExplanationRecord, *, top: int = 10) -> str:
         f'<iframe srcdoc="{inner}" sandbox="allow-scripts allow-downloads allow-modals" '
         f'title="Explanation" width="100%" height="{height}" frameborder="0"></iframe>'
         f'<div class="psx-plain">{plain}</div>'
+    )
+
+
+def plain_page(title: str, body: str) -> str:
+    """A page without scripts in the same style.
+
+    Args:
+        title: untrusted; it is escaped here.
+        body: markup of ours, in which everything untrusted went through :func:`escape`.
+    """
+    policy = f"default-src 'none'; style-src '{_hash(style())}'; img-src data:; base-uri 'none'"
+    return Template(_asset("page.html")).substitute(
+        policy=policy,
+        title=escape(visible(title)),
+        style=f"<style>{style()}</style>",
+        frame=frame(body),
+        script="",
     )
 
 

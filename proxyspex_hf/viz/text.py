@@ -25,7 +25,7 @@ from proxyspex_hf.viz.wording import (
     visible,
 )
 
-__all__ = ["render_text"]
+__all__ = ["render_text", "wrapped"]
 
 _NARROWEST = 40
 _POSITIVE, _NEGATIVE, _RESET = "\x1b[33m", "\x1b[34m", "\x1b[0m"
@@ -64,16 +64,16 @@ def render_text(
 def _head(record: ExplanationRecord, decimals: int, width: int) -> Iterator[str]:
     target, many = record.target, nouns(record)[1]
     gone = "masked" if record.settings.masking == "mask" else "deleted"
-    yield from _wrapped(
+    yield from wrapped(
         f"{visible(shortened(target.label))} {signed(record.full_value, decimals, '-')} "
         f"(all {many} {gone}: {signed(record.empty_value, decimals, '-')}), "
         f"{visible(record.provenance.model)}",
         width,
     )
     if target.predicted not in (None, target.label):
-        yield from _wrapped(f"The model predicts {visible(str(target.predicted))}.", width)
+        yield from wrapped(f"The model predicts {visible(str(target.predicted))}.", width)
     for note in record.provenance.notes:
-        yield from _wrapped(f"Note: {visible(note)}", width, "      ")
+        yield from wrapped(f"Note: {visible(note)}", width, "      ")
 
 
 def _ranking(
@@ -85,7 +85,7 @@ def _ranking(
     color: bool,
 ) -> Iterator[str]:
     if not terms:
-        yield from _wrapped(nothing_found(record), width)
+        yield from wrapped(nothing_found(record), width)
         return
     shown, speller = terms[:top], spell(record)
     values = [number(term.effect, term.interval, decimals) for term in shown]
@@ -100,7 +100,7 @@ def _ranking(
         bar = ("█" if term.effect > 0 else "░") * length + " " * (bar_width - length)
         start = f"{value:>{value_width}}  {bar}  "
         kind = f" ({kind_words(term.kind, term.order)})" if term.order > 1 else ""
-        spelled = _wrapped(_spelled(speller(term)) + kind, width - len(indent))
+        spelled = wrapped(_spelled(speller(term)) + kind, width - len(indent))
         if color:
             start = f"{_POSITIVE if term.effect > 0 else _NEGATIVE}{start}{_RESET}"
         for line in spelled:
@@ -109,7 +109,7 @@ def _ranking(
     if len(terms) > top:
         yield f"{indent}… {len(terms) - top:,} more"
     if adds_up(record, terms):
-        yield from _wrapped(ADDS_UP.format(many=nouns(record)[1]), width)
+        yield from wrapped(ADDS_UP.format(many=nouns(record)[1]), width)
 
 
 def _spelled(members: list[Member]) -> str:
@@ -126,7 +126,7 @@ def _trust(record: ExplanationRecord, width: int) -> Iterator[str]:
     left_out = is_left_out(record)
     for score in sorted(record.faithfulness, key=lambda score: score.density):
         masks = f"worth {score.n_masks:,} masks" if left_out else f"{score.n_masks:,} masks"
-        yield from _wrapped(
+        yield from wrapped(
             f"keeps {percent(score.density):>3} of the {many}: R² {r2_text(score.r2, '-'):>5}"
             f"{r2_interval(score, '-')} {verdict(score.r2)}, additive "
             f"{r2_text(score.linear_r2, '-')} ({masks})",
@@ -138,8 +138,8 @@ def _trust(record: ExplanationRecord, width: int) -> Iterator[str]:
         yield "exact: every subset was asked" if exact else "faithfulness was not measured"
     warning = near_input_warning(record, "-")
     if warning:
-        yield from _wrapped(f"Warning: {warning}", width, "         ")
-    yield from _wrapped(f"{len(queries):,} model calls{_divided(queries)}", width, "  ")
+        yield from wrapped(f"Warning: {warning}", width, "         ")
+    yield from wrapped(f"{len(queries):,} model calls{_divided(queries)}", width, "  ")
 
 
 def _divided(queries: Queries) -> str:
@@ -158,7 +158,7 @@ def _character_columns(character: str) -> int:
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
 
-def _wrapped(text: str, width: int, indent: str = "") -> list[str]:
+def wrapped(text: str, width: int, indent: str = "") -> list[str]:
     """``text`` in lines of at most ``width`` columns, broken at spaces, or inside a longer word."""
     lines, line = [], ""
     for piece in _pieces(text.split(" "), width - len(indent)):
