@@ -15,6 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from proxyspex_hf.comparison import Comparison, Difference, compare
     from proxyspex_hf.core.algorithm import ProxySPEX
     from proxyspex_hf.core.progress import Progress
     from proxyspex_hf.core.queries import Goal
@@ -35,12 +36,15 @@ if TYPE_CHECKING:
     from proxyspex_hf.hub.entries import HubEntry
     from proxyspex_hf.hub.push import PushResult
     from proxyspex_hf.interaction import Interaction
+    from proxyspex_hf.overview import Overview, Recurring, explanations_summary
     from proxyspex_hf.prompts import Prompt, PromptPart, context_prompt
     from proxyspex_hf.sharing import pull_explanations, push_explanations
 
 _PLACES = {
+    "Comparison": "comparison",
     "DEMO_CLIP": "demo",
     "DEMO_MODEL": "demo",
+    "Difference": "comparison",
     "FourierSpectrum": "core.spectrum",
     "Goal": "core.queries",
     "HubEntry": "hub.entries",
@@ -50,6 +54,7 @@ _PLACES = {
     "InteractionExplainer": "explainer",
     "InteractionExplanation": "explanation",
     "ModelError": "errors",
+    "Overview": "overview",
     "Progress": "core.progress",
     "Prompt": "prompts",
     "PromptPart": "prompts",
@@ -57,10 +62,13 @@ _PLACES = {
     "ProxySPEX": "core.algorithm",
     "ProxySpexError": "errors",
     "ProxySpexWarning": "errors",
+    "Recurring": "overview",
     "Retry": "hf.failures",
     "SchemaError": "errors",
     "SolveError": "errors",
+    "compare": "comparison",
     "context_prompt": "prompts",
+    "explanations_summary": "overview",
     "pull_explanations": "sharing",
     "push_explanations": "sharing",
 }
@@ -68,6 +76,8 @@ _PLACES = {
 __all__ = [
     "DEMO_CLIP",
     "DEMO_MODEL",
+    "Comparison",
+    "Difference",
     "FourierSpectrum",
     "Goal",
     "HubEntry",
@@ -77,6 +87,7 @@ __all__ = [
     "InteractionExplainer",
     "InteractionExplanation",
     "ModelError",
+    "Overview",
     "Progress",
     "Prompt",
     "PromptPart",
@@ -84,11 +95,14 @@ __all__ = [
     "ProxySpexError",
     "ProxySpexWarning",
     "PushResult",
+    "Recurring",
     "Retry",
     "SchemaError",
     "SolveError",
     "__version__",
+    "compare",
     "context_prompt",
+    "explanations_summary",
     "pull_explanations",
     "push_explanations",
 ]

@@ -158,8 +158,8 @@ def compare(
     targets = first.record.target, second.record.target
     if targets[0].other is not None and targets[0].other == targets[1].label:
         raise InputError(
-            f"the first explains {targets[0].label!r}, the second {targets[1].label!r}, of the same "
-            f"two: every sign is turned. Explain both with target={targets[0].label!r}."
+            f"the first explains {targets[0].label!r}, the second {targets[1].label!r} of the "
+            f"same two: every sign is turned. Explain both with target={targets[0].label!r}."
         )
     pairs = _matched(first.features, second.features)
     back = {j: i for i, j in pairs.items()}
@@ -174,7 +174,8 @@ def compare(
             wanted[_moved(effect.members, back), effect.members] = None
     _complete(first.record, ours, [a for a, _ in wanted if a is not None])
     _complete(second.record, theirs, [b for _, b in wanted if b is not None])
-    found = [_difference(first.features, second.features, a, b, ours, theirs) for a, b in wanted]
+    both = first.features, second.features
+    found = [_difference(*both, a, b, ours, theirs) for a, b in wanted]
     found.sort(key=_size)
     return Comparison(first, second, (str(names[0]), str(names[1])), tuple(found))
 
@@ -191,11 +192,9 @@ def _matched(first: Features, second: Features) -> dict[int, int]:
     if first.regions and first.grid == second.grid and len(first.regions) == len(second.regions):
         pairs = {i: i for i in range(len(first.regions))}
     starts = first.text_start, second.text_start
-    texts = [
-        [visible(label) for label in each.labels[start:]]
-        for each, start in zip((first, second), starts, strict=True)
-    ]
-    blocks = SequenceMatcher(None, *texts, autojunk=False).get_matching_blocks()
+    ours = [visible(label) for label in first.labels[starts[0] :]]
+    theirs = [visible(label) for label in second.labels[starts[1] :]]
+    blocks = SequenceMatcher(None, ours, theirs, autojunk=False).get_matching_blocks()
     for block in blocks:
         for step in range(block.size):
             pairs[starts[0] + block.a + step] = starts[1] + block.b + step
@@ -213,7 +212,7 @@ def _complete(
     effects: dict[tuple[int, ...], Effect],
     wanted: Sequence[tuple[int, ...]],
 ) -> None:
-    """Add the sets that the spectrum has no term of: their effect is zero, and how sure is known."""
+    """Add the sets that the spectrum has no term of: zero, and how sure that is."""
     missing = [members for members in wanted if members not in effects]
     ends: list[tuple[float, float] | None] = [None] * len(missing)
     if record.is_exact:

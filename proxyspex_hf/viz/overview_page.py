@@ -58,8 +58,9 @@ def render_overview(
     shown: dict[int, None] = {}
     sections = "".join(_section(group, records, shown, top) for group in groups)
     stories = "".join(
-        f'<details class="card story" id="story-{i}"><summary>'
-        f"{escape(_title(records[i]))}</summary>{story(records[i])}</details>"
+        f'<details class="card story"><summary>{escape(_title(records[i]))}</summary>'
+        # A link to what is inside opens it.
+        f'<div id="story-{i}">{story(records[i])}</div></details>'
         for i in shown
     )
     many = f"{len(records):,} explanations" if len(records) > 1 else "1 explanation"

@@ -9,6 +9,7 @@ from proxyspex_hf.errors import InputError
 from proxyspex_hf.record import ExplanationRecord, Queries
 from proxyspex_hf.viz.summary import is_left_out, nothing_found
 from proxyspex_hf.viz.terms import Member, Term, adds_up, ranked_terms, spell
+from proxyspex_hf.viz.verdict import flip, flip_parts, scale_of, verdict_of
 from proxyspex_hf.viz.wording import (
     ADDS_UP,
     decimals_for,
@@ -63,6 +64,15 @@ def render_text(
 
 def _head(record: ExplanationRecord, decimals: int, width: int) -> Iterator[str]:
     target, many = record.target, nouns(record)[1]
+    scale = scale_of(target)
+    if scale.share is not None:
+        said = verdict_of(record, record.full_value).text
+        turned = "".join(text for _, text in flip_parts(record, flip(record)))
+        yield from wrapped(visible(f"{said} {turned}"), width)
+    if scale.hint is not None:
+        yield from wrapped(
+            f"{visible(target.kind)}: {scale.hint}".replace("\N{MINUS SIGN}", "-"), width
+        )
     gone = "masked" if record.settings.masking == "mask" else "deleted"
     yield from wrapped(
         f"{visible(shortened(target.label))} {signed(record.full_value, decimals, '-')} "
