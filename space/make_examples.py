@@ -24,6 +24,7 @@ FOLDER = ROOT / "proxyspex_hf" / "app" / "examples"
 MOST_BYTES = 300_000
 #: Two double negations in a row: what is said is the opposite of what its words say one by one.
 SHORT = "It is not a bad film, and I was never bored for a minute."
+CAPTION = "a red circle"
 STORY = "Ann is a doctor in Paris. Her brother Jim bakes bread in Oslo."
 ASKED = "Where does Jim bake bread?"
 
@@ -47,9 +48,11 @@ def review() -> Any:
 def caption() -> Any:
     """A picture of a coloured shape with its caption under the CLIP that ships."""
     sys.path.insert(0, str(ROOT / "examples"))
-    image, text = import_module("03_clip").pairs()[2]
+    image, _ = import_module("03_clip").pairs()[2]
     pipe = pipeline("zero-shot-image-classification", model=DEMO_CLIP, device="cpu")
-    return InteractionExplainer(pipe)({"image": image, "text": text}, patches=(6, 8), alpha=4)
+    # Larger patches and more masks: with smaller ones, its words about single patches are not true.
+    explainer = InteractionExplainer(pipe, patches=(4, 4), alpha=8)
+    return explainer({"image": image, "text": CAPTION})
 
 
 def question() -> Any:

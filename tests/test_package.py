@@ -81,7 +81,8 @@ def test_the_wheel_works_outside_the_checkout(tmp_path: Path) -> None:
         "from proxyspex_hf.demo import DEMO_MODEL, demo_review\n"
         "assert len(demo_review().split()) >= 100\n"
         "sys.stderr.write(proxyspex_hf.__file__)\n"
-        "sys.exit(main(['explain', 'not a good film', '--model', DEMO_MODEL, '--top', '99', '--json']))\n"
+        "asked = ['explain', 'not a good film', '--model', DEMO_MODEL, '--top', '99', '--json']\n"
+        "sys.exit(main(asked))\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],

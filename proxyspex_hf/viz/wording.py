@@ -209,26 +209,17 @@ def together_parts(
             parts.append(("text", joint if place == last else ", "))
         parts.append(("quoted", label))
     minus = "\N{MINUS SIGN}"
-    if not either:
+    if not either and (value > 0) == raises:
         said = number(value, interval, decimals, minus)
         return [*parts, ("text", f" work together to {does}: "), ("number", said)]
+    # Where the sign is that of a correction to smaller sets, it would contradict the sentence.
     if value < 0 and interval is not None:
         interval = (-interval[1], -interval[0])
-    one = "either" if len(labels) == 2 else "any one"
     said = number(abs(value), interval, decimals, minus).removeprefix("+")
+    if not either:
+        return [*parts, ("text", f" all take part to {does}, by "), ("number", said)]
+    one = "either" if len(labels) == 2 else "any one"
     return [*parts, ("text", f": {one} is enough to {does}; they share "), ("number", said)]
-
-
-_KIND_WORDS = {
-    "alone": ("raises it", "raises it"),
-    "both needed": ("both needed", "all needed"),
-    "either is enough": ("either is enough", "any one is enough"),
-    "lowers alone": ("lowers it", "lowers it"),
-    "lowers together": ("lower it together", "lower it together"),
-    "either one lowers": ("either one lowers it", "any one lowers it"),
-}
-#: The finding that there is none, as a sentence of its own; {many} is what features are called.
-ADDS_UP = "No combination matters: the {many} add up."
 
 
 def kind_words(kind: str, order: int) -> str:

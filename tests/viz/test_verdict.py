@@ -108,6 +108,8 @@ def test_combinations_as_sentences(kind: str, value: float, said: str) -> None:
     parts = together_parts(["not", "bad"], kind, value, ends, "logit", 2)
     assert "".join(text for _, text in parts) == said
     assert [text for kind, text in parts if kind == "quoted"] == ["not", "bad"]
+    odd = together_parts(["a", "b", "c"], "both needed", -5.1, (-7.1, -3.1), "logit", 1)
+    assert "".join(t for _, t in odd) == "a, b and c all take part to raise it, by 5.1 ± 2.0"
     three = together_parts(["a", "b", "c"], "either is enough", -1.0, None, "log-perplexity", 1)
     assert "".join(t for _, t in three) == (
         "a, b or c: any one is enough to make it less likely; they share 1.0"
