@@ -74,7 +74,7 @@ def test_it_runs_from_its_wheel_alone(space: Path, tmp_path: Path) -> None:
         "assert callable(app.launch)  # not the module of that name\n"
         "with running(app.settings) as at:\n"
         "    page = urllib.request.urlopen(at.url).read().decode()\n"
-        "assert 'disappointed.' in page\n"
+        "assert 'minute.' in page\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],

@@ -149,7 +149,7 @@ def open_link(shared: Shared, tab: Shelf, demo: gr.Blocks) -> None:
     ) -> dict[Any, Any]:
         try:
             source = Source.from_query(query)
-            if source is None:
+            if source is None or source == session.source:  # nothing, or what is shown already
                 return {shared.news: ""}
             if source.kind == "example":
                 return shared.show(replace(session, source=source, made=None))

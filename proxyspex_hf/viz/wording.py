@@ -222,6 +222,18 @@ def together_parts(
     return [*parts, ("text", f": {one} is enough to {does}; they share "), ("number", said)]
 
 
+_KIND_WORDS = {
+    "alone": ("raises it", "raises it"),
+    "both needed": ("both needed", "all needed"),
+    "either is enough": ("either is enough", "any one is enough"),
+    "lowers alone": ("lowers it", "lowers it"),
+    "lowers together": ("lower it together", "lower it together"),
+    "either one lowers": ("either one lowers it", "any one lowers it"),
+}
+#: The finding that there is none, as a sentence of its own; {many} is what features are called.
+ADDS_UP = "No combination matters: the {many} add up."
+
+
 def kind_words(kind: str, order: int) -> str:
     """What a feature, a pair or a larger combination does, in two or three words."""
     pair, more = _KIND_WORDS[kind]

@@ -139,7 +139,7 @@ def test_links_to_nothing_say_so(app: Any, hub: HubServer, query: str, said: str
 
 def test_one_pushes_and_gets_a_link(visit: Visit, hub: HubServer) -> None:
     opened = visit("?example=question")
-    opened.shown("bathtub.")
+    opened.shown("bakes")
     opened.tab("From the Hub")
     opened.page.get_by_label("To", exact=True).fill("me/mine")
     opened.page.get_by_label("Private").check()
@@ -149,7 +149,7 @@ def test_one_pushes_and_gets_a_link(visit: Visit, hub: HubServer) -> None:
     assert hub.repo("me/mine").private
     link = news.get_by_role("link", name="the link that opens it here").get_attribute("href")
     other = visit(link[link.index("?") :])
-    other.shown("bathtub.")
+    other.shown("bakes")
     opened.page.get_by_label("To", exact=True).fill("you/theirs")
     opened.page.get_by_role("button", name="Push").click()
     news.filter(has_text="You may not write there.").wait_for()
