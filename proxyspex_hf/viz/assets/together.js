@@ -21,7 +21,7 @@ parts.together = (() => {
     });
   const build = () => {
     list = el("ul", { class: "together", "aria-label": "Combinations" });
-    return el("div", {}, el("h3", { text: "Together" }),
+    return el("div", {}, el("h3", {}, "Together", data.together.length ? el("span", { class: "fine unit", text: ` ${data.score}${data.predicted.length ? ", ± 90%" : ""}` }) : null),
       data.finding ? el("p", { class: "finding", "data-id": "finding", text: data.finding }) : null, list);
   };
   const draw = (what) => {
