@@ -22,6 +22,7 @@ from PIL import Image
 from proxyspex_hf.app.folders import is_stopped
 from proxyspex_hf.app.models import Choice, Models
 from proxyspex_hf.app.settings import Limits
+from proxyspex_hf.app.unread import unread
 from proxyspex_hf.app.wording import in_words
 from proxyspex_hf.core.progress import Progress
 from proxyspex_hf.core.queries import Plan
@@ -111,6 +112,7 @@ class Cost:
         calls: model calls, at the most.
         seconds: to ask them all, by a small batch timed just now.
         exact: every subset is asked.
+        unread: where the model cannot read most of the text: that, in words.
     """
 
     n_features: int
@@ -118,6 +120,7 @@ class Cost:
     calls: int
     seconds: float
     exact: bool
+    unread: str = ""
 
 
 @dataclass(frozen=True)
@@ -132,9 +135,10 @@ class Step:
 
 @dataclass(frozen=True)
 class Found:
-    """The end of a job: the explanation, as the text of its file."""
+    """The end of a job: the explanation, as the text of its file; ``unread`` as of a cost."""
 
     text: str
+    unread: str = ""
 
 
 @dataclass(frozen=True)
@@ -251,7 +255,9 @@ def cost_of(job: Job, models: Models, limits: Limits) -> Cost:
         seconds = time.perf_counter() - start
         if seconds > _TIMED_LONG:
             break
-    return Cost(n, noun, plan.calls, seconds / count * plan.calls, plan.exact)
+    return Cost(
+        n, noun, plan.calls, seconds / count * plan.calls, plan.exact, unread(pipe, job.text)
+    )
 
 
 def explain(
@@ -325,7 +331,7 @@ class _Worker:
         function = explainer.value_function(inputs, **options)
         _planned(function.n_features, _noun(function.features), self._job, self._limits)
         explanation = explainer(inputs, **options, cache_dir=self._folder, progress=self._progress)
-        return Found(dumps(explanation.record))
+        return Found(dumps(explanation.record), unread(pipe, self._job.text))
 
     def _progress(self, progress: Progress) -> None:
         if progress.phase == "model calls":
