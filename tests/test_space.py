@@ -40,7 +40,7 @@ def test_the_requirements_are_its_wheel_and_pins(space: Path) -> None:
     assert {"torch", "transformers", "lightgbm", "pyarrow", "gradio[oauth]", "authlib"} <= names
     with zipfile.ZipFile(wheel) as archive:
         held = set(archive.namelist())
-    for name in ("app/examples/review.json", "app/assets/main.js", "assets/clip/model.safetensors"):
+    for name in ("app/examples/review.json", "viz/assets/main.js", "assets/clip/model.safetensors"):
         assert f"proxyspex_hf/{name}" in held
 
 

@@ -97,15 +97,22 @@ class _Pen:
             width = self._measure(text, self.size, bold)
             if self.x > _MARGIN and self.x + width > _MARGIN + room:
                 self.down()
-            fits = text
-            while len(fits) > 1 and self._measure(fits, self.size, bold) > room:
-                fits = fits[:-1]
+            fits = text[: self._fitting(text, room, bold=bold)]
             width = self._measure(fits, self.size, bold)
             if step:
                 self.shapes.append(self._tint(width, look, step))
             self.shapes.append(Write(self.x, self.y, fits, width, self.size, ink, bold))
             self.x += width
             text = text[len(fits) :]
+
+    def _fitting(self, text: str, room: float, *, bold: bool) -> int:
+        """How many characters fit into a line; at least one."""
+        low, high = 1, len(text)
+        while low < high:
+            middle = (low + high + 1) // 2
+            fits = self._measure(text[:middle], self.size, bold) <= room
+            low, high = (middle, high) if fits else (low, middle - 1)
+        return low
 
     def _tint(self, width: float, look: str, step: int) -> Block:
         share = 0.05 + 0.41 * (step - 1) / 7

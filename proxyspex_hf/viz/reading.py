@@ -60,7 +60,8 @@ def tints(record: ExplanationRecord) -> list[tuple[str, int]]:
         if step and effect.is_sure:
             found.append(("for" if effect.value * up > 0 else "against", step))
         else:
-            look = "joined" if i in joined else "unsure" if step or not effect.is_sure else "idle"
+            unsure = effect.interval is not None and not effect.is_sure
+            look = "joined" if i in joined else "unsure" if unsure else "idle"
             found.append((look, 0))
     return found
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from proxyspex_hf.record import ExplanationRecord
 from proxyspex_hf.viz.markup import escape
-from proxyspex_hf.viz.reading import pieces, tints
+from proxyspex_hf.viz.reading import outline, pieces, tints
 from proxyspex_hf.viz.terms import Term, ranked_terms, spell, told_apart
 from proxyspex_hf.viz.verdict import flip as find_flip
 from proxyspex_hf.viz.verdict import flip_parts, verdict_of
@@ -50,7 +50,7 @@ def static_page(record: ExplanationRecord, data: dict[str, Any], top: int) -> st
         + (f'<p class="flip">{flip}</p>' if flip else "")
         + (f'<ul class="alerts">{alerts}</ul>' if alerts else "")
         + "</header>"
-        f'<section class="card story"><h3>What matters</h3>{_picture(record)}'
+        f'<section class="card story"><h3>What matters</h3>{_picture(record, data)}'
         f'<div class="written plain" dir="auto">{_text(record, data)}</div>{hint}'
         f'<h3>Together</h3>{finding}<ul class="together">{together}</ul>'
         f'<p class="sure">{escape(data["sure"])}</p></section>'
@@ -76,12 +76,13 @@ def story(record: ExplanationRecord) -> str:
         for term in [term for term in terms if term.order > 1][:_TOGETHER]
     ]
     together = "".join(f"<li>{_runs(parts)}</li>" for parts in told)
+    looks = {"tints": tints(record)}
     return (
         f"<h3>{escape(said.before)}<strong><bdi>{escape(said.name)}</bdi></strong>"
         f"{escape(said.after)}</h3>"
         + (f'<p class="flip">{_runs(flip)}</p>' if flip else "")
-        + _picture(record)
-        + f'<div class="written plain" dir="auto">{_text(record, {"tints": tints(record)})}</div>'
+        + _picture(record, looks)
+        + f'<div class="written plain" dir="auto">{_text(record, looks)}</div>'
         f'<ul class="together">{together}</ul>'
     )
 
@@ -109,21 +110,33 @@ def _text(record: ExplanationRecord, data: dict[str, Any]) -> str:
             return ""
         labels = record.features.labels
         return " ".join(feature(i, escape(visible(label))) for i, label in enumerate(labels))
-    return "".join(
-        escape(piece.text) if piece.feature is None else feature(piece.feature, escape(piece.text))
-        for piece in pieces(record)
-    )
+    written = []
+    for piece in pieces(record):
+        text = escape(piece.text)
+        if piece.feature is not None:
+            text = feature(piece.feature, text)
+        written.append(f'<span class="fixed">{text}</span>' if piece.fixed else text)
+    return "".join(written)
 
 
-def _picture(record: ExplanationRecord) -> str:
+def _picture(record: ExplanationRecord, data: dict[str, Any]) -> str:
+    """The image with its regions outlined and tinted."""
     picture = record.picture
     if picture is None:
         return ""
     png = base64.b64encode(picture.png).decode("ascii")
     small = " small" if min(picture.width, picture.height) < _SMALL else ""
+    paths = "".join(
+        f'<path class="f {_CLASSES[look]}{f" t{step}" if step else ""}" fill-rule="evenodd" '
+        f'd="{outline(region)}"><title>{escape(visible(label))}</title></path>'
+        for region, label, (look, step) in zip(
+            record.features.regions, record.features.labels, data["tints"], strict=False
+        )
+    )
     return (
-        f'<img class="picture{small}" alt="The image" width="{picture.width}" '
-        f'height="{picture.height}" src="data:image/png;base64,{png}">'
+        f'<svg class="picture{small}" viewBox="0 0 {picture.width} {picture.height}" role="img" '
+        f'aria-label="The image"><image width="{picture.width}" height="{picture.height}" '
+        f'href="data:image/png;base64,{png}"/>{paths}</svg>'
     )
 
 

@@ -117,7 +117,7 @@ def test_the_policy_admits_only_the_packages_own_script_and_style() -> None:
 
 def test_the_assets_build_no_markup_from_strings() -> None:
     folder = files("proxyspex_hf.viz") / "assets"
-    forbidden = r"innerHTML|outerHTML|insertAdjacent|\.write|eval|Function\(|fetch|import\("
+    forbidden = r"innerHTML|outerHTML|insertAdjacent|document\.write|eval|Function\(|fetch|import\("
     names = [asset.name for asset in folder.iterdir()]
     assert sum(name.endswith(".js") for name in names) == 13
     for name in names:
@@ -127,7 +127,7 @@ def test_the_assets_build_no_markup_from_strings() -> None:
         if not name.endswith(".html"):
             assert "</" not in content
             assert "<!--" not in content
-            assert len(content.splitlines()) <= 250
+            assert len(content.splitlines()) <= (300 if name.endswith(".css") else 200)
 
 
 @pytest.mark.parametrize("batch", [PAYLOADS[i::4] for i in range(4)], ids=range(4))
