@@ -15,6 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from proxyspex_hf.comparison import Comparison, Difference, compare
     from proxyspex_hf.core.algorithm import ProxySPEX
     from proxyspex_hf.core.progress import Progress
     from proxyspex_hf.core.queries import Goal
@@ -37,13 +38,16 @@ if TYPE_CHECKING:
     from proxyspex_hf.hub.entries import HubEntry
     from proxyspex_hf.hub.push import PushResult
     from proxyspex_hf.interaction import Interaction
+    from proxyspex_hf.overview import Overview, Recurring, explanations_summary
     from proxyspex_hf.prompts import Prompt, PromptPart, context_prompt
     from proxyspex_hf.sharing import pull_explanations, push_explanations
 
 _PLACES = {
     "DatasetRun": "dataset.explain",
+    "Comparison": "comparison",
     "DEMO_CLIP": "demo",
     "DEMO_MODEL": "demo",
+    "Difference": "comparison",
     "FourierSpectrum": "core.spectrum",
     "Goal": "core.queries",
     "HubEntry": "hub.entries",
@@ -53,6 +57,7 @@ _PLACES = {
     "InteractionExplainer": "explainer",
     "InteractionExplanation": "explanation",
     "ModelError": "errors",
+    "Overview": "overview",
     "Progress": "core.progress",
     "Prompt": "prompts",
     "PromptPart": "prompts",
@@ -60,12 +65,15 @@ _PLACES = {
     "ProxySPEX": "core.algorithm",
     "ProxySpexError": "errors",
     "ProxySpexWarning": "errors",
+    "Recurring": "overview",
     "Retry": "hf.failures",
     "SchemaError": "errors",
     "ServedModel": "hf.served.model",
     "SolveError": "errors",
+    "compare": "comparison",
     "context_prompt": "prompts",
     "explain_dataset": "dataset.explain",
+    "explanations_summary": "overview",
     "pull_explanations": "sharing",
     "push_explanations": "sharing",
 }
@@ -73,7 +81,9 @@ _PLACES = {
 __all__ = [
     "DEMO_CLIP",
     "DEMO_MODEL",
+    "Comparison",
     "DatasetRun",
+    "Difference",
     "FourierSpectrum",
     "Goal",
     "HubEntry",
@@ -83,6 +93,7 @@ __all__ = [
     "InteractionExplainer",
     "InteractionExplanation",
     "ModelError",
+    "Overview",
     "Progress",
     "Prompt",
     "PromptPart",
@@ -90,13 +101,16 @@ __all__ = [
     "ProxySpexError",
     "ProxySpexWarning",
     "PushResult",
+    "Recurring",
     "Retry",
     "SchemaError",
     "ServedModel",
     "SolveError",
     "__version__",
+    "compare",
     "context_prompt",
     "explain_dataset",
+    "explanations_summary",
     "pull_explanations",
     "push_explanations",
 ]

@@ -1,5 +1,4 @@
-"""The command line: ``proxyspex-hf explain | show | demo | explain-dataset | app | push | pull |
-list``.
+"""The command line: ``proxyspex-hf explain | show | compare | summary | demo | explain-dataset | …``.
 
 Exit codes: 0 done; 1 the model or a file failed; 2 the arguments or the input cannot be used;
 3 some rows of a data set have errors; 130 interrupted.
@@ -9,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -21,6 +19,13 @@ from proxyspex_hf.cli_app import add_app_command
 from proxyspex_hf.cli_dataset import add_dataset_command
 from proxyspex_hf.cli_hub import add_hub_commands
 from proxyspex_hf.cli_served import add_server_options, check_server_options, served_model
+from proxyspex_hf.cli_show import (
+    add_output,
+    add_show_commands,
+    check_output,
+    in_options,
+    print_explanation,
+)
 from proxyspex_hf.errors import InputError, ProxySpexError, ProxySpexWarning
 
 __all__ = ["main"]
@@ -45,9 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             warnings.simplefilter("ignore", ProxySpexWarning)
             return run(options)
     except InputError as error:
-        return _complain(error, EXIT_USAGE)
+        return _complain(in_options(str(error)), EXIT_USAGE)
     except ProxySpexError as error:
-        return _complain(error, EXIT_FAILED)
+        return _complain(in_options(str(error)), EXIT_FAILED)
     except KeyboardInterrupt:
         return _complain("interrupted; no file was left half written.", EXIT_INTERRUPTED)
     except UnicodeDecodeError as error:
@@ -64,18 +69,38 @@ def _complain(what: object, code: int) -> int:
     return code
 
 
+_EXAMPLES = """\
+examples:
+  proxyspex-hf explain "It is not a bad film" --html e.html
+  proxyspex-hf explain - --model owner/name --target POSITIVE < review.txt
+  proxyspex-hf explain "not bad" --out e.json --image e.svg
+  proxyspex-hf show e.json --top 20
+  proxyspex-hf compare before.json after.json
+  proxyspex-hf summary *.json
+"""
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="proxyspex-hf",
         description="Which combinations of the inputs made a model say that?",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=_EXAMPLES,
     )
     parser.add_argument("--version", action="version", version=f"proxyspex-hf {__version__}")
     commands = parser.add_subparsers(required=True, metavar="command")
 
-    explain = commands.add_parser("explain", help="explain a text under a model")
+    explain = commands.add_parser(
+        "explain",
+        help="explain a text under a model",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=_EXAMPLES,
+    )
     explain.add_argument("text", help="the text, or - to read standard input")
     explain.add_argument(
-        "--model", help="directory or Hub id of the model, or its name on --server"
+        "--model",
+        help="directory or Hub id, or its name on --server (default: a classifier of film "
+        "reviews that ships)",
     )
     explain.add_argument(
         "--task", help="default: text-classification; with --server text-generation"
@@ -91,19 +116,20 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument("--max-new-tokens", type=int, help="length of a generated output")
     add_server_options(explain)
     _effort(explain)
-    _output(explain)
+    add_output(explain)
     explain.set_defaults(run=_explain)
 
     show = commands.add_parser("show", help="show a saved explanation")
     show.add_argument("file", type=Path, help="file written by --out or save()")
-    _output(show, saved=True)
+    add_output(show, saved=True)
     show.set_defaults(run=_show)
 
     demo = commands.add_parser("demo", help="explain a real review with the shipped model")
     _effort(demo)
-    _output(demo)
+    add_output(demo)
     demo.set_defaults(run=_demo)
 
+    add_show_commands(commands)
     add_dataset_command(commands)
     add_app_command(commands)
     add_hub_commands(commands)
@@ -135,20 +161,16 @@ def _effort(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--max-order", type=int, help="largest interaction to look for")
     group.add_argument("--seed", type=int, default=0)
     group.add_argument("--batch-size", type=int)
-    group.add_argument("--no-progress", action="store_true", help="no progress bars")
-
-
-def _output(parser: argparse.ArgumentParser, saved: bool = False) -> None:
-    group = parser.add_argument_group("output")
-    if not saved:
-        group.add_argument("--out", type=Path, metavar="E.JSON", help="save the explanation")
-    group.add_argument("--html", type=Path, metavar="E.HTML", help="write the report")
-    group.add_argument("--json", action="store_true", help="print JSON for machines")
-    group.add_argument("--top", type=int, default=10, help="interactions to print (default 10)")
+    group.add_argument(
+        "--progress",
+        action=argparse.BooleanOptionalAction,
+        help="progress bars (default: in a terminal)",
+    )
 
 
 def _options(given: argparse.Namespace) -> dict[str, Any]:
-    options: dict[str, Any] = {"seed": given.seed, "progress": not given.no_progress}
+    shown = sys.stderr.isatty() if given.progress is None else given.progress
+    options: dict[str, Any] = {"seed": given.seed, "progress": shown}
     for name in ("alpha", "budget", "question", "rounds", "max_order", "batch_size"):
         if getattr(given, name) is not None:
             options[name] = getattr(given, name)
@@ -183,12 +205,26 @@ def _explain(given: argparse.Namespace) -> int:
     for name in named:
         if getattr(given, name) is not None:
             options[name] = getattr(given, name)
-    _check_output(given)
+    check_output(given)
     check_server_options(given)
-    pipe = served_model(given) if given.server else _pipeline(given)
+    pipe = served_model(given) if given.server else _local_pipeline(given)
     if _is_index(pipe, given.target):
         options["target"] = int(given.target)
     return _explain_with(given, pipe, text, options)
+
+
+def _local_pipeline(given: argparse.Namespace) -> Any:
+    """The pipeline that was named, or the shipped one, with a word about it."""
+    if given.model is None:
+        from proxyspex_hf.demo import DEMO_MODEL
+
+        if given.task not in (None, _TASK):
+            raise InputError(f"--task {given.task} needs a --model that does it.")
+        given.model = DEMO_MODEL
+        sys.stderr.write(
+            "Using the small classifier of film reviews that ships; --model names another.\n"
+        )
+    return _pipeline(given)
 
 
 def _is_index(pipe: Any, target: str | None) -> bool:
@@ -203,9 +239,11 @@ def _is_index(pipe: Any, target: str | None) -> bool:
 def _demo(given: argparse.Namespace) -> int:
     from proxyspex_hf.demo import DEMO_MODEL, demo_review
 
-    _check_output(given)
+    check_output(given)
     given.model, given.task, given.device = DEMO_MODEL, "text-classification", "cpu"
-    return _explain_with(given, _pipeline(given), demo_review(), _options(given))
+    # Log-odds are what a reader sees as a probability.
+    options = {**_options(given), "value": "log-odds"}
+    return _explain_with(given, _pipeline(given), demo_review(), options)
 
 
 def _explain_with(given: argparse.Namespace, pipe: Any, text: str, options: dict[str, Any]) -> int:
@@ -214,48 +252,16 @@ def _explain_with(given: argparse.Namespace, pipe: Any, text: str, options: dict
     explanation = InteractionExplainer(pipe)(text, **options)
     if given.out is not None:
         explanation.save(given.out)
-    return _print(given, explanation)
+    return print_explanation(given, explanation)
 
 
 def _show(given: argparse.Namespace) -> int:
     from proxyspex_hf.explanation import InteractionExplanation
 
-    return _print(given, InteractionExplanation.load(given.file))
-
-
-def _print(given: argparse.Namespace, explanation: Any) -> int:
-    from proxyspex_hf.serialize import dumps
-    from proxyspex_hf.viz import render_text
-
-    if given.html is not None:
-        explanation.to_html(given.html)
-    if given.json:
-        sys.stdout.write(dumps(explanation.record) + "\n")
-    else:
-        sys.stdout.write(render_text(explanation.record, top=given.top).rstrip() + "\n")
-        for path in (getattr(given, "out", None), given.html):
-            if path is not None:
-                sys.stdout.write(f"wrote {path}\n")
-    return EXIT_OK
-
-
-def _check_output(given: argparse.Namespace) -> None:
-    """Find out before the model is asked a thousand times, not after."""
-    if given.top < 1:
-        raise InputError(f"--top must be at least 1, got {given.top}.")
-    for path in (given.out, given.html):
-        if path is None:
-            continue
-        directory = path.absolute().parent
-        if not directory.is_dir():
-            raise InputError(f"cannot write {path}: {directory} is not a directory.")
-        if path.is_dir() or not os.access(directory, os.W_OK):
-            raise InputError(f"cannot write {path}: it is a directory, or may not be written.")
+    return print_explanation(given, InteractionExplanation.load(given.file))
 
 
 def _pipeline(given: argparse.Namespace) -> Any:
-    if given.model is None:
-        raise InputError("name a model: --model with a directory or a Hub id, or --server URL.")
     import transformers
 
     transformers.utils.logging.set_verbosity_error()  # type: ignore[no-untyped-call]

@@ -269,13 +269,36 @@ class InteractionExplanation(HubVerbs):
         return pd.DataFrame(rows, columns=columns)
 
     def to_html(self, path: str | Path | None = None) -> str:
-        """A report in one self-contained HTML page; also written to ``path`` if given."""
+        """The page as one self-contained HTML file; also written to ``path`` if given."""
         from proxyspex_hf.viz import render_html
 
         page = render_html(self.record)
         if path is not None:
             write_whole(path, page)
         return page
+
+    def to_image(self, path: str | Path, *, scale: float = 2.0) -> None:
+        """The story as one picture: verdict, the input tinted by effect, combinations. No browser.
+
+        Args:
+            path: ends in ``.svg``, or in ``.png``, which is drawn in a font of this machine.
+            scale: pixels of a PNG to each unit, of which the picture is 760 wide.
+
+        Raises:
+            InputError: another ending, a scale that is not from 0.5 to 8, or a place that cannot
+                be written.
+        """
+        from proxyspex_hf.viz import render_picture, render_picture_png
+
+        ending = Path(path).suffix.lower()
+        if ending == ".svg":
+            write_whole(path, render_picture(self.record))
+        elif ending == ".png":
+            write_whole(path, render_picture_png(self.record, scale=scale))
+        else:
+            raise InputError(
+                f"cannot draw {Path(path).name!r}: a picture's name ends in .svg or .png."
+            )
 
     def save(self, path: str | Path) -> None:
         """Write the explanation as one JSON file, whole or not at all."""

@@ -9,7 +9,7 @@ from uuid import uuid4
 from proxyspex_hf.errors import InputError
 
 
-def write_whole(path: str | Path, text: str) -> None:
+def write_whole(path: str | Path, content: str | bytes) -> None:
     """Write a file through a temporary one beside it: interrupted, the old one is still there.
 
     Raises:
@@ -22,11 +22,11 @@ def write_whole(path: str | Path, text: str) -> None:
     flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY
     made = False
     try:
-        content = text.encode("utf-8")
+        data = content if isinstance(content, bytes) else content.encode("utf-8")
         handle = os.open(temporary, flags, 0o666)
         made = True
         with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
+            stream.write(data)
         os.replace(temporary, target)
         made = False
     except OSError as error:

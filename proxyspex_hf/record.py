@@ -72,12 +72,14 @@ class Target:
             ``"similarity"``, or the name of the user's own function.
         predicted: the label the model predicts for the unmasked input; None where it predicts
             none.
+        other: the other label, of a model that chooses between two; else None.
     """
 
     label: str
     index: int | None
     kind: str
     predicted: str | None
+    other: str | None = None
 
 
 _LARGEST = sys.float_info.max
@@ -241,6 +243,7 @@ class ExplanationRecord:
         n = len(self.features)
         check_text(self.text, "the text")
         check_text(self.target.label, "the label")
+        check_text(self.target.other or "", "the other label")
         object.__setattr__(self, "faithfulness", tuple(map(_finite_score, self.faithfulness)))
         if self.doubt is not None and not math.isfinite(self.doubt.level + self.doubt.scale):
             object.__setattr__(self, "doubt", None)  # it told of nothing

@@ -76,6 +76,8 @@ def read_record(top: Reader, version: int) -> tuple[ExplanationRecord, bytes]:
             index=target.optional_integer("index", 0, 10**9),
             kind=target.text("kind", 100),
             predicted=target.optional_text("predicted", MAX_TEXT),
+            # Files of before this field do not even say that they have none.
+            other=target.optional_text("other", MAX_TEXT) if "other" in target.data else None,
         ),
         spectrum=_spectrum(top.child("spectrum")),
         queries=queries,

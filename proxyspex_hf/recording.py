@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
@@ -14,14 +15,17 @@ from proxyspex_hf.hf.evaluating import model_device
 from proxyspex_hf.hf.identity import model_name
 from proxyspex_hf.hf.loading import device_map_of, model_bytes, quantization_of
 from proxyspex_hf.hf.served.model import ServedModel
+from proxyspex_hf.hf.tasks.classification import function_applied
 from proxyspex_hf.hf.tasks.table import task_of
 from proxyspex_hf.hf.value_function import BoundInput
 from proxyspex_hf.options import ExplainerOptions
-from proxyspex_hf.record import CALL_OPTIONS, ExplanationRecord, Provenance, Settings
+from proxyspex_hf.record import CALL_OPTIONS, ExplanationRecord, Provenance, Settings, Target
 from proxyspex_hf.refit import fit_report
 
 __all__ = ["make_record", "model_name"]
 
+#: Tasks whose pipeline chooses among the labels of its model's config.
+_OF_CLASSES = ("text-classification", "image-classification", "audio-classification")
 _PACKAGES = (
     "proxyspex-hf",
     "torch",
@@ -51,7 +55,7 @@ def make_record(
         picture=bound.picture,
         parts=bound.parts,
         features=bound.features,
-        target=bound.target,
+        target=_with_other(bound),
         spectrum=fit.spectrum,
         queries=found.queries,
         doubt=fit.doubt,
@@ -72,6 +76,17 @@ def make_record(
         ),
         provenance=_provenance(pipe, bound, found, noise),
     )
+
+
+def _with_other(bound: BoundInput) -> Target:
+    """The target, with the label that is meant where a choice between two is not this one."""
+    target, stages = bound.target, bound.stages
+    labels = getattr(getattr(bound.model, "config", None), "id2label", None) or {}
+    if stages is None or target.index not in (0, 1) or labels.keys() != {0, 1}:
+        return target
+    if stages.pipe.task not in _OF_CLASSES or function_applied(stages) != "softmax":
+        return target
+    return replace(target, other=str(labels[1 - target.index]))
 
 
 def _given(chosen: ExplainerOptions) -> dict[str, Any]:

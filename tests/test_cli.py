@@ -38,15 +38,62 @@ def test_explain_prints_saves_and_draws(capsys: pytest.CaptureFixture[str], tmp_
     assert capsys.readouterr().out == printed.split("wrote")[0]
 
 
-def test_json_is_the_saved_form(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_json_is_the_ranked_list(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     out = tmp_path / "e.json"
-    assert main(explain("--json", "--out", str(out), "--target", "positive", "--seed", "4")) == 0
+    asked = ("--json", "--out", str(out), "--target", "positive", "--seed", "4", "--top", "4")
+    assert main(explain(*asked)) == 0
     printed = json.loads(capsys.readouterr().out)
-    assert printed == json.loads(out.read_text())
-    assert printed["target"]["label"] == "POSITIVE"
-    assert printed["settings"]["seed"] == 4
-    assert main(["show", str(out), "--json"]) == 0
+    explanation = InteractionExplanation.load(out)
+    assert explanation.record.settings.seed == 4
+    assert printed["target"] == "POSITIVE"
+    assert printed["value"] == explanation.record.full_value
+    best = explanation.top(4)
+    assert [tuple(row["members"]) for row in printed["effects"]] == [i.members for i in best]
+    assert [row["effect"] for row in printed["effects"]] == [i.effect for i in best]
+    assert main(["show", str(out), "--json", "--top", "4"]) == 0
     assert json.loads(capsys.readouterr().out) == printed
+
+
+def test_the_shipped_model_is_taken_where_none_is_named(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    picture = tmp_path / "e.png"
+    asked = ["explain", "It is not a bad film", "--value", "log-odds", "--image", str(picture)]
+    assert main([*asked, "--ascii"]) == 0
+    printed = capsys.readouterr()
+    assert printed.err == (
+        "Using the small classifier of film reviews that ships; --model names another.\n"
+    )  # and no bar: this is no terminal
+    assert printed.out.isascii()
+    assert printed.out.startswith("91% POSITIVE. Without not: 94% NEGATIVE.\n")
+    assert "not x ... bad (both needed)" in printed.out
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_two_files_are_compared_and_several_summarized(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    files = []
+    for name, text in (("a", "not a bad film"), ("b", "a bad film")):
+        files.append(str(tmp_path / f"{name}.json"))
+        assert main(explain("--out", files[-1], "--target", "POSITIVE", text=text)) == 0
+    page = tmp_path / "c.html"
+    capsys.readouterr()
+    assert main(["compare", *files, "--html", str(page), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    first, second = (InteractionExplanation.load(path) for path in files)
+    bad = next(d for d in told["differences"] if d["labels"] == ["bad"])
+    expected = [e.effect for f in (first, second) for e in f.top(99) if e.labels == ("bad",)]
+    assert bad["effects"] == pytest.approx(expected)
+    assert bad["difference"] == pytest.approx(expected[1] - expected[0])
+    assert "a beside b" in page.read_text()
+    assert main(["summary", *files, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    row = next(r for r in told["recurring"] if r["words"] == ["bad"])
+    assert (row["count"], row["total"]) == (2, 2)
+    assert row["mean"] == pytest.approx(sum(expected) / 2)
+    assert main(["summary"]) == 2
+    assert "give files or folders" in capsys.readouterr().err
 
 
 def test_a_dash_reads_standard_input(
@@ -62,19 +109,19 @@ def test_a_dash_reads_standard_input(
     [
         (explain(text=""), 2, "the text is empty"),
         (explain("--target", "GREAT"), 2, "is not a label of this model; it has 'NEGATIVE'"),
-        (explain("--budget", "3"), 2, "budget=3 is too small"),
+        (explain("--budget", "3"), 2, "--budget 3 is too small"),
         (explain("--out", "missing/dir/e.json"), 2, "is not a directory"),
         (explain("--html", "/"), 2, "it is a directory"),
         (explain("--top", "0"), 2, "--top must be at least 1"),
-        (explain("--target", "7"), 2, "target=7 is not a label"),
-        (["explain", "a"], 2, "name a model: --model"),
+        (explain("--target", "7"), 2, "--target 7 is not a label"),
         (explain("--density", "2"), 2, "density must lie strictly between"),
         (explain("--device", "cuda:99"), 2, "cannot load"),
         (explain(text="bad \udcff film"), 2, "bytes that are no characters"),
         (["explain", "a", "--model", "no/such/model"], 2, "cannot load 'no/such/model'"),
         (explain("--task", "chess"), 2, "cannot load .* for chess"),
-        (explain("--value", "logits"), 2, "value='logits' is unknown for this task"),
+        (explain("--value", "logits"), 2, "--value 'logits' is unknown for this task"),
         (["show", "missing.json"], 2, "cannot read missing.json"),
+        (explain("--image", "e.gif"), 2, "--image must end in .svg or .png"),
     ],
 )
 def test_what_cannot_be_used_exits_with_2(
@@ -116,7 +163,18 @@ def test_ctrl_c_leaves_no_half_written_file(tmp_path: Path) -> None:
     out = tmp_path / "e.json"
     text = " ".join(f"word{i}" for i in range(150))
     process = subprocess.Popen(
-        [*RUN, "explain", text, "--model", DEMO_MODEL, "--out", str(out), "--alpha", "50"],
+        [
+            *RUN,
+            "explain",
+            text,
+            "--model",
+            DEMO_MODEL,
+            "--out",
+            str(out),
+            "--alpha",
+            "50",
+            "--progress",
+        ],
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -160,8 +218,9 @@ def test_a_closed_pipe_is_no_error(tmp_path: Path) -> None:
 
 def test_quantized_and_cached(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = ("--quantization", "8bit", "--value", "margin", "--cache-dir", str(tmp_path))
-    assert main(explain(*options, "--json")) == 0
-    record = json.loads(capsys.readouterr().out)
+    out = tmp_path / "e.json"
+    assert main(explain(*options, "--out", str(out))) == 0
+    record = json.loads(out.read_text())
     assert record["provenance"]["quantization"].startswith("int8")
     assert record["target"]["kind"] == "margin"
     assert len(list(tmp_path.glob("*.values"))) == 1

@@ -81,7 +81,8 @@ def test_the_wheel_works_outside_the_checkout(tmp_path: Path) -> None:
         "from proxyspex_hf.demo import DEMO_MODEL, demo_review\n"
         "assert len(demo_review().split()) >= 100\n"
         "sys.stderr.write(proxyspex_hf.__file__)\n"
-        "sys.exit(main(['explain', 'not a good film', '--model', DEMO_MODEL, '--json']))\n"
+        "asked = ['explain', 'not a good film', '--model', DEMO_MODEL, '--top', '99', '--json']\n"
+        "sys.exit(main(asked))\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -94,4 +95,5 @@ def test_the_wheel_works_outside_the_checkout(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert str(site) in done.stderr
-    assert json.loads(done.stdout)["features"]["labels"] == ["not", "a", "good", "film"]
+    labels = {label for row in json.loads(done.stdout)["effects"] for label in row["labels"]}
+    assert labels == {"not", "a", "good", "film"}

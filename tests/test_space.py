@@ -40,7 +40,7 @@ def test_the_requirements_are_its_wheel_and_pins(space: Path) -> None:
     assert {"torch", "transformers", "lightgbm", "pyarrow", "gradio[oauth]", "authlib"} <= names
     with zipfile.ZipFile(wheel) as archive:
         held = set(archive.namelist())
-    for name in ("app/examples/review.json", "app/assets/main.js", "assets/clip/model.safetensors"):
+    for name in ("app/examples/review.json", "viz/assets/main.js", "assets/clip/model.safetensors"):
         assert f"proxyspex_hf/{name}" in held
 
 
@@ -74,7 +74,7 @@ def test_it_runs_from_its_wheel_alone(space: Path, tmp_path: Path) -> None:
         "assert callable(app.launch)  # not the module of that name\n"
         "with running(app.settings) as at:\n"
         "    page = urllib.request.urlopen(at.url).read().decode()\n"
-        "assert 'disappointed.' in page\n"
+        "assert 'minute.' in page\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],

@@ -1,4 +1,4 @@
-"""Make the README's picture: the app on its first example, with a word taken out.
+"""Make the README's picture: the app on its first example, as it opens.
 
     python examples/pictures/make.py examples/pictures/app.png
 
@@ -27,14 +27,10 @@ FLAGS = [
 def main(picture: str) -> None:
     with running(Settings(Models())) as app, sync_playwright() as play:
         browser = play.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
-        page = browser.new_page(viewport={"width": 1280, "height": 1270}, device_scale_factor=1.25)
+        page = browser.new_page(viewport={"width": 1280, "height": 660}, device_scale_factor=1.5)
         page.goto(app.url)
         page.wait_for_selector('.psx[aria-busy="false"]')
-        page.get_by_role("button", name="not[2]").click()
-        page.get_by_role("button", name="Check with the model").click()
-        page.wait_for_selector('.psx [data-id="model-value"]')
         page.mouse.move(2, 2)
-        page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
         page.wait_for_timeout(500)
         page.screenshot(path=picture)
         browser.close()

@@ -13,7 +13,16 @@ from proxyspex_hf.app.examples import EXAMPLES
 from proxyspex_hf.app.session import Session
 from proxyspex_hf.app.shared import Shared
 from proxyspex_hf.app.source import Source
-from proxyspex_hf.app.viewer import answered, asked, failed, removed_sets, same, saved
+from proxyspex_hf.app.viewer import (
+    answered,
+    asked,
+    doubted,
+    failed,
+    indexed,
+    removed_sets,
+    same,
+    saved,
+)
 from proxyspex_hf.app.wording import in_words
 from proxyspex_hf.explanation import InteractionExplanation
 
@@ -31,7 +40,7 @@ def examples() -> dict[str, gr.Button]:
 
 
 def answer_the_picture(shared: Shared, buttons: dict[str, gr.Button]) -> None:
-    """Wire the examples, and the three things that the picture can ask for."""
+    """Wire the examples, and the five things that the picture can ask for."""
 
     def example(name: str, session: Session) -> dict[Any, Any]:
         return shared.show(replace(session, source=Source("example", name=name), made=None))
@@ -48,6 +57,12 @@ def answer_the_picture(shared: Shared, buttons: dict[str, gr.Button]) -> None:
     def model(found: InteractionExplanation, data: Any) -> str:
         removed = asked(data, found)
         return answered(found, removed, shared.ask(found.record, removed))
+
+    def interval(found: InteractionExplanation, data: Any) -> str:
+        return doubted(found, asked(data, found))
+
+    def tables(found: InteractionExplanation, _data: Any) -> str:
+        return indexed(found)
 
     def best(found: InteractionExplanation, _data: Any) -> str:
         sizes = [k for k in _SIZES if k <= len(found.features)]
@@ -77,6 +92,8 @@ def answer_the_picture(shared: Shared, buttons: dict[str, gr.Button]) -> None:
     view = shared.view
     for event, prop, answer in (
         (view.check, "answer", model),
+        (view.sure, "interval", interval),
+        (view.tables, "indices", tables),
         (view.removals, "removals", best),
         (view.save, "file", file),
     ):
@@ -87,6 +104,6 @@ def answer_the_picture(shared: Shared, buttons: dict[str, gr.Button]) -> None:
             show_progress="hidden",
             concurrency_limit=2,
             concurrency_id=prop,
-            trigger_mode="always_last" if answer is model else "once",
+            trigger_mode="always_last" if answer in (model, interval) else "once",
             api_visibility="private",
         )

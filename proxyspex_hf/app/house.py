@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from proxyspex_hf.app.folders import Folders
+from proxyspex_hf.app.kept import Kept
 from proxyspex_hf.app.presence import Presence
 from proxyspex_hf.app.settings import Settings
 from proxyspex_hf.app.turns import Turns
@@ -22,12 +23,14 @@ class House:
         uploads: where their files lie.
         presence: which of them are open.
         turns: whose explanation is made next.
+        kept: what was explained, for reload and Back.
     """
 
     folders: Folders
     uploads: Uploads
     presence: Presence
     turns: Turns
+    kept: Kept
 
     @classmethod
     def of(cls, settings: Settings, folders: Folders) -> House:
@@ -36,7 +39,7 @@ class House:
         alone = settings.account == "machine"
         turns = Turns(each=16, each_runs=2) if alone else Turns()
         uploads = Uploads(folders.uploads, settings.limits.upload_bytes)
-        return cls(folders, uploads, Presence(), turns)
+        return cls(folders, uploads, Presence(), turns, Kept())
 
     def gone(self, page: str) -> None:
         """A page was closed: nothing is asked or kept waiting for it."""

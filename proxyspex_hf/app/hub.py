@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from itertools import islice
 from typing import Any
+from urllib.parse import parse_qsl
 
 import gradio as gr
 from gradio.utils import get_space
 
-from proxyspex_hf.app.parts import chosen, done, error, listed, listing, notice, said
+from proxyspex_hf.app.parts import (
+    chosen,
+    done,
+    error,
+    listed,
+    listing,
+    notice,
+    recurred,
+    recurring,
+    said,
+)
 from proxyspex_hf.app.session import Session
 from proxyspex_hf.app.shared import HUB, Shared
 from proxyspex_hf.app.source import Source
@@ -18,9 +30,15 @@ from proxyspex_hf.errors import InputError
 from proxyspex_hf.explanation import InteractionExplanation
 from proxyspex_hf.hub.push import push as push_records
 from proxyspex_hf.hub.rows import content_id
+from proxyspex_hf.overview import explanations_summary
+from proxyspex_hf.sharing import pull_explanations
 
 __all__ = ["Shelf", "open_link", "shelf"]
 
+#: Characters of an address's query; ours have a few hundred at most.
+_MOST_QUERY = 2000
+#: Explanations that are summarized on the page: each takes up to a second.
+_MOST_SUMMARIZED = 50
 _LIMIT: dict[str, Any] = {
     "show_progress": "minimal",
     "concurrency_limit": 4,
@@ -36,6 +54,8 @@ class Shelf:
         repo, config, revision: the data set, the collection in it, and its version.
         list: shows what it holds.
         found: what it holds.
+        sum: summarizes it.
+        recurring: which words and combinations recur in it.
         news: what came of it.
     """
 
@@ -50,11 +70,13 @@ class Shelf:
                         elem_id="repo",
                     )
                     self.list = gr.Button("Look", scale=1, min_width=80, elem_id="look")
+                    self.sum = gr.Button("What recurs", scale=1, min_width=110, elem_id="recurs")
                 with gr.Accordion("Collection and revision", open=False), gr.Row():
                     self.config = gr.Textbox("explanations", label="Collection")
                     self.revision = gr.Textbox(label="Revision (empty: the newest)")
                 self.news = notice("hub-news")
                 self.found = listing()
+                self.recurring = recurring()
             with gr.Column(scale=2, min_width=280):
                 gr.Markdown("### Add the shown explanation to a data set")
                 if sign_in:
@@ -82,6 +104,28 @@ def shelf(shared: Shared) -> Shelf:
         except Exception as problem:  # noqa: BLE001 - whatever it is, the page says it in words
             return "[]", error(in_words(problem))
         return listed(entries), ""
+
+    def recur(
+        repo: str, config: str, revision: str, token: gr.OAuthToken | None
+    ) -> tuple[str, str]:
+        try:
+            where = _place(repo, config, revision)
+            pulled = pull_explanations(
+                where.repo_id,
+                config_name=where.config_name,
+                revision=where.revision,
+                token=_token(shared, token),
+            )
+            given = list(islice(pulled, _MOST_SUMMARIZED + 1))
+            more = len(given) > _MOST_SUMMARIZED
+            found = explanations_summary(given[:_MOST_SUMMARIZED])
+        except Exception as problem:  # noqa: BLE001 - whatever it is, the page says it in words
+            return "", error(in_words(problem))
+        kind = found.explanations[0].record.target.kind
+        about = f"In {len(found.explanations)} explanations, mean effects in {kind}, ± 90%."
+        if more:
+            about += f" There are more: proxyspex-hf summary --repo {where.repo_id} reads them all."
+        return recurred(found, about), ""
 
     def open_one(
         session: Session,
@@ -123,21 +167,38 @@ def shelf(shared: Shared) -> Shelf:
 
     inputs = [tab.repo, tab.config, tab.revision]
     gr.on([tab.list.click, tab.repo.submit], look, inputs, [tab.found, tab.news], **_LIMIT)
+    tab.sum.click(recur, inputs, [tab.recurring, tab.news], **_LIMIT)
+    tab.recurring.open(open_one, [shared.session, *inputs], [*shared.outputs, tab.news], **_LIMIT)
     tab.found.open(open_one, [shared.session, *inputs], [*shared.outputs, tab.news], **_LIMIT)
     tab.push.click(push, [shared.session, tab.to, tab.private], tab.pushed, **_LIMIT)
     return tab
 
 
 def open_link(shared: Shared, tab: Shelf, demo: gr.Blocks) -> None:
-    """Show what the page's address asks for."""
+    """Show what the page's address asks for, when it is opened and on the way back."""
 
     def load(session: Session, request: gr.Request, token: gr.OAuthToken | None) -> dict[Any, Any]:
+        return opened(session, dict(request.query_params), token)
+
+    def back(session: Session, event: gr.EventData, token: gr.OAuthToken | None) -> dict[Any, Any]:
+        data = event._data
+        query = data.get("query") if isinstance(data, dict) else None
+        if not isinstance(query, str) or len(query) > _MOST_QUERY:
+            return {shared.news: error("This address names nothing that can be opened.")}
+        return opened(session, dict(parse_qsl(query)), token)
+
+    def opened(
+        session: Session, query: dict[str, str], token: gr.OAuthToken | None
+    ) -> dict[Any, Any]:
         try:
-            source = Source.from_query(dict(request.query_params))
-            if source is None:
+            source = Source.from_query(query)
+            if source is None or source == session.source:  # nothing, or what is shown already
                 return {shared.news: ""}
             if source.kind == "example":
                 return shared.show(replace(session, source=source, made=None))
+            if source.kind == "own":
+                made = shared.house.kept.get(source.name)
+                return shared.show(replace(session, source=source, made=made))
             if source.id:
                 return _pulled(shared, session, source, token)
         except Exception as problem:  # noqa: BLE001 - whatever it is, the page says it in words
@@ -151,7 +212,9 @@ def open_link(shared: Shared, tab: Shelf, demo: gr.Blocks) -> None:
         }
 
     outputs = [*shared.outputs, tab.repo, tab.config, tab.revision, tab.news]
-    demo.load(load, shared.session, outputs, **{**_LIMIT, "show_progress": "hidden"})
+    quietly = {**_LIMIT, "show_progress": "hidden"}
+    demo.load(load, shared.session, outputs, **quietly)
+    shared.view.back(back, shared.session, outputs, **quietly)
 
 
 def _pulled(

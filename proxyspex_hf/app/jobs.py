@@ -22,11 +22,14 @@ from PIL import Image
 from proxyspex_hf.app.folders import is_stopped
 from proxyspex_hf.app.models import Choice, Models
 from proxyspex_hf.app.settings import Limits
+from proxyspex_hf.app.unread import unread
 from proxyspex_hf.app.wording import in_words
 from proxyspex_hf.core.progress import Progress
 from proxyspex_hf.core.queries import Plan
 from proxyspex_hf.errors import InputError
 from proxyspex_hf.explainer import InteractionExplainer
+from proxyspex_hf.hf.stages import Stages
+from proxyspex_hf.hf.tasks.classification import function_applied
 from proxyspex_hf.options import ExplainerOptions
 from proxyspex_hf.serialize import dumps
 
@@ -109,6 +112,7 @@ class Cost:
         calls: model calls, at the most.
         seconds: to ask them all, by a small batch timed just now.
         exact: every subset is asked.
+        unread: where the model cannot read most of the text: that, in words.
     """
 
     n_features: int
@@ -116,6 +120,7 @@ class Cost:
     calls: int
     seconds: float
     exact: bool
+    unread: str = ""
 
 
 @dataclass(frozen=True)
@@ -130,9 +135,10 @@ class Step:
 
 @dataclass(frozen=True)
 class Found:
-    """The end of a job: the explanation, as the text of its file."""
+    """The end of a job: the explanation, as the text of its file; ``unread`` as of a cost."""
 
     text: str
+    unread: str = ""
 
 
 @dataclass(frozen=True)
@@ -218,6 +224,18 @@ def _noun(kinds: Any) -> str:
     return f"{regions} and {kinds.kind}" if kinds.spans else str(regions)
 
 
+def options_of(job: Job, pipe: Any) -> dict[str, Any]:
+    """A job's options for its pipeline: where classes are chosen, in log-odds.
+
+    A reader sees those as a probability.
+    """
+    if job.model.task not in ("text-classification", "image-classification"):
+        return job.options
+    applied, count = function_applied(Stages(pipe)), pipe.model.config.num_labels
+    has_odds = applied == "sigmoid" or (applied == "softmax" and count > 1)
+    return {**job.options, "value": "log-odds"} if has_odds else job.options
+
+
 def cost_of(job: Job, models: Models, limits: Limits) -> Cost:
     """What a job will take: the input is divided, and a few masks are asked and timed.
 
@@ -225,8 +243,8 @@ def cost_of(job: Job, models: Models, limits: Limits) -> Cost:
         InputError, ModelError: it cannot be explained, or is beyond a limit.
     """
     job = checked(job, limits)
-    explainer = InteractionExplainer(models.pipeline(job.model))
-    function = explainer.value_function(job.inputs, **job.options)
+    pipe = models.pipeline(job.model)
+    function = InteractionExplainer(pipe).value_function(job.inputs, **options_of(job, pipe))
     n, noun = function.n_features, _noun(function.features)
     plan = _planned(n, noun, job, limits)
     masks = np.random.default_rng(0).random((_TIMED[-1], n)) < 0.7
@@ -237,7 +255,9 @@ def cost_of(job: Job, models: Models, limits: Limits) -> Cost:
         seconds = time.perf_counter() - start
         if seconds > _TIMED_LONG:
             break
-    return Cost(n, noun, plan.calls, seconds / count * plan.calls, plan.exact)
+    return Cost(
+        n, noun, plan.calls, seconds / count * plan.calls, plan.exact, unread(pipe, job.text)
+    )
 
 
 def explain(
@@ -303,14 +323,15 @@ class _Worker:
 
     def _explained(self) -> Found:
         self._pause()
-        explainer = InteractionExplainer(self._models.pipeline(self._job.model))
+        pipe = self._models.pipeline(self._job.model)
+        explainer = InteractionExplainer(pipe)
         self._pause()
         self._news.put(Step("reading the input"))
-        inputs, options = self._job.inputs, self._job.options
+        inputs, options = self._job.inputs, options_of(self._job, pipe)
         function = explainer.value_function(inputs, **options)
         _planned(function.n_features, _noun(function.features), self._job, self._limits)
         explanation = explainer(inputs, **options, cache_dir=self._folder, progress=self._progress)
-        return Found(dumps(explanation.record))
+        return Found(dumps(explanation.record), unread(pipe, self._job.text))
 
     def _progress(self, progress: Progress) -> None:
         if progress.phase == "model calls":

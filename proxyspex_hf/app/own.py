@@ -138,5 +138,5 @@ def _cost_text(cost: Cost) -> str:
     how = "every subset is asked, so the result is exact" if cost.exact else "then the fit"
     return (
         f"{cost.n_features} {cost.noun}: {cost.calls:,} model calls at the most, "
-        f"{seconds_text(cost.seconds)} on this machine; {how}."
-    )
+        f"{seconds_text(cost.seconds)} on this machine; {how}. {cost.unread}"
+    ).strip()

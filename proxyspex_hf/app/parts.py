@@ -15,12 +15,28 @@ import gradio as gr
 from proxyspex_hf.app.jobs import Step
 from proxyspex_hf.app.wording import seconds_text
 from proxyspex_hf.hub.entries import HubEntry, is_id
+from proxyspex_hf.hub.rows import content_id
+from proxyspex_hf.overview import Overview, Recurring
 from proxyspex_hf.viz.markup import embed_json
-from proxyspex_hf.viz.wording import r2_text, signed, visible
+from proxyspex_hf.viz.wording import number, r2_text, signed, visible
 
-__all__ = ["CSS", "chosen", "done", "error", "listed", "listing", "notice", "said", "step"]
+__all__ = [
+    "CSS",
+    "chosen",
+    "done",
+    "error",
+    "listed",
+    "listing",
+    "notice",
+    "recurred",
+    "recurring",
+    "said",
+    "step",
+]
 
 _EXCERPT = 160
+#: Rows of what recurs, and labels that have a list of their own.
+_MOST_RECURRING, _MOST_LABELS = 60, 20
 
 
 def notice(name: str) -> gr.HTML:
@@ -98,6 +114,49 @@ def _row(entry: HubEntry) -> dict[str, str]:
         "title": visible(entry.text)[:_EXCERPT] if entry.text else visible(entry.task),
         "strongest": strongest or "no effect can be told from zero",
         "about": f"{about}{faithful}",
+    }
+
+
+def recurring() -> gr.HTML:
+    """What recurs in a data set; its event ``open`` carries the ``id`` of one explanation."""
+    return gr.HTML(
+        value="",
+        html_template=_asset("listing.html"),
+        js_on_load=_asset("recurring.js"),
+        apply_default_css=False,
+        elem_id="recurring",
+    )
+
+
+def recurred(overview: Overview, about: str) -> str:
+    """The value of what recurs: for all labels together, and for each."""
+    titles = [
+        {"id": content_id(e.record), "title": visible(e.text or e.record.task)[:_EXCERPT]}
+        for e in overview.explanations
+    ]
+    groups = [("", overview.recurring)]
+    if len(overview.by_label) > 1:
+        groups += list(overview.by_label.items())
+    return embed_json(
+        {
+            "about": about,
+            "groups": [
+                {
+                    "label": visible(label)[:_EXCERPT] if label else "",
+                    "rows": [_recurring_row(found, titles) for found in rows[:_MOST_RECURRING]],
+                }
+                for label, rows in groups[:_MOST_LABELS]
+            ],
+        }
+    )
+
+
+def _recurring_row(found: Recurring, titles: list[dict[str, str]]) -> dict[str, Any]:
+    return {
+        "words": " \N{MULTIPLICATION SIGN} ".join(word[:_EXCERPT] for word in found.words),
+        "count": f"{found.count:,} of {found.total:,}",
+        "mean": number(found.mean, found.interval, 2, "\N{MINUS SIGN}"),
+        "examples": [titles[i] for i in found.examples],
     }
 
 

@@ -98,8 +98,14 @@ def run_on_request(shared: Shared, form: Form) -> None:
         if isinstance(now, Step):
             return {form.news: step(now)}
         if isinstance(now, Found):
-            found = replace(session, source=OWN, made=explanation_of(now.text), job=None)
-            return {**shared.show(found), form.news: said("Done."), **ended(more=False)}
+            made = explanation_of(now.text)
+            source = replace(OWN, name=house.kept.put(made))
+            found = replace(session, source=source, made=made, job=None)
+            return {
+                **shared.show(found, now.unread and said(now.unread)),
+                form.news: said(f"Done. {now.unread}".strip()),
+                **ended(more=False),
+            }
         text = error(now.message) if now.failed else said(now.message)
         return {form.news: text, **ended(more=now.again)}
 

@@ -13,7 +13,7 @@ from proxyspex_hf.explanation import InteractionExplanation
 __all__ = ["FIRST", "Session"]
 
 #: The explanation that the page opens on.
-FIRST = Source("example", name="review")
+FIRST = Source("example", name="short")
 
 
 @dataclass(frozen=True)

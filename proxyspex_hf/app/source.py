@@ -13,6 +13,7 @@ from proxyspex_hf.errors import InputError
 __all__ = ["OWN", "Source"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
+_KEPT = re.compile(r"[A-Za-z0-9_-]{22}")
 _REPO = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 _ID = re.compile(r"[0-9a-f]{6,64}")
 _REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,199}")
@@ -24,8 +25,8 @@ class Source:
 
     Attributes:
         kind: ``"example"``: shipped under ``name``; ``"hub"``: ``id`` in the data set ``repo_id``;
-            ``"own"``: made on the open page, so there is no link to it.
-        name: of an example.
+            ``"own"``: made on an open page, and kept for a while under ``name``.
+        name: of an example, or of what is kept.
         repo_id, id, revision, config_name: as :meth:`InteractionExplanation.from_hub` takes them.
     """
 
@@ -37,11 +38,11 @@ class Source:
     config_name: str = "explanations"
 
     def query(self) -> str:
-        """The query of a link that opens this explanation, without ``?``; empty for one's own."""
+        """The query of a link that opens this explanation, without ``?``; empty where none does."""
         if self.kind == "example":
             return urlencode({"example": self.name})
         if self.kind == "own":
-            return ""
+            return urlencode({"own": self.name}) if self.name else ""
         given = {"dataset": self.repo_id, "id": self.id}
         if self.revision is not None:
             given["revision"] = self.revision
@@ -58,6 +59,8 @@ class Source:
         """
         if "example" in params:
             return cls("example", name=_checked(params, "example", _NAME))
+        if "own" in params:
+            return cls("own", name=_checked(params, "own", _KEPT))
         if "dataset" not in params:
             return None
         return cls(

@@ -7,27 +7,32 @@ page builds its elements with ``textContent``.
 
 from __future__ import annotations
 
+import math
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from functools import cache
-from importlib.resources import files
 from itertools import count
+from threading import Lock
 from typing import Any
 
 import gradio as gr
+import numpy as np
 
 from proxyspex_hf.app.source import Source
 from proxyspex_hf.core.removal import RemovalSolution
 from proxyspex_hf.errors import InputError
 from proxyspex_hf.explanation import InteractionExplanation
 from proxyspex_hf.hub.rows import content_id
+from proxyspex_hf.viz.index_tables import index_tables
 from proxyspex_hf.viz.markup import embed_json
-from proxyspex_hf.viz.view import view
+from proxyspex_hf.viz.page import frame, page_data, script, style
 
 __all__ = [
     "CSS",
     "answered",
     "asked",
+    "doubted",
     "failed",
+    "indexed",
     "key_of",
     "removed_sets",
     "same",
@@ -36,7 +41,6 @@ __all__ = [
     "viewer",
 ]
 
-_SCRIPTS = ("dom", "model", "reading", "ranking", "whatif", "details", "plots", "main")
 #: Makes equal answers differ, so that the page hears of each.
 _turn = count(1)
 
@@ -44,18 +48,21 @@ _turn = count(1)
 def viewer(first: str = "") -> gr.HTML:
     """The component; ``first`` is what :func:`shown` gives for the explanation it opens on.
 
-    Events: ``check`` (ask the model about removed features), ``removals`` (best removal sets),
-    ``save`` (the explanation's file); each with the ``key`` of what was shown. Properties that
-    answer them: ``answer``, ``removals``, ``file``.
+    Events: ``check`` (ask the model about removed features), ``sure`` (the interval of what is
+    predicted without them), ``tables`` (every index), ``removals`` (best removal sets), ``save``
+    (the explanation's file); each with the ``key`` of what was shown. Properties that answer them:
+    ``answer``, ``interval``, ``indices``, ``removals``, ``file``. And
+    ``back``, with the ``query`` of the address to go back to.
     """
-    script = "\n".join(_asset(f"{name}.js") for name in _SCRIPTS)
     return gr.HTML(
         value=first,
-        html_template=_asset("viewer.html"),
-        js_on_load=f'"use strict";\nconst EVENTS = ["check", "removals", "save"];\n{script}',
+        html_template=frame("<p>Opening …</p>"),
+        js_on_load=f'"use strict";\n{script()}',
         apply_default_css=False,
         elem_id="explanation",
         answer="",
+        interval="",
+        indices="",
         removals="",
         file="",
     )
@@ -69,15 +76,50 @@ def shown(explanation: InteractionExplanation, *, source: Source, model: str | N
         source: where it comes from: what a share link says.
         model: None where the model can be asked, else why not, in words.
     """
+    key = key_of(explanation)
     return _text(
-        view(explanation.record)
-        | {"key": key_of(explanation), "source": source.query(), "cannot_ask": model}
+        _drawn(explanation, key) | {"key": key, "source": source.query(), "cannot_ask": model}
     )
+
+
+#: What was drawn lately, by the explanation's key: most who come look at the same examples.
+_lately: OrderedDict[str, dict[str, Any]] = OrderedDict()
+_MOST_DRAWN = 16
+_lock = Lock()
+
+
+def _drawn(explanation: InteractionExplanation, key: str) -> dict[str, Any]:
+    with _lock:
+        found = _lately.get(key)
+    if found is None:
+        found = page_data(explanation.record, most_rows=None)
+        with _lock:
+            _lately[key] = found
+            while len(_lately) > _MOST_DRAWN:
+                _lately.popitem(last=False)
+    return found
 
 
 def answered(explanation: InteractionExplanation, removed: Sequence[int], value: float) -> str:
     """The property ``answer``: what the model itself gives without the features ``removed``."""
     return _text({"key": key_of(explanation), "removed": list(removed), "value": value})
+
+
+def doubted(explanation: InteractionExplanation, removed: Sequence[int]) -> str:
+    """The property ``interval``: 90% of what is predicted without the features ``removed``."""
+    mask = np.ones((1, len(explanation.features)), dtype=np.bool_)
+    mask[0, list(removed)] = False
+    low, high = explanation.predict_interval(mask)[0].tolist()
+    if not math.isfinite(low + high):
+        return failed(explanation, "this explanation has no interval here.")
+    data = {"key": key_of(explanation), "removed": list(removed), "low": low, "high": high}
+    return _text(data)
+
+
+def indexed(explanation: InteractionExplanation) -> str:
+    """The property ``indices``: the tables of every index, which take a second or more."""
+    tables = index_tables(explanation.record)
+    return _text({"key": key_of(explanation), "tables": tables})
 
 
 def removed_sets(explanation: InteractionExplanation, solutions: Sequence[RemovalSolution]) -> str:
@@ -139,11 +181,5 @@ def _text(data: dict[str, Any]) -> str:
     return embed_json(data | {"turn": next(_turn)})
 
 
-@cache
-def _asset(name: str) -> str:
-    text = (files("proxyspex_hf.app") / "assets" / name).read_text(encoding="utf-8")
-    return text.replace("\r\n", "\n")
-
-
 #: The style sheet, for ``launch(css=...)``: all of its rules are within ``#explanation``.
-CSS = _asset("viewer.css")
+CSS = style()

@@ -146,6 +146,7 @@ def _explanation_row(record: ExplanationRecord) -> Row:
         "target_index": target["index"],
         "target_kind": target["kind"],
         "predicted": target["predicted"],
+        "other_label": target["other"],
         "n_features": data["spectrum"]["n_features"],
         "support": data["spectrum"]["support"],
         "coefficients": data["spectrum"]["coefficients"],
@@ -243,6 +244,7 @@ def _data(row: Row, queries: Row) -> dict[str, Any]:
             "index": row.get("target_index"),
             "kind": row.get("target_kind"),
             "predicted": row.get("predicted"),
+            "other": row.get("other_label"),
         },
         "spectrum": {name: row.get(name) for name in ("n_features", "support", "coefficients")},
         "queries": {

@@ -89,6 +89,7 @@ EXPLANATIONS: tuple[Column, ...] = (
     Column("target_index", _INT, "its position among the model's outputs, null if it has none"),
     Column("target_kind", _TEXT, "its unit: logit, log-odds, log-probability, similarity …"),
     Column("predicted", _TEXT, "what the model predicts for the whole input, null if nothing"),
+    Column("other_label", _TEXT, "the other label of a model that has two, else null"),
     Column("n_features", _INT, "n"),
     Column(
         "support",

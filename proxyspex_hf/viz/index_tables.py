@@ -13,10 +13,10 @@ from proxyspex_hf.core.intervals import with_intervals
 from proxyspex_hf.errors import InputError, SolveError
 from proxyspex_hf.record import ExplanationRecord
 
-__all__ = ["MOST_ROWS", "index_tables"]
+__all__ = ["INDEX_ROWS", "MOST_ROWS", "index_tables"]
 
-#: Rows of an index that are sent; more would be no help to a reader.
-MOST_ROWS = 200
+#: Rows of the effects that are sent, and of each index; more would be no help to a reader.
+MOST_ROWS, INDEX_ROWS = 200, 60
 
 _ABOUT = {
     "Banzhaf": "the mean change when the feature is kept, over all subsets of the others",
@@ -44,22 +44,26 @@ _TITLES = {
 }
 
 
-def index_tables(record: ExplanationRecord) -> list[dict[str, Any]]:
-    """Every index but the effect at the input, which is what the page opens on."""
+def index_tables(record: ExplanationRecord, most: int = INDEX_ROWS) -> list[dict[str, Any]]:
+    """Every index but the effect at the input, which is what the page opens on.
+
+    Args:
+        most: rows of each.
+    """
     names = [entry.name for entry in INDICES if entry.name != "Effect"]
-    return [table for name in names for table in _tables(record, name)]
+    return [table for name in names for table in _tables(record, name, most)]
 
 
-def _tables(record: ExplanationRecord, name: str) -> list[dict[str, Any]]:
+def _tables(record: ExplanationRecord, name: str, most: int) -> list[dict[str, Any]]:
     """An index at its usual order, and those that depend on it at order 3, too."""
     largest = int(record.spectrum.orders.max())
     orders: list[int | None] = [None]
     if name in ("STII", "FBII", "FSII") and largest > 2:
         orders = [2, 3]
-    return [_table(record, name, order) for order in orders]
+    return [_table(record, name, order, most) for order in orders]
 
 
-def _table(record: ExplanationRecord, name: str, order: int | None) -> dict[str, Any]:
+def _table(record: ExplanationRecord, name: str, order: int | None, most: int) -> dict[str, Any]:
     title = _TITLES[name] + (f", order {order}" if order is not None else "")
     table: dict[str, Any] = {"name": name, "order": order, "title": title, "about": _ABOUT[name]}
     try:
@@ -68,7 +72,7 @@ def _table(record: ExplanationRecord, name: str, order: int | None) -> dict[str,
         return {**table, "rows": [], "total": 0, "reason": str(error)}
     largest = np.argsort(-np.abs(found.values), kind="stable")
     largest = largest[(found.orders[largest] > 0) & (found.values[largest] != 0.0)]
-    rows = _rows(record, found, np.sort(largest[:MOST_ROWS]))
+    rows = _rows(record, found, np.sort(largest[:most]))
     rows.sort(key=lambda row: -abs(row[1]))
     return {**table, "rows": rows, "total": len(largest)}
 

@@ -6,7 +6,7 @@ import html
 import json
 from typing import Any
 
-__all__ = ["embed_json", "escape", "numbers"]
+__all__ = ["embed_json", "escape"]
 
 #: What a page cannot hold as it is becomes a visible symbol. A carriage return must be a reference,
 #: as the parser would turn it into a line feed; a lone surrogate cannot be encoded.
@@ -31,9 +31,3 @@ def embed_json(data: Any) -> str:
     for character in "<>&":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return text
-
-
-def numbers(effect: float, interval: tuple[float, float] | None) -> str:
-    """Attributes that the script reads; ends of an interval only where there is one."""
-    ends = "" if interval is None else f' data-low="{interval[0]!r}" data-high="{interval[1]!r}"'
-    return f'data-effect="{effect!r}"{ends}'

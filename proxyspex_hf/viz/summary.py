@@ -1,65 +1,13 @@
-"""What every picture says of an explanation, as plain text: headline, notes, how it was made."""
+"""What every picture says of an explanation, as plain text: notes, and how it was made."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal, NamedTuple
-
 from proxyspex_hf.record import ExplanationRecord, Queries
-from proxyspex_hf.viz.terms import Term, adds_up, spell
-from proxyspex_hf.viz.wording import (
-    nouns,
-    number,
-    r2_text,
-    score_name,
-    sentence_parts,
-    shortened,
-    signed,
-)
+from proxyspex_hf.viz.wording import nouns, r2_text, shortened
 
-__all__ = ["Run", "facts", "headline", "is_left_out", "notes", "nothing_found"]
+__all__ = ["facts", "is_left_out", "notes", "nothing_found"]
 
 _REGIONS = {"zero": "made black", "mean": "filled with the mean colour", "blur": "blurred"}
-
-
-class Run(NamedTuple):
-    """A piece of a sentence: plain text, a stranger's name, a quoted feature, or a number.
-
-    Attributes:
-        kind: ``"text"``, ``"name"``, ``"quoted"``, or ``"pos"`` and ``"neg"`` for a number.
-        text: its characters; a quoted feature's without the quotation marks.
-    """
-
-    kind: Literal["text", "name", "quoted", "pos", "neg"]
-    text: str
-
-
-def headline(record: ExplanationRecord, terms: Sequence[Term], decimals: int) -> list[Run]:
-    """What the model said, and its strongest combination as a sentence, or that none matters."""
-    target, many = record.target, nouns(record)[1]
-    gone = "masked" if record.settings.masking == "mask" else "deleted"
-    runs = [
-        _plain(
-            f"The model\N{RIGHT SINGLE QUOTATION MARK}s {score_name(target)} for ",
-        ),
-        Run("name", shortened(target.label)),
-        _plain(" is "),
-        _number(record.full_value, decimals),
-        _plain(f" (all {many} {gone}: "),
-        _number(record.empty_value, decimals),
-        _plain(")."),
-    ]
-    strongest = next((term for term in terms if term.order > 1), None)
-    if strongest is not None:
-        return [*runs, _plain(" "), *_sentence(record, strongest, decimals), _plain(".")]
-    if not terms:
-        return [*runs, _plain(f" {nothing_found(record)}")]
-    # Without intervals nothing tells a small combination from none.
-    found = "No combination matters here: the {many} add up."
-    if not adds_up(record, terms):
-        found = "No combination was found among the {many}."
-    said = f" {found.format(many=many)} Most of all, "
-    return [*runs, _plain(said), *_sentence(record, terms[0], decimals), _plain(".")]
 
 
 def nothing_found(record: ExplanationRecord) -> str:
@@ -144,26 +92,6 @@ def facts(record: ExplanationRecord) -> list[tuple[str, str]]:
 def _divided(queries: Queries) -> str:
     held_out = len(queries) - queries.n_fit
     return f": {queries.n_fit:,} fitted, {held_out:,} held out" if held_out else ""
-
-
-def _plain(text: str) -> Run:
-    return Run("text", text)
-
-
-def _number(value: float, decimals: int) -> Run:
-    return Run("neg" if value < 0 else "pos", signed(value, decimals))
-
-
-def _sentence(record: ExplanationRecord, term: Term, decimals: int) -> list[Run]:
-    """“a” and “b” raise it together: +1.80 ± 0.20."""
-    labels = [member.label for member in spell(record)(term)]
-    quoted = [
-        Run("quoted", text) if is_label else _plain(text)
-        for text, is_label in sentence_parts(labels, term.kind)
-    ]
-    said = number(term.effect, term.interval, decimals, "\N{MINUS SIGN}")
-    shown = Run("neg" if term.effect < 0 else "pos", said)
-    return [*quoted, _plain(": "), shown]
 
 
 def _argument(value: object) -> str:

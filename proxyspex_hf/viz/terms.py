@@ -14,7 +14,7 @@ from proxyspex_hf.core.effects import Effect, Kind
 from proxyspex_hf.record import ExplanationRecord
 from proxyspex_hf.viz.wording import visible
 
-__all__ = ["Member", "Term", "adds_up", "main_effects", "ranked_terms", "spell"]
+__all__ = ["Member", "Term", "adds_up", "main_effects", "ranked_terms", "spell", "told_apart"]
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,16 @@ class Member:
     label: str
     occurrence: int
     after_gap: bool
+
+
+_SMALL_DIGITS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
+
+
+def told_apart(member: Member) -> str:
+    """A member's label in a sentence, ``not₂`` where several features read the same."""
+    return member.label + (
+        str(member.occurrence).translate(_SMALL_DIGITS) if member.occurrence else ""
+    )
 
 
 def ranked_terms(record: ExplanationRecord) -> list[Term]:

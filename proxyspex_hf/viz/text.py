@@ -9,6 +9,7 @@ from proxyspex_hf.errors import InputError
 from proxyspex_hf.record import ExplanationRecord, Queries
 from proxyspex_hf.viz.summary import is_left_out, nothing_found
 from proxyspex_hf.viz.terms import Member, Term, adds_up, ranked_terms, spell
+from proxyspex_hf.viz.verdict import flip, flip_parts, scale_of, verdict_of
 from proxyspex_hf.viz.wording import (
     ADDS_UP,
     decimals_for,
@@ -25,7 +26,7 @@ from proxyspex_hf.viz.wording import (
     visible,
 )
 
-__all__ = ["render_text"]
+__all__ = ["render_text", "wrapped"]
 
 _NARROWEST = 40
 _POSITIVE, _NEGATIVE, _RESET = "\x1b[33m", "\x1b[34m", "\x1b[0m"
@@ -63,17 +64,26 @@ def render_text(
 
 def _head(record: ExplanationRecord, decimals: int, width: int) -> Iterator[str]:
     target, many = record.target, nouns(record)[1]
+    scale = scale_of(target)
+    if scale.share is not None:
+        said = verdict_of(record, record.full_value).text
+        turned = "".join(text for _, text in flip_parts(record, flip(record)))
+        yield from wrapped(visible(f"{said} {turned}"), width)
+    if scale.hint is not None:
+        yield from wrapped(
+            f"{visible(target.kind)}: {scale.hint}".replace("\N{MINUS SIGN}", "-"), width
+        )
     gone = "masked" if record.settings.masking == "mask" else "deleted"
-    yield from _wrapped(
+    yield from wrapped(
         f"{visible(shortened(target.label))} {signed(record.full_value, decimals, '-')} "
         f"(all {many} {gone}: {signed(record.empty_value, decimals, '-')}), "
         f"{visible(record.provenance.model)}",
         width,
     )
     if target.predicted not in (None, target.label):
-        yield from _wrapped(f"The model predicts {visible(str(target.predicted))}.", width)
+        yield from wrapped(f"The model predicts {visible(str(target.predicted))}.", width)
     for note in record.provenance.notes:
-        yield from _wrapped(f"Note: {visible(note)}", width, "      ")
+        yield from wrapped(f"Note: {visible(note)}", width, "      ")
 
 
 def _ranking(
@@ -85,7 +95,7 @@ def _ranking(
     color: bool,
 ) -> Iterator[str]:
     if not terms:
-        yield from _wrapped(nothing_found(record), width)
+        yield from wrapped(nothing_found(record), width)
         return
     shown, speller = terms[:top], spell(record)
     values = [number(term.effect, term.interval, decimals) for term in shown]
@@ -100,7 +110,7 @@ def _ranking(
         bar = ("█" if term.effect > 0 else "░") * length + " " * (bar_width - length)
         start = f"{value:>{value_width}}  {bar}  "
         kind = f" ({kind_words(term.kind, term.order)})" if term.order > 1 else ""
-        spelled = _wrapped(_spelled(speller(term)) + kind, width - len(indent))
+        spelled = wrapped(_spelled(speller(term)) + kind, width - len(indent))
         if color:
             start = f"{_POSITIVE if term.effect > 0 else _NEGATIVE}{start}{_RESET}"
         for line in spelled:
@@ -109,7 +119,7 @@ def _ranking(
     if len(terms) > top:
         yield f"{indent}… {len(terms) - top:,} more"
     if adds_up(record, terms):
-        yield from _wrapped(ADDS_UP.format(many=nouns(record)[1]), width)
+        yield from wrapped(ADDS_UP.format(many=nouns(record)[1]), width)
 
 
 def _spelled(members: list[Member]) -> str:
@@ -126,7 +136,7 @@ def _trust(record: ExplanationRecord, width: int) -> Iterator[str]:
     left_out = is_left_out(record)
     for score in sorted(record.faithfulness, key=lambda score: score.density):
         masks = f"worth {score.n_masks:,} masks" if left_out else f"{score.n_masks:,} masks"
-        yield from _wrapped(
+        yield from wrapped(
             f"keeps {percent(score.density):>3} of the {many}: R² {r2_text(score.r2, '-'):>5}"
             f"{r2_interval(score, '-')} {verdict(score.r2)}, additive "
             f"{r2_text(score.linear_r2, '-')} ({masks})",
@@ -138,8 +148,8 @@ def _trust(record: ExplanationRecord, width: int) -> Iterator[str]:
         yield "exact: every subset was asked" if exact else "faithfulness was not measured"
     warning = near_input_warning(record, "-")
     if warning:
-        yield from _wrapped(f"Warning: {warning}", width, "         ")
-    yield from _wrapped(f"{len(queries):,} model calls{_divided(queries)}", width, "  ")
+        yield from wrapped(f"Warning: {warning}", width, "         ")
+    yield from wrapped(f"{len(queries):,} model calls{_divided(queries)}", width, "  ")
 
 
 def _divided(queries: Queries) -> str:
@@ -158,7 +168,7 @@ def _character_columns(character: str) -> int:
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
 
-def _wrapped(text: str, width: int, indent: str = "") -> list[str]:
+def wrapped(text: str, width: int, indent: str = "") -> list[str]:
     """``text`` in lines of at most ``width`` columns, broken at spaces, or inside a longer word."""
     lines, line = [], ""
     for piece in _pieces(text.split(" "), width - len(indent)):

@@ -1,4 +1,4 @@
-"""Everything a live page shows of one explanation, as plain JSON: the page computes, not we.
+"""Everything the page shows of one explanation, as plain JSON: the page computes, not we.
 
 The page builds its elements with ``textContent`` from what stands here; no text is markup.
 """
@@ -8,63 +8,85 @@ from __future__ import annotations
 import base64
 from typing import Any
 
+import numpy as np
+
+from proxyspex_hf.core.effects import removal_masks
 from proxyspex_hf.core.hierarchy import energy_by_order, hierarchy_rates, relative_faithfulness
+from proxyspex_hf.core.intervals import prediction_intervals
 from proxyspex_hf.record import ExplanationRecord
 from proxyspex_hf.viz import summary
 from proxyspex_hf.viz.code import python_code
-from proxyspex_hf.viz.index_tables import MOST_ROWS, index_tables
-from proxyspex_hf.viz.reading import outline, pieces
-from proxyspex_hf.viz.terms import Term, adds_up, main_effects, ranked_terms, spell
+from proxyspex_hf.viz.index_tables import INDEX_ROWS, MOST_ROWS, index_tables
+from proxyspex_hf.viz.reading import outline, pieces, tints
+from proxyspex_hf.viz.terms import Term, adds_up, main_effects, ranked_terms, spell, told_apart
+from proxyspex_hf.viz.verdict import flip, flip_parts, scale_data, scale_of
 from proxyspex_hf.viz.wording import (
     ADDS_UP,
+    counted_nouns,
     decimals_for,
+    how_sure,
     kind_words,
     near_input_warning,
     nouns,
+    ordinal,
+    raises_together,
     score_name,
+    together_parts,
     verdict,
 )
 
-__all__ = ["view"]
+__all__ = ["MOST_TOGETHER", "view"]
 
 #: Coefficients a browser evaluates at a click, and members of all of them together.
 _MOST_COEFFICIENTS, _MOST_MEMBERS = 20_000, 400_000
 _CURVE = (1, 2, 3, 5, 8, 12, 20, 30, 50, 80, 120, 200, 300, 500, 1000, 2000, 5000)
 _RATES = (5, 10, 20, 50, 100, 200, 500)
-
-#: Values that fall when the model is surer.
-_LOWER_IS_SURER = {
-    "log-perplexity": "Lower means that the model finds this output more likely.",
-    "contrastive loss": "Lower means that image and caption fit better than the other pairs.",
-}
+#: Combinations that are told as sentences; the list has the others.
+MOST_TOGETHER = 5
 
 
-def view(record: ExplanationRecord) -> dict[str, Any]:
+def view(record: ExplanationRecord, *, most_rows: int | None = INDEX_ROWS) -> dict[str, Any]:
     """What a page needs to show ``record``, to take features out, and to rank by any index.
 
     The values are JSON: texts, finite numbers, lists, objects and null. ``support`` and
     ``coefficients`` are the spectrum, from which the page predicts; they are null where there is
     more of it than a page can evaluate at a click. Effects come with both ends of their interval,
     null where there is none: ``terms`` are those told from zero, [members, effect, low, high,
-    kind in words], ``singles`` those of every feature alone, [effect, low, high].
+    kind in words], ``singles`` those of every feature alone, [effect, low, high]. ``predicted``
+    are predictions with their interval, [features taken out, low, high], of what a reader takes
+    out first: each feature, each combination that is told as a sentence, and what flips it.
+
+    Args:
+        most_rows: of each index, the largest scores first; None leaves the indices out, for a page
+            that asks for them when they are wanted (:func:`index_tables`).
     """
     terms = ranked_terms(record)
     decimals = decimals_for(term.effect for term in terms[:1])
     spectrum, features = record.spectrum, record.features
     fits = len(spectrum) <= _MOST_COEFFICIENTS and int(spectrum.orders.sum()) <= _MOST_MEMBERS
     speller = spell(record)
+    found, together = flip(record), _together(record, terms, decimals)
     return {
         "model": record.provenance.model,
         "task": record.task,
         "score": score_name(record.target),
-        "hint": _LOWER_IS_SURER.get(record.target.kind),
+        "scale": scale_data(record.target),
         "nouns": nouns(record),
+        "counted": counted_nouns(record),
         "decimals": decimals,
-        "headline": [list(run) for run in summary.headline(record, terms, decimals)],
+        "flip": {
+            "members": found.members,
+            "value": found.value,
+            "flips": found.flips,
+            "parts": flip_parts(record, found),
+        },
+        "together": together,
         "notes": summary.notes(record),
         "warning": near_input_warning(record),
+        "sure": how_sure(record),
         "labels": speller.labels,
         "occurrence": speller.occurrence,
+        "tints": tints(record),
         "pieces": [[p.text, p.feature, p.fixed] for p in pieces(record)] if features.spans else [],
         "picture": _picture(record),
         "regions": [outline(region) for region in features.regions],
@@ -72,8 +94,10 @@ def view(record: ExplanationRecord) -> dict[str, Any]:
         "coefficients": spectrum.coefficients.tolist() if fits else None,
         "terms": [_term(term) for term in terms[:MOST_ROWS]],
         "singles": [[e.value, *_ends(e.interval)] for e in main_effects(record)],
+        "predicted": _predicted(record, [*(e["members"] for e in together), found.members]),
         "finding": _finding(record, terms),
         "n_terms": len(terms),
+        "full": record.full_value,
         "empty": record.empty_value,
         "exact": record.is_exact,
         "noise": record.provenance.noise_floor,
@@ -91,7 +115,7 @@ def view(record: ExplanationRecord) -> dict[str, Any]:
         "every_subset": record.fit.method == "exact",
         "left_out": summary.is_left_out(record),
         "curve": _curve(record),
-        "indices": index_tables(record),
+        "indices": None if most_rows is None else index_tables(record, most_rows),
         "hierarchy": _hierarchy(record),
         "energy": _energy(record),
         "facts": summary.facts(record),
@@ -108,11 +132,54 @@ def _ends(interval: tuple[float, float] | None) -> tuple[float | None, float | N
     return (None, None) if interval is None else interval
 
 
+def _together(record: ExplanationRecord, terms: list[Term], decimals: int) -> list[dict[str, Any]]:
+    """The strongest combinations as sentences, each with its rank among all effects."""
+    speller = spell(record)
+    combined = [(rank, term) for rank, term in enumerate(terms, 1) if term.order > 1]
+    return [
+        {
+            "members": term.members,
+            "effect": term.effect,
+            "for": raises_together(term.kind) == (scale_of(record.target).up > 0),
+            # A combination that many single features outrank is no headline.
+            "rank": f"{ordinal(rank)} of {len(terms):,} effects" if rank > 10 else None,
+            "parts": together_parts(
+                [told_apart(member) for member in speller(term)],
+                term.kind,
+                term.effect,
+                term.interval,
+                record.target.kind,
+                decimals,
+            ),
+        }
+        for rank, term in combined[:MOST_TOGETHER]
+    ]
+
+
+def _predicted(record: ExplanationRecord, sets: list[Any]) -> list[list[Any]]:
+    """Intervals of predictions, where there are any."""
+    posterior, n = record.posterior, len(record.features)
+    if record.is_exact or posterior is None:
+        return []
+    removed = [(), *((i,) for i in range(n)), *map(tuple, sets)]
+    with np.errstate(all="ignore"):
+        masks = removal_masks(n, removed)[1:]
+        ends = prediction_intervals(record.spectrum, posterior, masks)
+    if not np.isfinite(ends).all():  # a stored kernel that makes no sense
+        return []
+    return [[list(out), low, high] for out, (low, high) in zip(removed, ends.tolist(), strict=True)]
+
+
 def _finding(record: ExplanationRecord, terms: list[Term]) -> str | None:
     """What the list says by what is not in it."""
     if not terms:
         return summary.nothing_found(record)
-    return ADDS_UP.format(many=nouns(record)[1]) if adds_up(record, terms) else None
+    if adds_up(record, terms):
+        return ADDS_UP.format(many=nouns(record)[1])
+    if not any(term.order > 1 for term in terms):
+        # Without intervals nothing tells a small combination from none.
+        return f"No combination was found among the {nouns(record)[1]}."
+    return None
 
 
 def _picture(record: ExplanationRecord) -> dict[str, Any] | None:

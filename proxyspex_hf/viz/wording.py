@@ -10,20 +10,25 @@ from proxyspex_hf.record import DensityScore, ExplanationRecord, Target
 
 __all__ = [
     "ADDS_UP",
+    "counted_nouns",
     "decimals_for",
+    "how_sure",
     "interval_text",
     "kind_words",
     "near_input_warning",
     "nouns",
     "number",
+    "ordinal",
     "percent",
     "r2_interval",
     "r2_text",
+    "raises_together",
     "score_name",
     "sentence",
     "sentence_parts",
     "shortened",
     "signed",
+    "together_parts",
     "verdict",
     "visible",
 ]
@@ -55,6 +60,20 @@ def nouns(record: ExplanationRecord) -> tuple[str, str]:
         region, regions = _NOUNS.get(features.region_kind or "", ("region", "regions"))
         return f"{region} or {one}", f"{regions} and {many}"
     return one, many
+
+
+def counted_nouns(record: ExplanationRecord) -> list[tuple[str, str, int, int]]:
+    """Of regions and pieces of text: what one and several are called, first index, and how many.
+
+    “3 of 48 patches and 1 of 8 words” is a count; “4 patches and words” would be none.
+    """
+    features = record.features
+    regions, spans = len(features.regions), len(features.spans)
+    if not (regions and spans):
+        return [(*nouns(record), 0, len(features))]
+    region = _NOUNS.get(features.region_kind or "", ("region", "regions"))
+    text = _NOUNS.get(features.kind, ("feature", "features"))
+    return [(*region, 0, regions), (*text, regions, spans)]
 
 
 def score_name(target: Target) -> str:
@@ -149,6 +168,60 @@ def sentence_parts(labels: Sequence[str], kind: str) -> list[tuple[str, bool]]:
     return [*parts, (rest, False)]
 
 
+#: What raising and lowering the value mean, in the sentence's words, where not just that.
+_MEANS = {
+    "log-perplexity": ("make it less likely", "make it likelier"),
+    "contrastive loss": ("make the two fit worse", "make the two fit better"),
+}
+#: Of a combination: whether it raises the value, and whether either member is enough.
+_TOGETHER = {
+    "both needed": (True, False),
+    "either is enough": (True, True),
+    "lowers together": (False, False),
+    "either one lowers": (False, True),
+}
+
+
+def raises_together(kind: str) -> bool:
+    """Whether a combination raises the value: of an OR, its effect has the other sign."""
+    return _TOGETHER[kind][0]
+
+
+def together_parts(
+    labels: Sequence[str],
+    kind: str,
+    value: float,
+    interval: tuple[float, float] | None,
+    target_kind: str,
+    decimals: int,
+) -> list[tuple[str, str]]:
+    """A combination as a sentence of pieces: ``"text"``, ``"quoted"`` for a label, ``"number"``.
+
+    Of an OR, the number is what its members share: what one alone hides of the others' loss.
+    """
+    raises, either = _TOGETHER[kind]
+    up, down = _MEANS.get(target_kind, ("raise it", "lower it"))
+    does, last = up if raises else down, len(labels) - 1
+    joint = " or " if either else " and "
+    parts: list[tuple[str, str]] = []
+    for place, label in enumerate(labels):
+        if place:
+            parts.append(("text", joint if place == last else ", "))
+        parts.append(("quoted", label))
+    minus = "\N{MINUS SIGN}"
+    if not either and (value > 0) == raises:
+        said = number(value, interval, decimals, minus)
+        return [*parts, ("text", f" work together to {does}: "), ("number", said)]
+    # Where the sign is that of a correction to smaller sets, it would contradict the sentence.
+    if value < 0 and interval is not None:
+        interval = (-interval[1], -interval[0])
+    said = number(abs(value), interval, decimals, minus).removeprefix("+")
+    if not either:
+        return [*parts, ("text", f" all take part to {does}, by "), ("number", said)]
+    one = "either" if len(labels) == 2 else "any one"
+    return [*parts, ("text", f": {one} is enough to {does}; they share "), ("number", said)]
+
+
 _KIND_WORDS = {
     "alone": ("raises it", "raises it"),
     "both needed": ("both needed", "all needed"),
@@ -165,6 +238,12 @@ def kind_words(kind: str, order: int) -> str:
     """What a feature, a pair or a larger combination does, in two or three words."""
     pair, more = _KIND_WORDS[kind]
     return pair if order <= 2 else more
+
+
+def ordinal(rank: int) -> str:
+    """``21st``."""
+    ending = {1: "st", 2: "nd", 3: "rd"}.get(rank % 10, "th")
+    return f"{rank:,}{'th' if rank % 100 in (11, 12, 13) else ending}"
 
 
 def percent(share: float) -> str:
@@ -191,6 +270,28 @@ def verdict(r2: float | None) -> str:
     if r2 < 0:
         return "worse than a constant"
     return "good" if r2 >= GOOD else "fair" if r2 >= FAIR else "poor"
+
+
+def how_sure(record: ExplanationRecord, minus: str = "\N{MINUS SIGN}") -> str:
+    """One line of how far to trust it where it matters: close to the actual input."""
+    many = nouns(record)[1]
+    if record.is_exact:
+        return f"Exact: the model was asked about every subset of the {many}."
+    measured = [score for score in record.faithfulness if score.r2 is not None]
+    if not measured:
+        return "How well the explanation follows the model was not measured."
+    score = max(measured, key=lambda score: score.density)
+    if score.r2 is None:
+        return ""
+    words = {"good": "follows the model well", "fair": "follows the model fairly"}
+    says = words.get(verdict(score.r2), "does not follow the model")
+    near = (
+        "Close to this input"
+        if score.density >= NEAR_INPUT
+        else (f"With {percent(score.density)} of the {many} kept")
+    )
+    ends = r2_interval(score, minus)
+    return f"{near} the explanation {says}: R² {r2_text(score.r2, minus)}{ends}."
 
 
 def near_input_warning(record: ExplanationRecord, minus: str = "\N{MINUS SIGN}") -> str | None:

@@ -180,7 +180,7 @@ def visit(browser: Any, app: App) -> Iterator[Callable[..., Opened]]:
         page.on("pageerror", lambda error: result.complaints.append(str(error)))
         page.on("request", lambda request: result.requests.append(request.url))
         page.goto(f"{app.url}{query}")
-        page.wait_for_selector('.psx[aria-busy="false"]')
+        page.wait_for_selector('.psx[aria-busy="false"]', state="attached")
         opened.append(result)
         return result
 

@@ -31,7 +31,7 @@ def test_it_starts_answers_and_ends_cleanly() -> None:
     assert url == f"http://127.0.0.1:{port}/", process.stderr.read() if process.stderr else ""
     assert process.stdout.readline() == "Ctrl-C ends it.\n"
     with urllib.request.urlopen(url) as page:
-        assert "disappointed." in page.read().decode()
+        assert "minute." in page.read().decode()
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 0, err

@@ -20,6 +20,7 @@ from proxyspex_hf.app.launch import build
 from proxyspex_hf.app.session import Session
 from proxyspex_hf.hub.outbox import outbox_home
 from proxyspex_hf.hub.rows import content_id
+from proxyspex_hf.overview import explanations_summary
 
 Visit = Callable[..., Any]
 REPO = "me/explanations"
@@ -139,7 +140,7 @@ def test_links_to_nothing_say_so(app: Any, hub: HubServer, query: str, said: str
 
 def test_one_pushes_and_gets_a_link(visit: Visit, hub: HubServer) -> None:
     opened = visit("?example=question")
-    opened.shown("bathtub.")
+    opened.shown("bakes")
     opened.tab("From the Hub")
     opened.page.get_by_label("To", exact=True).fill("me/mine")
     opened.page.get_by_label("Private").check()
@@ -149,7 +150,7 @@ def test_one_pushes_and_gets_a_link(visit: Visit, hub: HubServer) -> None:
     assert hub.repo("me/mine").private
     link = news.get_by_role("link", name="the link that opens it here").get_attribute("href")
     other = visit(link[link.index("?") :])
-    other.shown("bathtub.")
+    other.shown("bakes")
     opened.page.get_by_label("To", exact=True).fill("you/theirs")
     opened.page.get_by_role("button", name="Push").click()
     news.filter(has_text="You may not write there.").wait_for()
@@ -255,3 +256,45 @@ def test_an_app_that_others_can_reach_uses_no_account(hub: HubServer, app: Any) 
         assert "acme/distil-sentiment" in listed
         assert news == ""
     folders.close()
+
+
+def test_what_recurs_in_a_data_set_and_a_click_opens_one(visit: Visit) -> None:
+    opened = visit()
+    look(opened, REPO).first.wait_for()
+    opened.page.get_by_role("button", name="What recurs").click()
+    rows = opened.page.locator("#recurring li")
+    rows.first.wait_for()
+    given = [
+        InteractionExplanation(make_record(f"{name} is not a bad film", seed=i))
+        for i, name in enumerate(("Anna", "Bodil", "Clara", "Dora"))
+    ]
+    found = explanations_summary([InteractionExplanation(review_record()), *given])
+    shown = rows.locator("summary").all_inner_texts()
+    assert len(shown) == min(60, len(found.recurring))
+    expected = {
+        " × ".join(r.words): f"{r.count} of {r.total}" for r in found.recurring if r.count > 1
+    }
+    assert len(expected) > 3
+    for text in shown[:4]:
+        words = next(w for w in sorted(expected, key=len, reverse=True) if text.strip().endswith(w))
+        assert text.startswith(expected[words])
+    row = rows.filter(has_text="clara").first
+    row.locator("summary").click()
+    row.get_by_role("button", name="Clara is not a bad film").click()
+    opened.shown("Clara")
+    opened.page.wait_for_url(re.compile(r"\?dataset=.*&id="))
+
+
+def test_what_recurs_among_payloads_stays_text(visit: Visit) -> None:
+    opened = visit()
+    opened.page.evaluate("window.pwned = 0")
+    look(opened, "me/hostile").first.wait_for()
+    opened.page.get_by_role("button", name="What recurs").click()
+    opened.page.locator("#recurring li").first.wait_for()
+    choice = opened.page.locator("#recurring select")
+    for place in range(choice.locator("option").count()):
+        choice.select_option(index=place)
+    opened.page.locator("#recurring summary").first.click()
+    assert opened.page.evaluate("window.pwned") == 0
+    inside = opened.page.locator("#recurring :is(script, img, iframe, a, style, form)")
+    assert inside.count() == 0

@@ -69,14 +69,15 @@ def test_too_large_an_upload_is_refused(app: Any) -> None:
     assert httpx2.post(f"{app.url}gradio_api/upload", files=files).status_code == 413
 
 
-def test_the_picture_takes_only_what_the_page_sends(app: Any) -> None:
+@pytest.mark.parametrize("event", ["check", "sure"])
+def test_the_picture_takes_only_what_the_page_sends(app: Any, event: str) -> None:
     from proxyspex_hf.app.examples import load_example
     from proxyspex_hf.app.viewer import key_of
 
-    explanation = load_example("review")
+    explanation = load_example("short")
     key = key_of(explanation)
     check = next(
-        fn for fn in app.running.demo.fns.values() if fn.targets and fn.targets[0][1] == "check"
+        fn for fn in app.running.demo.fns.values() if fn.targets and fn.targets[0][1] == event
     )
     for removed, said in [
         ([0, 1], None),
@@ -93,3 +94,19 @@ def test_the_picture_takes_only_what_the_page_sends(app: Any) -> None:
             assert said in text
     stale = app.person().ask("", None, event={"key": "0" * 16, "removed": [0]}, fn=check)
     assert "value" not in json.dumps(stale["output"]["data"]).replace("__type__", "")
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (None, "names nothing"),
+        ({"query": 3}, "names nothing"),
+        ({"query": "x" * 2001}, "names nothing"),
+        ({"query": "example=../../etc/passwd"}, "cannot be the name of one"),
+        ({"query": "own=AAAAAAAAAAAAAAAAAAAAAA"}, "no longer kept"),
+    ],
+)
+def test_the_way_back_leads_only_to_what_there_is(app: Any, data: Any, said: str) -> None:
+    answer = app.person().ask("back", None, event=data)
+    assert answer["success"]
+    assert said in json.dumps(answer["output"])

@@ -28,7 +28,7 @@ from proxyspex_hf.hub.outbox import pack, write_files
 from proxyspex_hf.hub.rows import Row, content_id, record_from_rows, rows_of
 from proxyspex_hf.hub.schema import EXPLANATIONS, QUERIES, field_table
 from proxyspex_hf.hub.tables import Table, batch_of, write_table
-from proxyspex_hf.record import ExplanationRecord
+from proxyspex_hf.record import ExplanationRecord, Target
 from proxyspex_hf.sharing import read_explanations
 
 RECORDS = [captioned_record(), review_record(n_extra=40)]
@@ -436,3 +436,13 @@ def test_the_index_keeps_the_order_of_features_that_hold_what_joins_words(tmp_pa
     tops = rows_of(record)[0]["top_interactions"][:3]
     assert [top["order"] for top in row["top_interactions"]] == [top["order"] for top in tops]
     assert HubEntry.from_row(row, "a.parquet", 0) == entry
+
+
+def test_the_other_label_of_two_comes_back() -> None:
+    record = make_record("not bad", target=Target("GOOD", 1, "log-odds", "GOOD", other="BAD"))
+    explanation, queries = rows_of(record)
+    assert explanation["other_label"] == "BAD"
+    assert record_from_rows(explanation, queries).target == record.target
+    old = {name: value for name, value in explanation.items() if name != "other_label"}
+    with pytest.raises(SchemaError):  # the content is not what its id says
+        record_from_rows(old, queries)

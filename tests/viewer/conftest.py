@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import parse_qsl
 
 import gradio as gr
 import numpy as np
@@ -17,6 +18,7 @@ from proxyspex_hf.app.source import Source
 from proxyspex_hf.errors import InputError
 from proxyspex_hf.explanation import InteractionExplanation
 from proxyspex_hf.record import ExplanationRecord
+from proxyspex_hf.viz.page import page_data
 
 #: The model in these tests answers this much more than the explanation.
 OFF_BY = 0.25
@@ -46,7 +48,7 @@ def shelf() -> Iterator[Shelf]:
     shelf = Shelf()
 
     def first(request: gr.Request) -> str:
-        name = request.query_params["n"]
+        name = request.query_params["example"]
         found = shelf.explanations[name]
         cannot = "The model is not at hand." if name.startswith("closed") else None
         return viewer.shown(found, source=Source("example", name=name), model=cannot)
@@ -75,10 +77,24 @@ def shelf() -> Iterator[Shelf]:
     def save(event: gr.EventData) -> Any:
         return gr.HTML(file=viewer.saved(shelf.of(event._data)))
 
+    def sure(event: gr.EventData) -> Any:
+        explanation = shelf.of(event._data)
+        removed = viewer.asked(event._data, explanation)
+        return gr.HTML(interval=viewer.doubted(explanation, removed))
+
+    def tables(event: gr.EventData) -> Any:
+        return gr.HTML(indices=viewer.indexed(shelf.of(event._data)))
+
+    def back(event: gr.EventData) -> str:
+        name = dict(parse_qsl(event._data["query"]))["example"]
+        return viewer.shown(
+            shelf.explanations[name], source=Source("example", name=name), model=None
+        )
+
     with gr.Blocks() as demo:
         shown = viewer.viewer()
-        for event, answer in (("check", check), ("removals", removals), ("save", save)):
-            getattr(shown, event)(answer, None, shown, show_progress="hidden")
+        for event in (check, sure, tables, removals, save, back):
+            getattr(shown, event.__name__)(event, None, shown, show_progress="hidden")
         demo.load(first, None, shown, show_progress="hidden")
     _, url, _ = demo.launch(
         prevent_thread_lock=True,
@@ -120,6 +136,17 @@ class Shown:
         mask[0, self.removed()] = False
         return float(self.explanation.predict(mask)[0])
 
+    def experts(self, tab: str = "list") -> None:
+        """Open the part for experts at one of its tabs."""
+        if self.part("experts").get_attribute("open") is None:
+            self.page.locator(".psx .details > summary").click()
+        self.page.locator(f'.psx [data-tab="{tab}"]').click()
+        if tab in ("list", "upset", "waterfall"):  # the indices are asked for
+            self.page.wait_for_function(
+                "!document.querySelector('.psx .panel').textContent.includes('Computing')"
+                " && document.querySelectorAll('.psx [data-id=index] option').length !== 1"
+            )
+
     def rows(self) -> list[tuple[tuple[int, ...], str]]:
         """Members and shown value of each row of the list."""
         script = "all => all.map(e => [e.dataset.key, e.querySelector('.value').textContent])"
@@ -128,8 +155,7 @@ class Shown:
 
     def told(self) -> dict[str, Any]:
         """What Python sent to the page, of the explanation shown."""
-        value = viewer.shown(self.explanation, source=Source("example", name="x"), model=None)
-        return dict(json.loads(value))
+        return dict(json.loads(json.dumps(page_data(self.explanation.record))))
 
 
 @pytest.fixture
@@ -149,7 +175,7 @@ def show(browser: Any, shelf: Shelf) -> Iterator[Callable[..., Shown]]:
         page.on("request", lambda request: result.requests.append(request.url))
         page.add_init_script("window.pwned = 0;")
         opened.append(result)
-        page.goto(f"{shelf.url}?n={name}{rest}", wait_until="commit")
+        page.goto(f"{shelf.url}?example={name}{rest}", wait_until="commit")
         page.wait_for_selector('.psx[aria-busy="false"]')
         return result
 

@@ -19,37 +19,47 @@ from record_factory import (
 )
 
 from proxyspex_hf.app import viewer
+from proxyspex_hf.app.examples import load_example
 from proxyspex_hf.errors import InputError
 from proxyspex_hf.explanation import InteractionExplanation
+from proxyspex_hf.viz.verdict import flip, flip_parts, verdict_of
 from proxyspex_hf.viz.view import view
 
 Show = Callable[..., Any]
 
 
-def test_it_opens_with_the_text_in_reading_order_and_the_headline(show: Show) -> None:
+def test_it_opens_with_the_verdict_and_the_text_in_reading_order(show: Show) -> None:
     shown = show(review_record())
     written = shown.page.locator(".psx .written").evaluate(
         "e => [...e.childNodes].filter(n => n.nodeName !== 'svg').map(n => n.textContent).join('')"
     )
     assert written == shown.explanation.text
-    best = next(i for i in shown.explanation.top(10) if i.order > 1)
-    headline = shown.page.locator(".psx h2").inner_text()
-    assert all(f"“{label}”" in headline for label in best.labels)
-    assert shown.value() == pytest.approx(shown.predicted(), abs=1e-9)
+    record = shown.explanation.record
+    assert shown.part("verdict").inner_text() == verdict_of(record, record.full_value).text
+    said = "".join(text for _, text in flip_parts(record, flip(record)))
+    assert shown.part("flip").inner_text().removesuffix(" See it") == said
+    # Of the whole input the model's own number is known.
+    assert shown.value() == record.full_value
     assert shown.removed() == []
 
 
-def test_the_strongest_combinations_are_bracketed_and_at_most_five_at_once(show: Show) -> None:
+def test_the_strongest_combinations_are_sentences_and_at_most_five_are_bracketed(
+    show: Show,
+) -> None:
     shown = show(review_record())
-    combined = [i.members for i in shown.explanation.top(40) if i.order > 1]
-    pressed = '.psx .row[aria-pressed="true"]'
-    keys = shown.page.locator(pressed).evaluate_all("all => all.map(e => e.dataset.key)")
-    assert keys == ["-".join(map(str, members)) for members in combined[:3]]
+    combined = [i.members for i in shown.explanation.top(60) if i.order > 1]
+    sentences = shown.page.locator(".psx .sentence")
+    keys = sentences.evaluate_all("all => all.map(e => e.dataset.key)")
+    assert keys == ["-".join(map(str, members)) for members in combined[:5]]
+    first = "not\u2082 or bad: either is enough to lower it; they share 0.92"
+    assert sentences.nth(0).locator(".said").inner_text() == first
     brackets = shown.page.locator(".psx .overlay .lane.member")
-    assert brackets.count() == sum(map(len, combined[:3]))
-    for members in combined[3:7]:
+    assert brackets.count() == sum(map(len, combined[:2]))
+    shown.experts()
+    for members in combined[2:7]:
         shown.page.locator(f'.psx .row[data-key="{"-".join(map(str, members))}"]').click()
-    assert shown.page.locator(pressed).count() == 5
+    pressed = '.psx .sentence[aria-pressed="true"]'
+    assert shown.page.locator(pressed).count() == 5  # also those from further down have one
     marks = shown.page.locator(f"{pressed} .mark").all_inner_texts()
     assert sorted(marks) == list("12345")
     assert brackets.count() == sum(map(len, combined[2:7]))
@@ -67,6 +77,7 @@ def test_a_bracket_lies_under_its_words(show: Show) -> None:
 
 def test_hover_lights_a_combination_in_the_text_and_a_word_in_the_list(show: Show) -> None:
     shown = show(review_record())
+    shown.experts()
     best = next(i for i in shown.explanation.top(10) if i.order > 1)
     key = "-".join(map(str, best.members))
     shown.page.locator(f'.psx .row[data-key="{key}"]').hover()
@@ -82,16 +93,43 @@ def test_hover_lights_a_combination_in_the_text_and_a_word_in_the_list(show: Sho
 
 
 def test_clicks_remove_and_the_number_is_the_explanation_s(show: Show) -> None:
-    shown = show(review_record())
+    shown = show(with_doubt(review_record()))
+    record = shown.explanation.record
     rng = np.random.default_rng(3)
-    for i in rng.choice(len(shown.explanation.features), 12, replace=False).tolist():
+    for i in rng.choice(len(shown.explanation.features), 8, replace=False).tolist():
         before = shown.removed()
         shown.feature(i).click()
         assert shown.removed() == sorted({*before, i})
         assert shown.value() == pytest.approx(shown.predicted(), abs=1e-6)
+        assert shown.part("verdict").inner_text() == verdict_of(record, shown.predicted()).text
+    # The interval comes from Python, where the page was not given it.
+    mask = np.ones((1, len(shown.explanation.features)), dtype=bool)
+    mask[0, shown.removed()] = False
+    low, high = shown.explanation.predict_interval(mask)[0]
+    said = f"90%: {low:+.2f} to {high:+.2f}".replace("-", "\N{MINUS SIGN}")
+    shown.page.wait_for_function(
+        "said => document.querySelector('.psx [data-id=range]').textContent === said", arg=said
+    )
+    assert "8 of 135 words taken out" in shown.page.locator(".psx .ask").inner_text()
     shown.page.get_by_role("button", name="Restore all").click()
     assert shown.removed() == []
-    assert shown.value() == pytest.approx(shown.predicted(), abs=1e-6)
+    assert shown.value() == record.full_value
+
+
+def test_what_flips_the_verdict_is_a_click_away(show: Show) -> None:
+    record = load_example("short").record
+    shown = show(record)
+    found = flip(record)
+    assert found.flips
+    head = shown.part("verdict")
+    share = 1 / (1 + np.exp(-record.full_value))
+    assert head.inner_text().startswith(f"{round(100 * share)}% POSITIVE")
+    shown.part("try").click()
+    assert tuple(shown.removed()) == found.members
+    turned = 1 / (1 + np.exp(found.value))
+    assert head.inner_text().startswith(f"{round(100 * turned)}% NEGATIVE")
+    assert turned > 0.5
+    assert "Whole input: " in shown.part("was").inner_text()
 
 
 def test_the_keyboard_alone_is_enough(show: Show) -> None:
@@ -106,23 +144,31 @@ def test_the_keyboard_alone_is_enough(show: Show) -> None:
     page.keyboard.press("Space")
     assert shown.removed() == [2, len(shown.explanation.features) - 1]
     assert shown.value() == pytest.approx(shown.predicted(), abs=1e-6)
-    for _ in range(40):  # on by tabs to the list
+    at = "document.activeElement"
+    for _ in range(40):  # on by tabs to what is folded
         page.keyboard.press("Tab")
-        if page.evaluate("document.activeElement.classList.contains('row')"):
+        if page.evaluate(f"{at}.tagName === 'SUMMARY' && {at}.parentElement.matches('.details')"):
+            break
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".psx .row")
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        if page.evaluate(f"{at}.classList.contains('row')"):
             break
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
     second = shown.rows()[1][0]
-    assert page.evaluate("document.activeElement.dataset.key") == "-".join(map(str, second))
-    assert page.evaluate("document.activeElement.getAttribute('aria-pressed')") == "true"
-    tab = page.get_by_role("tab", name="How far to trust it")
+    assert page.evaluate(f"{at}.dataset.key") == "-".join(map(str, second))
+    assert page.evaluate(f"{at}.getAttribute('aria-pressed')") == "true"
+    tab = page.get_by_role("tab", name="All effects")
     tab.focus()
     page.keyboard.press("ArrowRight")
-    assert page.locator('.psx [role="tab"][aria-selected="true"]').inner_text() == "UpSet"
+    assert page.locator('.psx [role="tab"][aria-selected="true"]').inner_text() == "How sure"
 
 
 def test_filters_by_order_sign_and_word(show: Show) -> None:
     shown = show(review_record())
+    shown.experts()
     page, effects = shown.page, shown.told()["terms"]
     page.get_by_role("button", name="Pairs", exact=True).click()
     pairs = [tuple(m) for m, *_ in effects if len(m) == 2]
@@ -156,6 +202,7 @@ def test_any_index_is_the_explanation_s_own(
     show: Show, key: str, index: str, order: int | None
 ) -> None:
     shown = show(make_record("one two three four five six seven eight nine ten", seed=4))
+    shown.experts()
     shown.part("index").select_option(key)
     found = shown.explanation.interactions(index, order).to_dict()
     expected = sorted(
@@ -172,6 +219,7 @@ def test_any_index_is_the_explanation_s_own(
 
 def test_effects_and_their_intervals_are_the_explanation_s(show: Show) -> None:
     shown = show(with_doubt(review_record()))
+    shown.experts()
     record = shown.explanation.record
     best = shown.explanation.top(30)
     assert [members for members, _ in shown.rows()] == [i.members for i in best]
@@ -195,14 +243,17 @@ def test_effects_and_their_intervals_are_the_explanation_s(show: Show) -> None:
     by_feature = {e.members[0]: e for e in record.effects if e.order == 1}
     script = "all => all.map(e => e.getAttribute('class'))"
     looks = shown.page.locator(".psx .written .f").evaluate_all(script)
-    combined_members = {m for i in best if i.order > 1 for m in i.members}
     assert any("unsure" in look for look in looks)
+    largest = max(abs(e.value) for e in by_feature.values() if e.is_sure)
     for i, look in enumerate(looks):
         effect = by_feature[i]
-        assert (" pos" in look or " neg" in look) <= effect.is_sure
-        assert ("unsure" in look) <= (not effect.is_sure and i not in combined_members)
+        tinted = effect.is_sure and abs(effect.value) >= largest / 8
+        assert (" pos" in look or " neg" in look) == tinted
+        assert ("unsure" in look) <= (not effect.is_sure)
     unsure = next(i for i, look in enumerate(looks) if "unsure" in look)
     assert ": unsure, alone " in shown.feature(unsure).get_attribute("aria-label")
+    assert shown.part("sure").inner_text().startswith("How sure? Close to this input")
+    shown.part("figures").click()
     trust = shown.page.locator(".psx .panel").inner_text()
     assert "0.87" in trust
     assert "(0.79 to 0.92)" in trust
@@ -213,13 +264,10 @@ def test_effects_and_their_intervals_are_the_explanation_s(show: Show) -> None:
 def test_that_the_words_add_up_is_said(show: Show) -> None:
     record = make_record("one two three", from_effects({(): 0.5, (0,): 1.0, (2,): -1.0}, 3))
     shown = show(with_doubt(record))
-    finding = shown.page.locator(".psx .finding")
-    assert finding.inner_text() == "No combination matters: the words add up."
-    assert "the words add up" in shown.page.locator(".psx h2").inner_text()
-    shown.part("index").select_option("Shapley")
-    assert not finding.is_visible()
-    plain = show(record)
-    assert not plain.page.locator(".psx .finding").is_visible()
+    assert shown.part("finding").inner_text() == "No combination matters: the words add up."
+    assert shown.page.locator(".psx .sentence").count() == 0
+    plain = show(record)  # nothing could tell
+    assert plain.part("finding").inner_text() == "No combination was found among the words."
 
 
 def test_singles_are_what_the_value_loses_without_each() -> None:
@@ -228,7 +276,7 @@ def test_singles_are_what_the_value_loses_without_each() -> None:
     lost = record.spectrum.evaluate(np.ones((1, n), bool)) - record.spectrum.evaluate(
         ~np.eye(n, dtype=bool)
     )
-    told = view(record)["singles"]
+    told = view(record, most_rows=None)["singles"]
     assert [single[0] for single in told] == pytest.approx(list(lost), abs=1e-9)
     assert {(low, high) for _, low, high in told} == {(None, None)}
 
@@ -246,14 +294,14 @@ def test_indices_have_the_explanation_s_own_intervals(index: str) -> None:
 
 def test_the_k_curve_of_fitted_masks_says_so() -> None:
     record = with_doubt(review_record())
-    curve = view(record)["curve"]
+    curve = view(record, most_rows=None)["curve"]
     assert curve["fitted"]
     drawn = record.queries.densities == 0.7
     masks, values = record.queries.masks[drawn], record.queries.values[drawn]
     cut = record.spectrum.top(curve["ks"][3]).evaluate(masks)
     expected = 1 - np.sum((values - cut) ** 2) / np.sum((values - values.mean()) ** 2)
     assert curve["lines"][0]["r2"][3] == pytest.approx(expected, abs=1e-9)
-    assert not view(review_record())["curve"]["fitted"]
+    assert not view(review_record(), most_rows=None)["curve"]["fitted"]
 
 
 def test_the_model_s_own_answer_stands_beside_with_the_gap(show: Show, shelf: Any) -> None:
@@ -283,6 +331,7 @@ def test_where_the_model_cannot_be_asked_the_page_says_why(show: Show) -> None:
 
 def test_the_best_removals_are_the_solver_s(show: Show) -> None:
     shown = show(make_record("one two three four five six seven eight nine ten", seed=2))
+    shown.page.get_by_text("Best removals").click()
     slider = shown.part("sizes")
     slider.fill("4")
     solution = shown.explanation.removal(4)
@@ -298,33 +347,39 @@ def test_the_best_removals_are_the_solver_s(show: Show) -> None:
     shown.page.get_by_role("button", name="Pause").click()
 
 
-def test_a_share_link_opens_on_this_very_view(show: Show) -> None:
+def test_the_address_is_the_view(show: Show) -> None:
     shown = show(review_record(), name="shared")
     shown.feature(3).click()
     shown.feature(8).click()
+    shown.experts()
     shown.part("index").select_option("BII")
     shown.page.get_by_role("button", name="Pairs", exact=True).click()
     shown.part("contains").fill("not")
     shown.page.locator(".psx .row").nth(1).click()
-    shown.page.get_by_role("tab", name="Waterfall").click()
+    rows = shown.rows()
     shown.part("share").click()
     link = shown.part("link").input_value()
-    assert link.startswith(shown.page.url.split("?")[0])
     assert "?example=shared#" in link
+    shown.page.wait_for_function("link => location.href === link", arg=link)
     again = show(review_record(), name="shared", rest="#" + link.split("#")[1])
     assert again.removed() == [3, 8]
-    assert again.rows() == shown.rows()
+    again.page.wait_for_selector('.psx [data-id="index"] option:nth-child(2)', state="attached")
+    assert again.rows() == rows
     assert again.value() == shown.value()
     assert again.part("contains").input_value() == "not"
-    pressed = '.psx .row[aria-pressed="true"], .psx [role="tab"][aria-selected="true"]'
+    pressed = '.psx .sentence[aria-pressed="true"], .psx [role="tab"][aria-selected="true"]'
     texts = [p.page.locator(pressed).all_inner_texts() for p in (shown, again)]
     assert texts[0] == texts[1]
+    again.page.reload()
+    again.page.wait_for_selector('.psx[aria-busy="false"]')
+    assert again.removed() == [3, 8]
 
 
 def test_a_broken_link_state_is_ignored(show: Show) -> None:
     state = "#index=<b>&order=9&sign=x&out=3.999.-1&shown=1-2-3-4-99.zz&tab=__proto__"
     shown = show(review_record(), rest=state)
     assert shown.removed() == []
+    shown.page.wait_for_selector('.psx [data-id="index"] option:nth-child(2)', state="attached")
     assert len(shown.rows()) == 30
     assert shown.page.locator('.psx [role="tab"][aria-selected="true"]').count() == 1
 
@@ -333,18 +388,20 @@ def test_image_and_caption_are_linked(show: Show) -> None:
     shown = show(captioned_record())
     assert shown.page.locator(".psx .picture path.f").count() == 4
     assert shown.page.locator(".psx .picture .region").count() == 2  # of (0, 5) and (3, 4, 6)
-    shown.page.locator('.psx .row[data-key="0-5"]').hover()
+    shown.page.locator('.psx .sentence[data-key="0-5"]').hover()
     lit = "all => all.filter(e => e.classList.contains('on')).map(e => +e.dataset.i)"
     assert shown.page.locator(".psx .input .f").evaluate_all(lit) == [0, 5]
     shown.feature(0).click()
     shown.feature(5).click()
     assert shown.removed() == [0, 5]
+    counted = "1 of 4 patches and 1 of 3 words taken out"
+    assert counted in shown.page.locator(".psx .ask").inner_text()
     assert shown.value() == pytest.approx(shown.predicted(), abs=1e-9)
 
 
 def test_the_file_is_what_save_writes(show: Show, tmp_path: Path) -> None:
     shown = show(review_record())
-    shown.page.get_by_role("tab", name="Python and JSON").click()
+    shown.experts("code")
     with shown.page.expect_download() as download:
         shown.part("save").click()
     path = tmp_path / "e.json"
@@ -355,7 +412,7 @@ def test_the_file_is_what_save_writes(show: Show, tmp_path: Path) -> None:
 
 def test_the_k_curve_is_that_of_the_held_out_masks() -> None:
     record = review_record()
-    shown = view(record)
+    shown = view(record, most_rows=None)
     assert json.loads(json.dumps(shown, allow_nan=False))["curve"] == shown["curve"]
     assert shown["curve"]["ks"][-1] == len(record.spectrum) - 1
     (line,) = shown["curve"]["lines"]  # the test masks of this record have one density

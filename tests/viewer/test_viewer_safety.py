@@ -67,9 +67,10 @@ def test_no_payload_runs_wherever_a_stranger_can_write(show: Show, start: int) -
     state = f"#contains={first}&tab={last}"
     shown = show(poisoned(*payloads), rest=state)
     for tab in TABS:
-        shown.page.locator(f'.psx [data-tab="{tab}"]').click()
+        shown.experts(tab)
+    shown.experts()
     shown.part("contains").fill("")
-    shown.page.get_by_role("tab", name="UpSet").click()
+    shown.experts("upset")
     for i in range(1, len(payloads) + 1):
         shown.feature(i).hover()
         shown.feature(i).click()
@@ -89,7 +90,7 @@ def test_a_stored_kernel_without_sense_breaks_no_page(show: Show, place: int) ->
     record = with_doubt(make_record("one two three four five six", random_spectrum(6, 20)))
     shown = show(replace(record, doubt=senseless_doubts(6)[place]))
     for tab in TABS:
-        shown.page.locator(f'.psx [data-tab="{tab}"]').click()
+        shown.experts(tab)
     shown.feature(2).click()
     assert shown.value() == pytest.approx(shown.predicted(), abs=1e-9)
     text = shown.page.locator(".psx").inner_text()

@@ -4,46 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
+from viz_pages import Page
 
 from proxyspex_hf.record import ExplanationRecord
 from proxyspex_hf.viz import render_html
-
-
-class Page(HTMLParser):
-    """The page as a parser sees it: every tag with its attributes, and text by element id."""
-
-    VOID = frozenset({"meta", "br", "input", "link", "img", "rect", "path"})
-
-    def __init__(self, page: str) -> None:
-        super().__init__(convert_charrefs=True)
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.open: list[tuple[str, str | None]] = []
-        self.texts: dict[str, str] = {}
-        self.feed(page)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        values = dict(attrs)
-        self.tags.append((tag, values))
-        if tag not in self.VOID:
-            self.open.append((tag, values.get("id")))
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        found, _ = self.open.pop()
-        assert found == tag, f"<{found}> is closed by </{tag}>"
-
-    def handle_data(self, data: str) -> None:
-        for tag, name in self.open:
-            for key in {tag, name} - {None}:
-                self.texts[str(key)] = self.texts.get(str(key), "") + data
 
 
 @dataclass
@@ -55,10 +23,10 @@ class Opened:
     requests: list[str] = field(default_factory=list)
 
     def value(self) -> float:
-        return float(self.page.locator("#prediction").get_attribute("data-value"))
+        return float(self.page.locator(".psx [data-id=prediction]").get_attribute("data-value"))
 
     def word(self, i: int) -> Any:
-        return self.page.locator("#text .f").nth(i)
+        return self.page.locator(f'.psx .input [data-i="{i}"]')
 
     def lit(self, scope: str) -> list[int]:
         """Positions of the elements of ``scope`` that are highlighted."""

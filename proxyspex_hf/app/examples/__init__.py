@@ -12,9 +12,10 @@ __all__ = ["EXAMPLES", "load_example"]
 
 #: Name of each example, and what its button says.
 EXAMPLES = {
-    "review": "A film review, and a classifier",
+    "short": "Not bad: a sentence, and a classifier",
     "caption": "A picture with its caption, and CLIP",
     "question": "A question on a story, and a language model",
+    "review": "A film review, and a classifier",
 }
 
 

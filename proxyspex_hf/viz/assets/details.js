@@ -1,6 +1,6 @@
-// For experts: how far to trust it, plots, structure, and the code that makes it again.
-parts.push((() => {
-  let panel, tabs;
+// For experts, folded: the list by any index, how far to trust it, plots, structure, code.
+parts.details = (() => {
+  let fold, panel, tabs;
   const rows = (head, body) => el("div", { class: "scroll" }, el("table", {},
     el("thead", {}, el("tr", {}, head.map((text) => el("th", { scope: "col", text })))),
     el("tbody", {}, body.map(([first, ...cells]) => el("tr", {}, el("th", { scope: "row", text: first }), cells.map((cell) => el("td", {}, cell)))))));
@@ -47,13 +47,19 @@ parts.push((() => {
         note.textContent = "Selected: copy it with Ctrl+C.";
       }
     }, { "data-id": "copy" });
-    const save = button("Download JSON", () => trigger("save", { key: data.key }), { "data-id": "save" });
+    const save = trigger ? button("Download JSON", () => trigger("save", { key: data.key }), { "data-id": "save" }) : null;
     return [el("div", { class: "actions" }, copy, save, note), block];
   };
   const facts = () => [el("dl", {}, data.facts.flatMap(([name, value]) => [el("dt", { text: name }), el("dd", { dir: "auto", text: value })]))];
   const explained = (text, content) => [el("p", { class: "fine", text }), content];
+  const ranked = () => {
+    const built = parts.ranking.build();
+    queueMicrotask(() => parts.ranking.draw("all"));
+    return [built];
+  };
   const PANELS = {
-    trust: ["How far to trust it", trust],
+    list: ["All effects", ranked],
+    trust: ["How sure", trust],
     upset: ["UpSet", () => explained("Each column is one combination of the list (its filters apply): bar up, its value; dots below, its members.", upset())],
     matrix: ["Pairs", () => explained("The area of a square is the size of a pair's effect, the diagonal each feature's own; hatched lowers it.", matrix())],
     waterfall: ["Waterfall", () => explained(`From all ${data.nouns[1]} masked to the whole input, by Faith-Shapley values of single ${data.nouns[1]} and pairs, which add up to the difference.`, waterfall())],
@@ -62,15 +68,24 @@ parts.push((() => {
     facts: ["How it was made", facts],
   };
   const select = (name, focus) => {
-    view.tab = Object.hasOwn(PANELS, name) ? name : "trust";
+    view.tab = Object.hasOwn(PANELS, name) ? name : "list";
     for (const tab of tabs) {
       const here = tab.dataset.tab === view.tab;
       tab.setAttribute("aria-selected", String(here));
       tab.tabIndex = here ? 0 : -1;
       if (here && focus) tab.focus();
     }
+    if (data.indices === null && ["list", "waterfall", "upset"].includes(view.tab)) trigger("tables", { key: data.key });
     panel.setAttribute("aria-label", PANELS[view.tab][0]);
     panel.replaceChildren(...PANELS[view.tab][1]());
+    remember?.();
+  };
+  // The figures behind a line of the story.
+  const show = (name) => {
+    fold.open = true;
+    select(name);
+    fold.scrollIntoView({ block: "start" });
+    panel.focus({ preventScroll: true });
   };
   const build = () => {
     panel = el("div", { class: "panel", role: "tabpanel", tabindex: "-1" });
@@ -82,17 +97,32 @@ parts.push((() => {
       event.preventDefault();
       select(tabs[(tabs.findIndex((tab) => tab.dataset.tab === view.tab) + step + tabs.length) % tabs.length].dataset.tab, true);
     });
-    return el("section", { class: "card details", "aria-label": "Details" }, bar, panel);
+    fold = el("details", { class: "card details", open: view.open, "data-id": "experts" },
+      el("summary", { text: "For experts: every effect, plots, figures, code" }), bar, panel);
+    fold.addEventListener("toggle", () => {
+      view.open = fold.open;
+      if (fold.open && !panel.childElementCount) select(view.tab);
+      remember?.();
+    });
+    return fold;
   };
   const draw = (what) => {
+    if (!fold.open) return what === "all" && panel.replaceChildren();
     if (what === "all" || (what === "list" && view.tab === "upset")) select(view.tab);
   };
   const hear = (name, message) => {
+    if (name === "indices" && message.key === data.key) {
+      if (message.error) return announce(message.error);
+      data.indices = message.tables;
+      if (!tables().some(({ key }) => key === view.index)) view.index = EFFECT;
+      if (fold.open) select(view.tab);
+      return;
+    }
     if (name !== "file" || message.key !== data.key) return;
     if (message.error) return announce(message.error);
     const link = el("a", { href: URL.createObjectURL(new Blob([message.text], { type: "application/json" })), download: `explanation-${data.key.slice(0, 8)}.json` });
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
   };
-  return { build, draw, hear };
-})());
+  return { build, draw, hear, show };
+})();

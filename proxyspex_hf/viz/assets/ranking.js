@@ -1,5 +1,5 @@
-// The ranked list, with any index and every filter.
-parts.push((() => {
+// For experts: the ranked list, with any index and every filter.
+parts.ranking = (() => {
   let list, about, finding, foot, more;
 
   const spelled = (members) => members.flatMap((i, place) => {
@@ -53,8 +53,7 @@ parts.push((() => {
       tables().map(({ key, title }) => el("option", { value: key, text: title, selected: key === view.index })));
     const contains = el("input", { type: "search", placeholder: "contains …", value: view.contains, "aria-label": "Only combinations that contain", autocomplete: "off", spellcheck: "false", "data-id": "contains" });
     contains.addEventListener("input", () => change("contains")(contains.value));
-    return el("section", { class: "card ranking", "aria-label": "What drives it" },
-      el("h3", { text: `What drives the ${data.score}` }), about,
+    return el("section", { class: "ranking", "aria-label": "The ranked list" }, about,
       el("div", { class: "filters" }, index,
         choice("Size", [["all", "All"], ["1", "Single"], ["2", "Pairs"], ["3", "3+"]], view.order, change("order")),
         choice("Sign", [[0, "±", "both signs"], [1, "+", "raises it"], [-1, MINUS, "lowers it"]], view.sign, change("sign")),
@@ -62,6 +61,7 @@ parts.push((() => {
       finding, list, el("p", { class: "foot" }, foot, more));
   };
   const draw = (what) => {
+    if (!list?.isConnected) return; // another panel is open
     if (what === "lit") {
       const lit = view.lit;
       list.classList.toggle("dim", lit !== null && lit.length === 1 && !list.contains(document.activeElement));
@@ -74,7 +74,7 @@ parts.push((() => {
     if (["list", "all"].includes(what)) {
       const found = listed(), { title, about: meaning, reason, total, rows } = table();
       const largest = Math.max(...rows.map(reach), 1e-300);
-      about.replaceChildren(el("b", { text: title }), `: ${meaning}.${data.hint ? ` ${data.hint}` : ""}`, reason ? el("span", { class: "bad", text: ` ${reason}` }) : "");
+      about.replaceChildren(el("b", { text: title }), `: ${meaning}.${data.scale.hint ? ` ${data.scale.hint}` : ""}`, reason ? el("span", { class: "bad", text: ` ${reason}` }) : "");
       finding.hidden = data.finding === null || view.index !== EFFECT;
       list.replaceChildren(...found.slice(0, view.top).map((term) => row(term, largest)));
       rove(rowNodes(), rowNodes()[0]);
@@ -89,4 +89,4 @@ parts.push((() => {
     }
   };
   return { build, draw };
-})());
+})();

@@ -65,6 +65,7 @@ const matrix = () => {
 
 // From everything masked to the whole input by Faith-Shapley values of order 2, which add up to just that.
 const waterfall = () => {
+  if (data.indices === null) return el("p", { class: "fine", text: "Computing …" });
   const shares = data.indices.find(({ name, order }) => name === "FSII" && (order ?? 2) === 2);
   if (!canPredict() || shares.reason) return el("p", { class: "fine", text: shares.reason ?? "This explanation has too many terms for the page to add up." });
   const base = predict(data.labels.map(() => false)), end = predict(whole());

@@ -1,16 +1,11 @@
 // The input in reading order: words and regions tinted by effect, chosen combinations as brackets.
-const TINTS = 8, LANE = 11, STUB = 13, BADGE = 15;
+const LANE = 11, STUB = 13, BADGE = 15;
+const LOOKS = { for: "pos", against: "neg", joined: "mix", unsure: "unsure", idle: "idle" };
 
-parts.push((() => {
+parts.reading = (() => {
   let text, picture, overlay, marks, features, badges;
 
-  const looks = (i) => {
-    const largest = Math.max(...data.terms.map(([, effect]) => Math.abs(effect)), 0);
-    const level = largest ? Math.round((TINTS * Math.abs(mainEffect(i))) / largest) : 0;
-    const joined = data.terms.some(([members]) => members.length > 1 && members.includes(i));
-    if (level && isSure(data.singles[i])) return `f ${signClass(mainEffect(i))} t${Math.min(level, TINTS)}`;
-    return joined ? "f mix" : level ? "f unsure" : "f idle"; // not told from zero: pale, without a sign
-  };
+  const looks = (i) => `f ${LOOKS[data.tints[i][0]]}${data.tints[i][1] ? ` t${data.tints[i][1]}` : ""}`;
   const spoken = (i) => {
     const single = data.singles[i], unsure = isSure(single) ? "" : "unsure, ";
     const own = single[0] || single[1] ? `${unsure}alone ${withHalf(...single)}` : "no effect alone";
@@ -63,16 +58,16 @@ parts.push((() => {
     arrows(text, () => features, (node) => toggle(Number(node.dataset.i)));
     rove(features, features[0]);
     new ResizeObserver(() => marks.isConnected && brackets()).observe(marks);
-    return el("section", { class: "card reading", "aria-label": "The input" },
-      el("h3", { text: "The input" }),
+    const has = (look) => data.tints.some(([name]) => name === look), [helps, harms] = means();
+    return el("div", { class: "reading" },
       text,
       el("p", { class: "legend" },
-        el("span", { class: "key pos t5", text: "raises it" }),
-        el("span", { class: "key neg t5", text: "lowers it" }),
-        el("span", { class: "key mix", text: "only in combination" }),
-        features.some((node) => node.classList.contains("unsure")) ? el("span", { class: "key unsure", text: "unsure" }) : null,
+        el("span", { class: "key pos t5", text: helps }),
+        el("span", { class: "key neg t5", text: harms }),
+        has("joined") ? el("span", { class: "key mix", text: "only in combination" }) : null,
+        has("unsure") ? el("span", { class: "key unsure", text: "unsure" }) : null,
         data.pieces.some(([, , fixed]) => fixed) ? el("span", { class: "key fixed", text: "never masked" }) : null,
-        el("span", { class: "key-lane" }, svg("svg", { width: 34, height: 14, "aria-hidden": "true" }, svg("path", { class: "lane pos", d: "M5 1V9H29V1" })), "one combination")));
+        data.scale.hint ? el("span", { text: data.scale.hint }) : null));
   };
 
   // Under a line of text each combination has a bracket: its members there, joined; an open end
@@ -91,7 +86,7 @@ parts.push((() => {
       const spans = lines.get(bottom), cameFrom = k > 0, goesOn = k < ordered.length - 1;
       const left = Math.min(...spans.map(([x]) => x)) - (cameFrom ? STUB : 0);
       const right = Math.max(...spans.map(([, x]) => x)) + (goesOn ? STUB : 0);
-      return { place, sign: signClass(valueOf(members)), bottom, spans, left, right, cameFrom, goesOn };
+      return { place, sign: toneOf(members), bottom, spans, left, right, cameFrom, goesOn };
     });
   });
   const stack = (found) => {
@@ -111,7 +106,7 @@ parts.push((() => {
     overlay.replaceChildren();
     badges?.replaceChildren();
     view.chosen.forEach((members, place) => {
-      for (const i of members) if (i < data.regions.length) onImage(i, place, signClass(valueOf(members)));
+      for (const i of members) if (i < data.regions.length) onImage(i, place, toneOf(members));
     });
     if (!marks.getBoundingClientRect().width) return;
     marks.style.setProperty("--lanes", stack(fragments(marks.getBoundingClientRect())));
@@ -135,9 +130,6 @@ parts.push((() => {
     badge(badges, clamp(x + radius * (1.4 + 2.1 * (place % 3)), x + radius, x + width - radius),
       y + radius * (1.4 + 2.1 * Math.floor(place / 3)), place, sign, radius, radius * 1.5);
   };
-  const valueOf = (members) =>
-    table().rows.find(([other]) => termKey(other) === termKey(members))?.[1] ?? effectOf.get(termKey(members)) ?? 0;
-
   const draw = (what) => {
     if (what === "lit") {
       const lit = view.lit && new Set(view.lit);
@@ -152,4 +144,4 @@ parts.push((() => {
     if (["chosen", "list", "all"].includes(what)) brackets();
   };
   return { build, draw };
-})());
+})();

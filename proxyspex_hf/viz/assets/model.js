@@ -2,9 +2,14 @@
 const EFFECT = "effect", MOST_CHOSEN = 5, FIRST_ROWS = 30;
 let data = null; // what Python sent
 let view = null; // what the reader chose
-const parts = []; // {build(), draw(what)} of each part of the page
+const parts = {}; // name -> {build(), draw(what), hear(name, message)} of each part of the page
 
 const termKey = (members) => members.join("-");
+// “3 of 48 patches and 1 of 8 words”: never a sum of both.
+const counted = (members) => data.counted.flatMap(([one, many, first, all]) => {
+  const k = members.filter((i) => i >= first && i < first + all).length;
+  return k || data.counted.length === 1 ? [`${k} of ${all} ${all === 1 ? one : many}`] : [];
+}).join(" and ") || `0 of ${data.labels.length} ${data.nouns[1]}`;
 const count = (k) => `${k} ${data.nouns[k === 1 ? 0 : 1]}`;
 const signed = (x, decimals = data.decimals) =>
   (x < 0 && Number(Math.abs(x).toFixed(decimals)) > 0 ? MINUS : "+") + Math.abs(x).toFixed(decimals);
@@ -24,7 +29,14 @@ const endsText = (low, high, decimals = data.decimals) =>
 const isSure = ([value, low, high]) => (low === null ? value !== 0 : low > 0 || high < 0);
 const reach = ([, value, low, high]) => Math.max(...[value, low ?? 0, high ?? 0].map(Math.abs));
 const plainName = (i) => data.labels[i] + (data.occurrence[i] ? `[${data.occurrence[i]}]` : "");
+const toldApart = (i) => data.labels[i] + String(data.occurrence[i] || "").replace(/\d/g, (digit) => "₀₁₂₃₄₅₆₇₈₉"[digit]);
 const canPredict = () => data.support !== null;
+// The colour: for or against what the model said, whichever way its number goes.
+const signClass = (x) => (x * data.scale.up < 0 ? "neg" : "pos");
+const means = () => ({
+  "log-perplexity": ["makes it likelier", "makes it less likely"],
+  "contrastive loss": ["makes the two fit better", "makes the two fit worse"],
+})[data.scale.name] ?? (data.scale.up < 0 ? ["lowers it", "raises it"] : ["raises it", "lowers it"]);
 
 // f(S) = sum over T of F(T) * (-1)^|T and S|, S the kept features.
 const predict = (kept) => {
@@ -37,6 +49,7 @@ const predict = (kept) => {
   return total;
 };
 const whole = () => data.labels.map(() => true);
+const without = (members) => data.labels.map((_, i) => !members.includes(i));
 const removed = () => view.kept.flatMap((kept, i) => (kept ? [] : [i]));
 
 const effectTable = () => ({
@@ -44,7 +57,8 @@ const effectTable = () => ({
   about: `what the ${data.score} loses when the ${data.nouns[0]} is taken out of the whole input; of a combination, what its ${data.nouns[1]} do there only together` +
     (data.singles.some(([, low]) => low !== null) ? ". With its 90% interval; what cannot be told from zero is not listed" : ""),
 });
-const tables = () => [effectTable(), ...data.indices.map((table) => (
+// In the app the indices come when they are wanted: they take a second.
+const tables = () => [effectTable(), ...(data.indices ?? []).map((table) => (
   { ...table, key: table.order === null ? table.name : `${table.name}.${table.order}` }))];
 const table = () => tables().find(({ key }) => key === view.index) ?? effectTable();
 
@@ -58,8 +72,16 @@ const listed = () => {
 };
 const effectOf = new Map();
 const mainEffect = (i) => data.singles[i][0];
+const valueOf = (members) =>
+  table().rows.find(([other]) => termKey(other) === termKey(members))?.[1] ?? effectOf.get(termKey(members)) ?? 0;
 
-// What a link carries besides the explanation itself.
+// The colour of a combination: what its sentence says it does.
+const toneOf = (members) => {
+  const told = data.together.find((each) => termKey(each.members) === termKey(members));
+  return told ? (told.for ? "pos" : "neg") : signClass(valueOf(members));
+};
+
+// What an address carries besides the explanation itself: only what is not as it opens.
 const linkState = () => {
   const state = new URLSearchParams();
   if (view.index !== EFFECT) state.set("index", view.index);
@@ -67,41 +89,44 @@ const linkState = () => {
   if (view.sign) state.set("sign", String(view.sign));
   if (view.contains) state.set("contains", view.contains);
   if (removed().length) state.set("out", removed().join("."));
-  state.set("shown", view.chosen.map(termKey).join("."));
-  if (view.tab !== "trust") state.set("tab", view.tab);
+  const shown = view.chosen.map(termKey).join(".");
+  if (shown !== first().map(termKey).join(".")) state.set("shown", shown);
+  if (view.open) state.set("tab", view.tab);
   return state;
 };
 const indices = (text) => {
   const found = (text ?? "").split(/[.-]/).filter(Boolean).map(Number);
   return found.every((i) => Number.isInteger(i) && i >= 0 && i < data.labels.length) ? found : [];
 };
-const open = (given) => {
+const first = () => data.together.slice(0, 2).map(({ members }) => members);
+const open = (given, hash) => {
   data = given;
   effectOf.clear();
   for (const [members, value] of data.terms) effectOf.set(termKey(members), value);
-  const state = new URLSearchParams(location.hash.slice(1));
+  const state = new URLSearchParams(hash.slice(1));
   const known = new Set(tables().flatMap(({ rows }) => rows.map(([members]) => termKey(members))));
   const asked = (state.get("shown") ?? "").split(".").filter((key) => known.has(key));
-  const combined = data.terms.filter(([members]) => members.length > 1).slice(0, 3);
-  const first = combined.length ? combined : data.terms.slice(0, 1);
   view = {
-    index: tables().some(({ key }) => key === state.get("index")) ? state.get("index") : EFFECT,
+    index: data.indices === null ? (state.get("index") ?? EFFECT).slice(0, 20) : tables().some(({ key }) => key === state.get("index")) ? state.get("index") : EFFECT,
     order: Object.hasOwn(SIZES, state.get("order") ?? "") ? state.get("order") : "all",
     sign: own({ 1: 1, "-1": -1 }, state.get("sign"), 0),
     contains: (state.get("contains") ?? "").slice(0, 100),
     top: FIRST_ROWS,
     kept: whole(),
-    chosen: state.has("shown") ? asked.slice(0, MOST_CHOSEN).map((key) => key.split("-").map(Number)) : first.map(([members]) => members),
-    tab: state.get("tab") ?? "trust",
+    chosen: state.has("shown") ? asked.slice(0, MOST_CHOSEN).map((key) => key.split("-").map(Number)) : first(),
+    tab: state.get("tab") ?? "list",
+    open: state.has("tab"), // whether the part for experts is
     lit: null, // members under the pointer
-    answer: null, waiting: false, removals: null, size: 0,
+    answer: null, waiting: false, sure: null, removals: null, size: 0,
   };
   for (const i of indices(state.get("out"))) view.kept[i] = false;
 };
 
 const say = (what) => {
-  for (const part of parts) part.draw?.(what);
+  for (const part of Object.values(parts)) part.draw?.(what);
+  if (what !== "lit") remember?.();
 };
+let remember = null; // keeps the address up to date
 const announce = (text) => {
   element.querySelector('[data-id="said"]').textContent = text;
 };
@@ -124,4 +149,8 @@ const keep = (kept) => {
 const toggle = (i) => {
   view.size = 0;
   keep(view.kept.map((value, j) => (j === i ? !value : value)));
+};
+const takeOut = (members) => {
+  view.size = 0;
+  keep(without(members));
 };

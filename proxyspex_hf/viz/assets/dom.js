@@ -25,7 +25,6 @@ const clamp = (x, low, high) => Math.max(low, Math.min(high, x));
 const r2Text = (r2) => (r2 === null ? "\u2013" : r2.toFixed(2).replace("-", MINUS));
 const r2Ends = ({ r2, interval }) =>
   (r2 === null || interval === null || interval[0] === interval[1] ? "" : ` (${interval.map(r2Text).join(" to ")})`);
-const signClass = (x) => (x < 0 ? "neg" : "pos");
 const sum = (numbers) => numbers.reduce((total, x) => total + x, 0);
 
 // One tab stop for many elements: arrows move inside, Enter and space press.
@@ -37,7 +36,7 @@ const arrows = (scope, elements, press) =>
     const open = elements().filter((node) => !node.closest("[hidden]"));
     const here = open.indexOf(event.target);
     if (here < 0 || event.ctrlKey || event.metaKey || event.altKey) return;
-    const forward = getComputedStyle(scope).direction === "rtl" ? -1 : 1;
+    const forward = getComputedStyle(event.target).direction === "rtl" ? -1 : 1;
     const steps = { ArrowDown: 1, ArrowUp: -1, ArrowRight: forward, ArrowLeft: -forward };
     const goals = { Home: 0, End: open.length - 1 };
     if (event.key === "Enter" || event.key === " ") press(event.target);

@@ -1,0 +1,236 @@
+"""What the model said in words: a probability where the value has one, and what flips it.
+
+The page says the same of every input that a reader makes by taking features out; it computes it
+from the :class:`Scale`, so both speak alike.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from proxyspex_hf.core.effects import removal_masks
+from proxyspex_hf.record import ExplanationRecord, Target
+from proxyspex_hf.viz.terms import Term, main_effects, spell, told_apart
+from proxyspex_hf.viz.wording import decimals_for, score_name, shortened, signed
+
+__all__ = ["Flip", "Scale", "Verdict", "flip", "scale_of", "verdict_of"]
+
+#: Shares this near to even are called so, and those beyond ``_CLEAR`` clear: convention.
+_BARELY, _CLEAR = 0.6, 0.95
+#: Features taken out one after another in search of a flip; a longer list would be no sentence.
+_MOST_OUT = 5
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How a value reads.
+
+    Attributes:
+        share: what makes a share from 0 to 1 of it: the identity, exp(v), exp(-v) or the logistic
+            function; None where it has none.
+        of: what the share is: the probability of a label, or the likelihood of an output.
+        up: 1 where a larger value speaks for the label or output, -1 where a smaller one does.
+        even: the value at which label and the rest are equally likely; None where there is none.
+        hint: what the direction means, where that is not plain.
+    """
+
+    share: Literal["identity", "exp", "exp-minus", "logistic"] | None
+    of: Literal["probability", "likelihood", "score"]
+    up: Literal[1, -1] = 1
+    even: float | None = None
+    hint: str | None = None
+
+    def read(self, value: float) -> float | None:
+        """The share that a value stands for."""
+        if self.share == "identity":
+            return min(1.0, max(0.0, value))
+        if self.share in ("exp", "exp-minus"):
+            return math.exp(min(0.0, value if self.share == "exp" else -value))
+        if self.share == "logistic":
+            return 1.0 / (1.0 + math.exp(-max(-700.0, min(700.0, value))))
+        return None
+
+
+_SCALES = {
+    "log-odds": Scale("logistic", "probability", even=0.0),
+    "probability": Scale("identity", "probability", even=0.5),
+    "log-probability": Scale("exp", "probability", even=math.log(0.5)),
+    "margin": Scale(None, "score", even=0.0),
+    "log-perplexity": Scale(
+        "exp-minus",
+        "likelihood",
+        up=-1,
+        hint="Lower means likelier: a token's likelihood is exp(\N{MINUS SIGN}log-perplexity).",
+    ),
+    "contrastive loss": Scale(
+        None,
+        "score",
+        up=-1,
+        hint="Lower means that image and caption fit better than the other pairs.",
+    ),
+}
+
+
+def scale_of(target: Target) -> Scale:
+    """How the explained value reads."""
+    return _SCALES.get(target.kind, Scale(None, "score"))
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the model says of one input.
+
+    Attributes:
+        before, name, after: the sentence, of which ``name`` is the label or the output; untrusted.
+    """
+
+    before: str
+    name: str
+    after: str
+
+    @property
+    def text(self) -> str:
+        """The whole sentence."""
+        return f"{self.before}{self.name}{self.after}"
+
+
+def verdict_of(record: ExplanationRecord, value: float) -> Verdict:
+    """What a value of the explained number says, in words.
+
+    >>> from proxyspex_hf.app.examples import load_example
+    >>> record = load_example("review").record
+    >>> verdict_of(record, record.full_value).text[-1]
+    '.'
+    """
+    target, scale = record.target, scale_of(record.target)
+    label, share = shortened(target.label), scale.read(value)
+    if share is None:
+        decimals = decimals_for([value])
+        if target.kind == "margin":
+            leads = "leads" if value > 0 else "trails"
+            size = signed(abs(value), decimals)[1:]
+            return Verdict("", label, f" {leads} the next label by {size}.")
+        name, before, after = score_name(target), "", "."
+        if target.index is None:  # a sentence of its own, not the name of a class
+            before, after = "“", "”."
+        said = signed(value, decimals)
+        return Verdict(f"{name[:1].upper()}{name[1:]} {said} for {before}", label, after)
+    if scale.of == "likelihood":
+        return Verdict("“", label, f"” is {percent_text(share)} likely, token by token.")
+    if target.other is not None and share < 0.5:
+        label, share = shortened(target.other), 1.0 - share
+    return Verdict(f"{percent_text(share)} ", label, f"{_adverb(share)}.")
+
+
+def percent_text(share: float) -> str:
+    """``57%``, without claiming 0% or 100%."""
+    if share < 0.005:
+        return "under 1%"
+    return "over 99%" if share > 0.995 else f"{round(100 * share)}%"
+
+
+def _adverb(share: float) -> str:
+    if share > _CLEAR:
+        return ", clearly"
+    if 0.5 <= share < _BARELY:
+        return ", barely"
+    return ", just not" if 1.0 - _BARELY < share < 0.5 else ""
+
+
+@dataclass(frozen=True)
+class Flip:
+    """What turns the verdict, or moves it most.
+
+    Attributes:
+        members: the features to take out; empty where no effect is told from zero.
+        value: what the explanation predicts then.
+        flips: whether the verdict turns; None where the value has no point at which it would.
+    """
+
+    members: tuple[int, ...]
+    value: float
+    flips: bool | None
+
+
+def flip(record: ExplanationRecord) -> Flip:
+    """The fewest features found whose removal turns the verdict, taken out one after another.
+
+    Where the value knows no turning point, the one feature without which it falls the most. Only
+    features that are told from zero are taken.
+    """
+    scale, spectrum, n = scale_of(record.target), record.spectrum, len(record.features)
+    whole = float(spectrum.evaluate(np.ones((1, n), dtype=np.bool_))[0])
+    able = [e.members[0] for e in main_effects(record) if e.is_sure]
+    if not able:
+        return Flip((), whole, None if scale.even is None else False)
+    # Towards the other side of even; without one, towards the less likely.
+    down = (
+        scale.up if scale.even is None or whole * scale.up >= scale.even * scale.up else -scale.up
+    )
+    out: list[int] = []
+    value = whole
+    for _ in range(min(_MOST_OUT, len(able)) if scale.even is not None else 1):
+        left = [i for i in able if i not in out]
+        values = spectrum.evaluate(removal_masks(n, [[*out, i] for i in left]))[1:]
+        best = int(np.argmin(values * down))
+        out.append(left[best])
+        value = float(values[best])
+        if scale.even is not None and (value - scale.even) * down < 0:
+            return Flip(tuple(sorted(out)), value, flips=True)
+    return Flip(tuple(sorted(out)), value, None if scale.even is None else False)
+
+
+def flip_parts(record: ExplanationRecord, found: Flip) -> list[tuple[str, str]]:
+    """The sentence of a flip: (kind, text), kind ``"text"`` or ``"quoted"`` for a feature's."""
+    if not found.members:
+        return []
+    speller = spell(record)
+    start = "Even without " if found.flips is False else "Without "
+    parts = [
+        ("text", start),
+        *listed([told_apart(member) for member in speller(Term(found.members, 0.0))]),
+    ]
+    return [*parts, ("text", f": {short_verdict(record, found.value)}")]
+
+
+def short_verdict(record: ExplanationRecord, value: float) -> str:
+    """The same for a sentence that follows: what the output is was said before."""
+    scale = scale_of(record.target)
+    share = scale.read(value)
+    if scale.of == "probability":
+        return verdict_of(record, value).text
+    if share is not None:
+        return f"{percent_text(share)} likely."
+    return f"{signed(value, decimals_for([value]))}."
+
+
+def listed(labels: Sequence[str], word: str = "and") -> list[tuple[str, str]]:
+    """``“a”, “b” and “c”`` as pieces."""
+    parts: list[tuple[str, str]] = []
+    for place, label in enumerate(labels):
+        if place:
+            parts.append(("text", f" {word} " if place == len(labels) - 1 else ", "))
+        parts.append(("quoted", label))
+    return parts
+
+
+def scale_data(target: Target) -> dict[str, Any]:
+    """The scale for the page."""
+    scale = scale_of(target)
+    return {
+        "share": scale.share,
+        "of": scale.of,
+        "up": scale.up,
+        "even": scale.even,
+        "hint": scale.hint,
+        "name": score_name(target),
+        "margin": target.kind == "margin",
+        "label": shortened(target.label),
+        "quoted": target.index is None,
+        "other": None if target.other is None else shortened(target.other),
+    }

@@ -1,0 +1,195 @@
+"""Two explanations side by side: matched features, differences, intervals, and the page."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from payloads import PAYLOADS
+from record_factory import (
+    captioned_record,
+    from_effects,
+    make_record,
+    random_spectrum,
+    review_record,
+    with_doubt,
+)
+from viz_pages import Page
+
+from proxyspex_hf import InteractionExplanation, compare, explanations_summary
+from proxyspex_hf.core.effects import effect_intervals
+from proxyspex_hf.errors import InputError
+from proxyspex_hf.record import Target
+
+
+def explained(text: str, effects: dict[Any, float], **changes: Any) -> InteractionExplanation:
+    return InteractionExplanation(
+        make_record(text, from_effects(effects, len(text.split())), **changes)
+    )
+
+
+BEFORE = explained("it is not bad", {(): 0.5, (2, 3): 1.0, (3,): -0.5})
+AFTER = explained("it is really bad", {(): 0.5, (3,): -0.7, (0, 1): 0.2})
+
+
+def test_what_both_have_is_subtracted_and_what_one_has_stands_last() -> None:
+    found = compare(BEFORE, AFTER, ("before", "after"))
+    ours = {e.members: e.value for e in BEFORE.record.effects}
+    theirs = {e.members: e.value for e in AFTER.record.effects}
+    by = {d.labels: d for d in found.differences}
+    bad = by["bad",]
+    assert bad.effects == (ours[3,], theirs[3,])
+    assert bad.difference == pytest.approx(theirs[3,] - ours[3,])
+    assert by["it", "is"].effects == (0.0, theirs[0, 1])
+    assert by["not",].second is None
+    assert by["not",].difference is None
+    assert by["not", "bad"].effects[0] == ours[2, 3]
+    sizes = [abs(d.difference) for d in found.differences if d.difference is not None]
+    assert sizes == sorted(sizes, reverse=True)
+    assert [d.difference is None for d in found.differences][-2:] == [True, True]
+    frame = found.to_dataframe()
+    assert list(frame.labels)[: len(found.top(2))] == [" × ".join(d.labels) for d in found.top(2)]
+    assert "before: Score" in str(found)
+
+
+def test_intervals_add_up_as_those_of_independent_errors() -> None:
+    first = InteractionExplanation(with_doubt(review_record()))
+    second = InteractionExplanation(with_doubt(review_record(seed=1, n_extra=60), noise=0.0001))
+    found = compare(first, second)
+    ours = {e.members: e for e in first.record.effects}
+    theirs = {e.members: e for e in second.record.effects}
+    checked = 0
+    for d in found.differences[:40]:
+        if d.first not in ours or d.second not in theirs:
+            continue
+        x, y = ours[d.first], theirs[d.second]
+        low = math.hypot(y.value - y.interval[0], x.interval[1] - x.value)
+        high = math.hypot(y.interval[1] - y.value, x.value - x.interval[0])
+        assert d.interval == pytest.approx((d.difference - low, d.difference + high))
+        assert d.is_sure == (d.interval[0] > 0 or d.interval[1] < 0)
+        checked += 1
+    assert checked > 10
+    same = compare(first, first)
+    assert same.top() == []
+    assert "No difference can be told from zero." in str(same)
+
+
+def test_a_set_that_one_spectrum_has_no_term_of_is_zero_and_how_sure_is_known() -> None:
+    text = "one two three four five six"
+    first, second = (
+        InteractionExplanation(with_doubt(make_record(text, from_effects(effects, 6))))
+        for effects in ({(0,): 1.0, (4,): 0.3}, {(0,): 1.0, (2, 3): -0.9})
+    )
+    found = next(d for d in compare(first, second).differences if d.first == (2, 3))
+    theirs = {e.members: e for e in second.record.effects}[2, 3]
+    assert found.effects == (0.0, theirs.value)
+    ends = effect_intervals(first.record.posterior, [(2, 3)], np.zeros(1))[0]
+    assert ends[0] < 0 < ends[1]
+    low = math.hypot(theirs.value - theirs.interval[0], ends[1])
+    assert found.interval[0] == pytest.approx(found.difference - low)
+
+
+def test_images_are_matched_by_place() -> None:
+    first = InteractionExplanation(captioned_record())
+    second = InteractionExplanation(captioned_record(from_effects({(0,): 0.5, (0, 5): 2.0}, 7)))
+    by = {d.first: d for d in compare(first, second).differences}
+    assert by[0,].second == (0,)
+    assert by[0, 5].labels == ("row 1, column 1", "red")
+
+
+def test_what_cannot_be_compared_is_refused() -> None:
+    other = Target("POSITIVE", 1, "probability", "POSITIVE")
+    with pytest.raises(InputError, match=r"a logit, the second a probability.*same value="):
+        compare(BEFORE, explained("it is", {(): 1.0}, target=other))
+    with pytest.raises(InputError, match="names must be two, got 1"):
+        compare(BEFORE, AFTER, ("one",))
+    two = [
+        explained("a b", {(0,): 1.0}, target=Target(label, i, "log-odds", label, other=against))
+        for i, (label, against) in enumerate([("NO", "YES"), ("YES", "NO")])
+    ]
+    with pytest.raises(InputError, match=r"every sign is turned.*target='NO'"):
+        compare(*two)
+
+
+def test_recurring_words_are_counted_over_inputs() -> None:
+    texts = ["Bad, bad film", "not a bad film!", "a fine film"]
+    effects: list[dict[Any, float]] = [
+        {(0,): -0.5, (1,): -0.2},
+        {(0, 2): 0.8, (2,): -0.1},
+        {(1,): 0.6},
+    ]
+    given = [explained(t, e) for t, e in zip(texts, effects, strict=True)]
+    found = explanations_summary(iter(given))
+    by = {r.words: r for r in found.recurring}
+    # A word that stands twice in one input counts once, by its larger effect.
+    assert (by["bad",].count, by["bad",].total) == (2, 2)
+    assert by["bad",].mean == pytest.approx((-0.5 - 0.1) / 2)
+    error = math.sqrt(0.08) / math.sqrt(2)
+    reach = 6.3138 * error  # Student's t of one degree of freedom, 95%
+    assert by["bad",].interval == pytest.approx((-0.3 - reach, -0.3 + reach), abs=1e-3)
+    assert by["bad", "not"].count == 1
+    assert by["bad", "not"].examples == (1,)
+    assert by["bad", "not"].interval is None
+    assert by["fine",].raising == 1.0
+    assert [r.count for r in found.recurring] == sorted(
+        (r.count for r in found.recurring), reverse=True
+    )
+    assert found.top(1, order=2)[0].words == ("bad", "not")
+    assert found.to_dataframe().words.iloc[0] == "bad"
+    with pytest.raises(InputError, match="no explanation is of label='joy'"):
+        found.top(label="joy")
+
+
+def test_labels_are_told_apart() -> None:
+    joy = explained("a b", {(0,): 1.0}, target=Target("joy", 0, "logit", "joy"))
+    found = explanations_summary([joy, BEFORE])
+    assert set(found.by_label) == {"joy", "POSITIVE"}
+    assert {r.label for r in found.top(9, label="joy")} == {"joy"}
+    assert all(r.examples == (0,) for r in found.top(9, label="joy"))
+    with pytest.raises(InputError, match="no mean"):
+        explanations_summary(
+            [joy, explained("a b", {(0,): 1.0}, target=Target("joy", 0, "margin", "joy"))]
+        )
+    with pytest.raises(InputError, match="there is no explanation"):
+        explanations_summary([])
+
+
+@pytest.mark.parametrize("payload", PAYLOADS[::3])
+def test_a_strangers_text_stays_text_on_both_pages(payload: str) -> None:
+    def both(text: str) -> list[list[str]]:
+        spans = random_spectrum(3)
+        record = make_record("x y z", spans, target=Target(text, 1, "logit", None))
+        record = replace(
+            record,
+            task=text,
+            features=replace(record.features, labels=("x", text, "z")),
+            provenance=replace(record.provenance, model=text, notes=(text,)),
+        )
+        explanation = InteractionExplanation(record)
+        pages = [
+            compare(explanation, BEFORE, (text, "b")).to_html(),
+            explanations_summary([explanation, BEFORE]).to_html(),
+        ]
+        return [[tag for tag, _ in Page(page).tags] for page in pages]
+
+    assert both(payload) == both("harmless")
+
+
+def test_a_click_on_a_row_opens_an_example(browser: Any, tmp_path: Any) -> None:
+    page = browser.new_context(java_script_enabled=False).new_page()
+    path = tmp_path / "s.html"
+    explanations_summary([BEFORE, AFTER]).to_html(path)
+    page.goto(path.as_uri())
+    row = page.locator(".recurring details", has_text="bad × not").first
+    row.locator("summary").click()
+    link = row.locator("a").first
+    assert "it is not bad" in link.inner_text()
+    story = page.locator("#story-0 .written")
+    assert not story.is_visible()
+    link.click()
+    story.wait_for(state="visible")
+    assert story.inner_text() == "it is not bad"
+    page.context.close()

@@ -1,0 +1,140 @@
+"""What is said in words is what the numbers say."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from record_factory import from_effects, make_record, review_record, with_doubt
+
+from proxyspex_hf.app.examples import EXAMPLES, load_example
+from proxyspex_hf.record import Target
+from proxyspex_hf.viz.verdict import flip, flip_parts, scale_of, verdict_of
+from proxyspex_hf.viz.wording import ordinal, together_parts
+
+TWO = {"predicted": "POSITIVE", "other": "NEGATIVE"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "said"),
+    [
+        ("log-odds", math.log(0.57 / 0.43), "57% POSITIVE, barely."),
+        ("log-odds", math.log(0.25 / 0.75), "75% NEGATIVE."),
+        ("log-odds", 40.0, "over 99% POSITIVE, clearly."),
+        ("log-odds", -1e300, "over 99% NEGATIVE, clearly."),
+        ("probability", 0.45, "55% NEGATIVE, barely."),
+        ("log-probability", math.log(0.9), "90% POSITIVE."),
+        ("margin", -1.25, "POSITIVE trails the next label by 1.25."),
+        ("logit", 0.174, "Score +0.174 for POSITIVE."),
+    ],
+)
+def test_a_value_in_words(kind: str, value: float, said: str) -> None:
+    record = make_record("some text", target=Target("POSITIVE", 1, kind, **TWO))
+    assert verdict_of(record, value).text == said
+
+
+def test_of_many_labels_only_the_explained_one_is_named() -> None:
+    record = make_record("some text", target=Target("joy", 3, "log-odds", "fear"))
+    assert verdict_of(record, math.log(0.3 / 0.7)).text == "30% joy."
+    assert verdict_of(record, math.log(0.45 / 0.55)).text == "45% joy, just not."
+
+
+def test_likelihood_rises_as_log_perplexity_falls() -> None:
+    record = make_record("some text", target=Target("in Oslo", None, "log-perplexity", "in Oslo"))
+    said = [verdict_of(record, math.log(1 / share)).text for share in (0.4, 0.8)]
+    assert said == [f"“in Oslo” is {p}% likely, token by token." for p in (40, 80)]
+    assert scale_of(record.target).up == -1
+    caption = make_record("a dot", target=Target("a dot", None, "similarity", None))
+    assert verdict_of(caption, 17.4).text == "Similarity +17.4 for “a dot”."
+
+
+def test_the_flip_is_the_fewest_words_found_and_what_the_explanation_predicts() -> None:
+    record = load_example("short").record
+    n, found = len(record.features), flip(record)
+    assert found.flips
+    mask = np.ones((1, n), bool)
+    mask[0, list(found.members)] = False
+    assert record.spectrum.evaluate(mask)[0] == pytest.approx(found.value)
+    assert found.value < 0 < record.full_value
+    # No single word does it, or it is one.
+    alone = record.spectrum.evaluate(~np.eye(n, dtype=bool))
+    assert len(found.members) == 1
+    assert found.value == pytest.approx(alone.min())
+    said = "".join(text for _, text in flip_parts(record, found))
+    assert said == f"Without not: {verdict_of(record, found.value).text}"
+
+
+def test_what_nothing_flips_is_said() -> None:
+    effects: dict[Any, float] = {(): 5.0, **{(i,): 0.1 for i in range(8)}}
+    target = Target("POSITIVE", 1, "log-odds", **TWO)
+    record = make_record("a b c d e f g h", from_effects(effects, 8), target=target)
+    found = flip(record)
+    assert (found.flips, len(found.members)) == (False, 5)
+    said = "".join(text for _, text in flip_parts(record, found))
+    assert said.startswith("Even without a, b")
+    assert said.endswith("POSITIVE, clearly.")
+    nothing = make_record("a b", from_effects({(): 1.0}, 2))
+    assert flip(nothing).members == ()
+    assert flip_parts(nothing, flip(nothing)) == []
+
+
+def test_only_what_is_told_from_zero_flips() -> None:
+    record = with_doubt(review_record(), noise=0.5)
+    sure = {e.members[0] for e in record.effects if e.order == 1 and e.is_sure}
+    assert set(flip(record).members) <= sure
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "said"),
+    [
+        ("both needed", 1.8, "not and bad work together to raise it: +1.80 ± 0.20"),
+        ("lowers together", -1.8, "not and bad work together to lower it: −1.80 ± 0.20"),
+        (
+            "either is enough",
+            -1.8,
+            "not or bad: either is enough to raise it; they share 1.80 ± 0.20",
+        ),
+        (
+            "either one lowers",
+            1.8,
+            "not or bad: either is enough to lower it; they share 1.80 ± 0.20",
+        ),
+    ],
+)
+def test_combinations_as_sentences(kind: str, value: float, said: str) -> None:
+    ends = (value - 0.2, value + 0.2)
+    parts = together_parts(["not", "bad"], kind, value, ends, "logit", 2)
+    assert "".join(text for _, text in parts) == said
+    assert [text for kind, text in parts if kind == "quoted"] == ["not", "bad"]
+    odd = together_parts(["a", "b", "c"], "both needed", -5.1, (-7.1, -3.1), "logit", 1)
+    assert "".join(t for _, t in odd) == "a, b and c all take part to raise it, by 5.1 ± 2.0"
+    three = together_parts(["a", "b", "c"], "either is enough", -1.0, None, "log-perplexity", 1)
+    assert "".join(t for _, t in three) == (
+        "a, b or c: any one is enough to make it less likely; they share 1.0"
+    )
+
+
+def test_ordinals() -> None:
+    said = [ordinal(k) for k in (1, 2, 3, 4, 11, 12, 13, 21, 102, 111, 1003)]
+    assert said == [
+        "1st",
+        "2nd",
+        "3rd",
+        "4th",
+        "11th",
+        "12th",
+        "13th",
+        "21st",
+        "102nd",
+        "111th",
+        "1,003rd",
+    ]
+
+
+@pytest.mark.parametrize("name", list(EXAMPLES))
+def test_the_scale_agrees_with_the_record(name: str) -> None:
+    record = load_example(name).record
+    share = scale_of(record.target).read(record.full_value)
+    assert share is None or 0.0 < share < 1.0
