@@ -1,4 +1,4 @@
-"""The command line: ``proxyspex-hf explain | show | compare | summary | demo | explain-dataset | …``.
+"""The command line: ``proxyspex-hf explain | show | compare | explain-dataset | app | push …``.
 
 Exit codes: 0 done; 1 the model or a file failed; 2 the arguments or the input cannot be used;
 3 some rows of a data set have errors; 130 interrupted.

@@ -222,8 +222,8 @@ def main() -> int:
     if given.device == "cuda" and not torch.cuda.is_available():
         print("no CUDA device is here.", file=sys.stderr)
         return 2
-    tf.utils.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    tf.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    tf.utils.logging.set_verbosity_error()
+    tf.utils.logging.disable_progress_bar()
     if given.device == "cuda":
         print(torch.cuda.get_device_name(), torch.__version__, tf.__version__, flush=True)
     lines: list[Line] = []
