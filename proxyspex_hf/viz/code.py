@@ -32,6 +32,8 @@ _NAMED = {
     *("logit", "log-odds", "margin", "probability", "log-probability"),
     *("log-perplexity", "similarity", "contrastive loss"),
 }
+#: What a record says of where a model was served.
+_PLACE = re.compile(r"(\S+(?:, \S+)*) \(dialect ([\w-]{1,40})\)")
 _DEFAULTS = {"n_test": 100, "n_coefficients": 500, "seed": 0, "alpha": 2.0}
 
 
@@ -63,7 +65,19 @@ def python_code(record: ExplanationRecord) -> str:
         "",
         f"pipe = pipeline({record.task!r}, model={loaded}{at})",
     ]
-    if record.task == "function":
+    place = _PLACE.fullmatch(record.provenance.device)
+    if place is not None and record.provenance.dtype == "as served":
+        urls, dialect = place[1].split(", "), place[2]
+        at = repr(urls[0]) if len(urls) == 1 else repr(urls)
+        lines = [
+            *imports,
+            f"from proxyspex_hf import {', '.join([*names, 'ServedModel'])}",
+            "",
+            "# As the server names the model; tokenizer='...' where that is no Hub id.",
+            f"pipe = ServedModel(\n    {at}, model={model!r}, task={record.task!r}, "
+            f"dialect={dialect!r},\n)",
+        ]
+    elif record.task == "function":
         lines = [
             *imports,
             "from proxyspex_hf import InteractionExplainer",

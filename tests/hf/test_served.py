@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import copy
 import logging
 import pickle
@@ -30,6 +31,7 @@ from proxyspex_hf.app.models import SHIPPED, Models
 from proxyspex_hf.app.settings import Limits
 from proxyspex_hf.cli import main
 from proxyspex_hf.prompts import drop_prompt, hotpotqa_prompt
+from proxyspex_hf.viz.code import python_code
 
 TEXT = "It could have been great, but the plot is dull and never funny."
 CHAT = [
@@ -124,6 +126,11 @@ def test_an_explanation_its_record_and_its_verbs(pipe: Any, tmp_path: Path) -> N
         again = InteractionExplanation.load(tmp_path / "e.json")
         assert again == found
         assert "s3cret" not in (tmp_path / "e.json").read_text()
+        code = python_code(found.record)
+        ast.parse(code)
+        assert f"pipe = ServedModel(\n    {server.url!r}, model='tiny-lm'" in code
+        assert "dialect='completions'" in code
+        assert "transformers" not in code
         # The verbs that ask the model need nothing but the explanation.
         masks = some_masks(len(found.record.features), 5)
         np.testing.assert_allclose(
@@ -365,8 +372,6 @@ def test_the_command_line(pipe: Any, tmp_path: Path, capsys: pytest.CaptureFixtu
         assert "--device has no meaning with --server" in capsys.readouterr().err
     assert main(["explain", TEXT, "--model", "m", "--patience", "3"]) == 2
     assert "--patience has a meaning only with --server" in capsys.readouterr().err
-    assert main(["explain", TEXT]) == 2
-    assert "name a model: --model" in capsys.readouterr().err
 
 
 def test_the_app_offers_it_beside_the_list(pipe: Any) -> None:
