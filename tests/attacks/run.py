@@ -11,12 +11,14 @@ Everything stays on loopback. Ends with 1 where a defence did not hold.
 from __future__ import annotations
 
 import argparse
+import os
 import pkgutil
 import sys
 import time
 from importlib import import_module
 from pathlib import Path
 
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # before anything of the Hub is imported
 if __name__ == "__main__":  # as a script: so that attacks are imported as tests do
     sys.path[0] = str(Path(__file__).parents[1])
 
