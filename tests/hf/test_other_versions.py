@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 import tiny_pipelines
-import transformers
 from transformers import TextGenerationPipeline
 
 from proxyspex_hf import DEMO_MODEL, InteractionExplainer
@@ -56,6 +55,7 @@ def test_one_device_is_where_the_model_goes(
         given.update(settings)
         return made
 
-    monkeypatch.setattr(transformers, "pipeline", pipeline)
+    # The module that it uses: other tests import the libraries anew.
+    monkeypatch.setattr(load_pipeline.__globals__["transformers"], "pipeline", pipeline)
     load_pipeline(DEMO_MODEL, device_map=device_map)
     assert {k: given[k] for k in ("device", "device_map") if k in given} == passed
