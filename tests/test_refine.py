@@ -60,6 +60,20 @@ def test_no_mask_is_asked_twice(
     assert narrow < wide
 
 
+@pytest.mark.parametrize("options", [{"rounds": 1}, {"density": "uniform"}])
+def test_more_masks_are_drawn_where_all_are(options: dict[str, Any]) -> None:
+    explainer = InteractionExplainer(
+        lambda masks: masks[:, 0] - 2.0 * masks[:, 1] * masks[:, 2], proxy="lasso", **options
+    )
+    first = explainer(12, budget=60)
+    after = explainer.refine(first, budget=120, inputs=12).record.queries
+    assert (len(first.record.queries), len(after)) == (60, 120)
+    assert len(np.unique(after.masks, axis=0)) == 120
+    assert (after.densities[2:] > 0.0).all()
+    if "density" in options:
+        assert set(after.densities[2:]) == {0.5}
+
+
 def test_until_a_goal_is_met(
     explainer: InteractionExplainer, first: InteractionExplanation
 ) -> None:

@@ -95,12 +95,15 @@ def inquiry(
     else:
         asked = known
     kernels: list[MaskKernel | None] = [None] * min(len(asked.values), _MOST_FUNCTIONS)
-    for size in _sizes(how, len(asked.masks)):
+    all_drawn = how.rounds == 1 and how.goal is None
+    # What goes on from earlier masks asks at least one round more.
+    rounds = how.rounds - 1 if known is None else max(1, how.rounds - 1)
+    for size in _sizes(how, rounds, len(asked.masks)):
         posteriors = [
             _posterior(asked, values, kernel, start, rng)
             for values, kernel in zip(asked.values, kernels, strict=False)
         ]
-        usable = [p for p in posteriors if p is not None]
+        usable = [p for p in posteriors if p is not None and not all_drawn]
         if how.goal is not None and posteriors[0] and _reached(how.goal, asked, posteriors[0]):
             break
         chosen, drawn = _next(how, usable, size, asked, rng)
@@ -163,15 +166,14 @@ def draw(how: Plan, count: int, rng: np.random.Generator) -> tuple[BoolArray, Fl
     return masks, densities
 
 
-def _sizes(how: Plan, done: int) -> Generator[int, None, None]:
-    """Masks of each later round."""
+def _sizes(how: Plan, left: int, done: int) -> Generator[int, None, None]:
+    """Masks of each of the ``left`` later rounds."""
     if how.goal is not None:
         while done < how.budget:
             size = min(how.budget - done, max(MIN_BUDGET, round(_AUTO_GROWTH * done)))
             done += size
             yield size
         return
-    left = how.rounds - 1
     while left > 0 and done < how.budget:
         size = -(-(how.budget - done) // left)
         done, left = done + size, left - 1
