@@ -159,19 +159,19 @@ def faithfulness_of(queries: Queries, fit: SpectrumFit, *, seed: int) -> tuple[D
             queries.densities,
             density,
             linear=additive.left_out,
-            gain=_gain(queries, fit, density, seed),
+            gain=gain,
         )
-        for density in TEST_DENSITIES
+        for density, gain in zip(TEST_DENSITIES, _gains(queries, fit, seed), strict=True)
     )
 
 
-def _gain(queries: Queries, fit: SpectrumFit, density: float, seed: int) -> float:
-    """What the masks of a fold are worth at a density: see :func:`left_out_r2`."""
+def _gains(queries: Queries, fit: SpectrumFit, seed: int) -> list[float]:
+    """What the masks of a fold are worth at each density: see :func:`left_out_r2`."""
     posterior = posterior_of(fit, queries)
     if posterior is None:
-        return 1.0
-    at = np.random.default_rng(seed).random((_GAIN_AT, queries.masks.shape[1])) < density
-    return posterior.gain(at, _SEEN, seed)
+        return [1.0] * len(TEST_DENSITIES)
+    shares = np.random.default_rng(seed).random((_GAIN_AT, queries.masks.shape[1]))
+    return posterior.gains([shares < density for density in TEST_DENSITIES], _SEEN, seed)
 
 
 def additive_baseline(queries: Queries, seed: int) -> SpectrumFit:

@@ -16,6 +16,7 @@ intervals hold where the truth is known.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -166,22 +167,19 @@ class Posterior:
         residual = self._weights / self._precision
         return np.asarray(self.values[self.used] - self.doubt.scale * residual)
 
-    def gain(self, at: BoolArray, share: float, seed: int) -> float:
-        """Mean squared error at masks (b, n), over what it is where only a share was asked."""
+    def gains(self, places: Sequence[BoolArray], share: float, seed: int) -> list[float]:
+        """For each set of masks (b, n), the mean squared error there over what it is where only a
+        share of the masks was asked."""
         asked = self.masks[self.used]
-        kept = np.random.default_rng(seed).permutation(len(asked))[
-            : max(2, round(share * len(asked)))
-        ]
+        order = np.random.default_rng(seed).permutation(len(asked))
+        kept = np.sort(order[: max(2, round(share * len(asked)))])
         unit = Doubt(self.doubt.kernel, 0.0, 1.0)  # a variance does not depend on what was answered
-        now, then = (
-            float(
-                np.square(
-                    Posterior(unit, rows, np.zeros(len(rows))).predictions(at).deviation
-                ).mean()
-            )
-            for rows in (asked, asked[np.sort(kept)])
-        )
-        return now / then if then > 0.0 else 1.0
+        now, then = (Posterior(unit, rows, np.zeros(len(rows))) for rows in (asked, asked[kept]))
+        errors = [
+            [float(np.square(p.predictions(at).deviation).mean()) for p in (now, then)]
+            for at in places
+        ]
+        return [less / more if more > 0.0 else 1.0 for less, more in errors]
 
     def inflation_of(self, left_out: FloatArray) -> float:
         """How much further than the process claims an explanation is off, on masks left out of it.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxyspex_hf.core import FourierSpectrum, all_masks, exact_spectrum
+from proxyspex_hf.core import FourierSpectrum, ProxySPEX, all_masks, exact_spectrum
 from proxyspex_hf.core.indices import INDICES, interactions
 from proxyspex_hf.core.intervals import with_intervals
 from proxyspex_hf.core.posterior import Doubt, Posterior, stretched
@@ -151,3 +152,17 @@ def test_many_masks_are_conditioned_on_evenly(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(module, "_MOST_MASKS", 100)
     # Less was learnt, so nothing is surer.
     assert (few >= whole.predictions(SUBSETS).deviation - 1e-9).all()
+
+
+def test_a_fifth_of_the_masks_is_worth_less_than_all_and_more_than_nothing() -> None:
+    rng = np.random.default_rng(0)
+    masks = rng.random((80, 8)) < 0.5
+    values = masks @ rng.normal(size=8) + 2.0 * masks[:, 0] * masks[:, 1]
+    fit = ProxySPEX("gaussian").fit(masks, values)
+    assert fit.doubt is not None
+    places = [rng.random((100, 8)) < p for p in (0.5, 0.9)]
+    found = Posterior(fit.doubt, masks, values).gains(places, 0.8, seed=0)
+    assert all(0.3 < gain < 1.0 for gain in found)
+    huge = replace(fit.doubt, scale=1e300)
+    assert Posterior(huge, masks, values * 1e300).gains(places, 0.8, seed=0) == found
+    assert Posterior(fit.doubt, masks, values).gains(places, 1.0, seed=0) == [1.0, 1.0]

@@ -13,6 +13,7 @@ from proxyspex_hf.core.masks import all_masks
 from proxyspex_hf.core.sparsify import (
     DensityShare,
     KnownSpectrum,
+    change_elsewhere,
     mask_densities,
     mask_weights,
     sparsify,
@@ -143,3 +144,17 @@ def test_densities_are_read_off_the_masks() -> None:
 def test_only_the_full_and_the_empty_mask_are_half() -> None:
     masks = np.array([[True] * 5, [False] * 5])
     assert mask_densities(masks, np.array([1.0, 2.0])) == [DensityShare(0.5, 1.0)]
+
+
+def test_what_sparsifying_changed_is_taken_at_masks_that_keep_as_many() -> None:
+    masks = np.random.default_rng(0).random((50, 20)) < 0.6
+    seen: list[np.ndarray] = []
+
+    def predict(rows: np.ndarray) -> np.ndarray:
+        seen.append(rows)
+        return rows.sum(axis=1).astype(np.float64)
+
+    nothing = FourierSpectrum.from_dict({(): 0.0}, 20)
+    changed = change_elsewhere(nothing, predict, masks, seed=1)
+    np.testing.assert_array_equal(changed, -masks.sum(axis=1))
+    assert (seen[0] != masks).any(axis=1).all()
