@@ -20,15 +20,11 @@ from proxyspex_hf.viz.shapes import (
     svg_of,
     width_of,
 )
-from proxyspex_hf.viz.terms import adds_up, ranked_terms, spell, told_apart
+from proxyspex_hf.viz.together import told_together
 from proxyspex_hf.viz.verdict import flip, flip_parts, verdict_of
 from proxyspex_hf.viz.wording import (
-    ADDS_UP,
-    decimals_for,
     how_sure,
-    nouns,
     shortened,
-    together_parts,
     visible,
 )
 
@@ -41,7 +37,6 @@ _INKS = {"for": "#b35806", "against": "#2166ac"}
 _TINTS = {"for": (224, 130, 20), "against": (67, 147, 215)}
 #: Lines of a text that is longer than a picture.
 _MOST_LINES = 24
-_TOGETHER = 3
 #: Of a text's size, as most fonts have it.
 _SPACE = 0.26
 
@@ -149,7 +144,7 @@ def _layout(record: ExplanationRecord, measure: Measure) -> tuple[list[Shape], i
         pens.append(text)
         y = text.bottom
     y += 10
-    for told in _together(record):
+    for told in told_together(record):
         line = _Pen(y, 15, 22, measure)
         _sentence(line, told, _INK)
         pens.append(line)
@@ -227,21 +222,3 @@ def _image(
             points = tuple((left + scale * a, y + scale * b) for a, b in ring)
             shapes.append(Outline(points, _INKS[look], 0.55 * step / 8, look == "against"))
     return shapes, y + height
-
-
-def _together(record: ExplanationRecord) -> list[list[tuple[str, str]]]:
-    terms = ranked_terms(record)
-    if adds_up(record, terms):
-        return [[("text", ADDS_UP.format(many=nouns(record)[1]))]]
-    decimals, speller = decimals_for(term.effect for term in terms[:1]), spell(record)
-    return [
-        together_parts(
-            [told_apart(member) for member in speller(term)],
-            term.kind,
-            term.effect,
-            term.interval,
-            record.target.kind,
-            decimals,
-        )
-        for term in [term for term in terms if term.order > 1][:_TOGETHER]
-    ]

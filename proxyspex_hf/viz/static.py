@@ -12,18 +12,17 @@ from typing import Any
 from proxyspex_hf.record import ExplanationRecord
 from proxyspex_hf.viz.markup import escape
 from proxyspex_hf.viz.reading import outline, pieces, tints
-from proxyspex_hf.viz.terms import Term, ranked_terms, spell, told_apart
+from proxyspex_hf.viz.terms import Term, ranked_terms, spell
+from proxyspex_hf.viz.together import told_together
 from proxyspex_hf.viz.verdict import flip as find_flip
 from proxyspex_hf.viz.verdict import flip_parts, verdict_of
-from proxyspex_hf.viz.wording import decimals_for, kind_words, number, together_parts, visible
+from proxyspex_hf.viz.wording import decimals_for, kind_words, number, visible
 
 __all__ = ["static_page", "story"]
 
 _CLASSES = {"for": "pos", "against": "neg", "joined": "mix", "unsure": "unsure", "idle": "idle"}
 #: Images with a shorter edge are enlarged pixel by pixel.
 _SMALL = 128
-#: Combinations where several stories share a page.
-_TOGETHER = 3
 
 
 def static_page(record: ExplanationRecord, data: dict[str, Any], top: int) -> str:
@@ -62,20 +61,7 @@ def static_page(record: ExplanationRecord, data: dict[str, Any], top: int) -> st
 def story(record: ExplanationRecord) -> str:
     """Verdict, what flips it, the tinted input and the combinations, without the rest."""
     said, flip = verdict_of(record, record.full_value), flip_parts(record, find_flip(record))
-    terms, speller = ranked_terms(record), spell(record)
-    decimals = decimals_for(term.effect for term in terms[:1])
-    told = [
-        together_parts(
-            [told_apart(member) for member in speller(term)],
-            term.kind,
-            term.effect,
-            term.interval,
-            record.target.kind,
-            decimals,
-        )
-        for term in [term for term in terms if term.order > 1][:_TOGETHER]
-    ]
-    together = "".join(f"<li>{_runs(parts)}</li>" for parts in told)
+    together = "".join(f"<li>{_runs(parts)}</li>" for parts in told_together(record))
     looks = {"tints": tints(record)}
     return (
         f"<h3>{escape(said.before)}<strong><bdi>{escape(said.name)}</bdi></strong>"
