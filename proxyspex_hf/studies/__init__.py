@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from proxyspex_hf.studies.heads import HeadAttribution
     from proxyspex_hf.studies.heads_examples import Choice, Labelled
     from proxyspex_hf.studies.heads_pruning import HeadEnergy, PrunedHeads
+    from proxyspex_hf.studies.packed import PackedMasks
 
 _PLACES = {
     "Choice": "heads_examples",
@@ -22,6 +23,7 @@ _PLACES = {
     "HeadAttribution": "heads",
     "HeadEnergy": "heads_pruning",
     "Labelled": "heads_examples",
+    "PackedMasks": "packed",
     "PrunedHeads": "heads_pruning",
 }
 
@@ -31,6 +33,7 @@ __all__ = [
     "HeadAttribution",
     "HeadEnergy",
     "Labelled",
+    "PackedMasks",
     "PrunedHeads",
 ]
 
