@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo app test test-served lint types architecture check bench figures paper space clean
+.PHONY: demo app test test-served lint types architecture check docs notebooks bench figures paper space dist clean
 
 demo: $(VENV)/.installed
 	$(BIN)/proxyspex-hf demo --html demo.html --out demo.json
@@ -26,6 +26,17 @@ architecture: $(VENV)/.dev
 	$(BIN)/lint-imports --no-cache
 
 check: lint types architecture test
+
+# site/: gallery, tutorials, these pages and the API, as files that need no network. A warning is an
+# error; the variable silences an announcement of the theme's authors.
+docs: $(VENV)/.dev
+	$(BIN)/python tools/generated.py --check
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	$(BIN)/python tools/check_site.py
+
+# The outputs of examples/notebooks, with a real language model.
+notebooks: $(VENV)/.paper
+	$(BIN)/python tests/run_notebooks.py
 
 # Faithfulness on value tables and known functions beside the public implementations' kept results;
 # BENCH="" for the whole of it. All of the bench's scripts say with --help what they measure.
@@ -85,4 +96,4 @@ $(VENV)/.paper: $(VENV)/.dev
 	touch $@
 
 clean:
-	rm -rf $(VENV) dist build demo.html demo.json
+	rm -rf $(VENV) dist build site demo.html demo.json

@@ -103,14 +103,27 @@ def _parser() -> argparse.ArgumentParser:
         "reviews that ships)",
     )
     explain.add_argument(
-        "--task", help="default: text-classification; with --server text-generation"
+        "--task",
+        help="a transformers task (default: text-classification; text-generation with --server)",
     )
     explain.add_argument("--target", help="label or its index (default: the predicted one)")
-    explain.add_argument("--features", default="words", choices=["words", "sentences", "tokens"])
+    explain.add_argument(
+        "--features",
+        default="words",
+        choices=["words", "sentences", "tokens"],
+        help="what a mask takes out",
+    )
     explain.add_argument("--value", help="logit, margin, log-perplexity … (default: the task's)")
-    explain.add_argument("--quantization", choices=["8bit", "4bit"], help="by bitsandbytes")
+    explain.add_argument(
+        "--quantization", choices=["8bit", "4bit"], help="quantize with bitsandbytes"
+    )
     explain.add_argument("--cache-dir", help="directory that keeps every answer of the model")
-    explain.add_argument("--masking", default="mask", choices=["mask", "delete"])
+    explain.add_argument(
+        "--masking",
+        default="mask",
+        choices=["mask", "delete"],
+        help="replace a feature, or take it away",
+    )
     explain.add_argument("--mask-token", help="text that replaces a masked feature")
     explain.add_argument("--device", help="cpu, cuda, cuda:1, mps … (default: the pipeline's)")
     explain.add_argument("--max-new-tokens", type=int, help="length of a generated output")
@@ -143,7 +156,7 @@ def _effort(parser: argparse.ArgumentParser) -> None:
         "--budget",
         type=lambda text: text if text == "auto" else int(text),
         metavar="N",
-        help="exact number of masks to fit instead, or auto: until --r2 is reached",
+        help="exact number of masks to fit instead, or auto: as many as --r2 needs",
     )
     group.add_argument("--r2", type=float, help="with --budget auto: R² to reach, such as 0.9")
     group.add_argument(
@@ -159,8 +172,10 @@ def _effort(parser: argparse.ArgumentParser) -> None:
         "or shares of the features to keep, such as 0.5,0.9",
     )
     group.add_argument("--max-order", type=int, help="largest interaction to look for")
-    group.add_argument("--seed", type=int, default=0)
-    group.add_argument("--batch-size", type=int)
+    group.add_argument(
+        "--seed", type=int, default=0, help="the same seed gives the same explanation"
+    )
+    group.add_argument("--batch-size", type=int, help="masked inputs in one forward pass")
     group.add_argument(
         "--progress",
         action=argparse.BooleanOptionalAction,

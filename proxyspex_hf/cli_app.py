@@ -51,7 +51,9 @@ def add_app_command(commands: Any) -> None:
         metavar="MODEL",
         help="directory or Hub id of a model to offer first; may be given several times",
     )
-    app.add_argument("--task", choices=_TASKS, help="of --model (default: what its class says)")
+    app.add_argument(
+        "--task", choices=_TASKS, help="task of --model (default: what its class says)"
+    )
     add_server_options(app)
     app.set_defaults(run=_app)
 

@@ -26,28 +26,40 @@ def add_dataset_command(commands: Any) -> None:
         "data", help="Parquet or JSON Lines (a file, a folder), or owner/name of a data set"
     )
     parser.add_argument("--column", required=True, help="the column to explain")
-    parser.add_argument("--split", default="train", help="of a data set on the Hub")
+    parser.add_argument("--split", default="train", help="split of a data set on the Hub")
     parser.add_argument("--model", help="directory or Hub id of the model, or its name on --server")
-    parser.add_argument("--task", help="default: what the model's class says")
-    parser.add_argument("--quantization", choices=["8bit", "4bit"], help="by bitsandbytes")
+    parser.add_argument("--task", help="a transformers task (default: what the model's class says)")
+    parser.add_argument(
+        "--quantization", choices=["8bit", "4bit"], help="quantize with bitsandbytes"
+    )
     group = parser.add_argument_group("where the explanations go")
     group.add_argument("--push", metavar="OWNER/NAME", help="a data set on the Hub")
     group.add_argument("--out", type=Path, metavar="FOLDER", help="a folder instead")
     group.add_argument("--config-name", default="explanations", help="collection within it")
     group.add_argument("--private", action="store_true", help="make a new data set private")
-    group.add_argument("--shard-size", type=int, default=100, help="rows of a commit (100)")
+    group.add_argument("--shard-size", type=int, default=100, help="rows in a commit (default 100)")
     group = parser.add_argument_group("how")
-    group.add_argument("--engine", choices=["ray"], help="default: this process")
-    group.add_argument("--workers", type=int, default=2, help="actors of the cluster (2)")
-    group.add_argument("--num-gpus", type=float, default=0, help="of each actor (0)")
-    group.add_argument("--cache-dir", help="on storage that all workers share")
+    group.add_argument(
+        "--engine", choices=["ray"], help="where the work is done (default: this process)"
+    )
+    group.add_argument("--workers", type=int, default=2, help="actors of the cluster (default 2)")
+    group.add_argument("--num-gpus", type=float, default=0, help="GPUs of each actor (default 0)")
+    group.add_argument(
+        "--cache-dir", help="directory that keeps answers, on storage that all workers share"
+    )
     group.add_argument("--alpha", type=float, help="fit alpha * n * log2(n) masks (default 2)")
     group.add_argument("--budget", type=int, help="exact number of masks to fit instead")
-    group.add_argument("--features", choices=["words", "sentences", "tokens"])
-    group.add_argument("--masking", choices=["mask", "delete"])
+    group.add_argument(
+        "--features", choices=["words", "sentences", "tokens"], help="what a mask takes out"
+    )
+    group.add_argument(
+        "--masking", choices=["mask", "delete"], help="replace a feature, or take it away"
+    )
     group.add_argument("--target", help="label, or the output to explain")
     group.add_argument("--max-new-tokens", type=int, help="length of a generated output")
-    group.add_argument("--seed", type=int, default=0)
+    group.add_argument(
+        "--seed", type=int, default=0, help="the same seed gives the same explanations"
+    )
     group.add_argument("--no-progress", action="store_true", help="no progress bar")
     add_server_options(parser)
     parser.set_defaults(run=_explain_dataset)

@@ -25,7 +25,7 @@ def add_hub_commands(commands: Any) -> None:
     push.add_argument("repo", help="owner/name of the data set; made if there is none")
     push.add_argument("--private", action="store_true", help="make a new data set private")
     push.add_argument("--create-pr", action="store_true", help="propose it as a pull request")
-    push.add_argument("-m", "--commit-message")
+    push.add_argument("-m", "--commit-message", help="default: how many explanations are added")
     _where(push)
     push.set_defaults(run=_push)
 

@@ -27,12 +27,14 @@ def add_server_options(parser: Any) -> None:
     )
     group.add_argument("--tokenizer", help="Hub id or directory (default: --model)")
     group.add_argument(
-        "--dialect", help="completions, sglang, completions-text, classify, endpoint"
+        "--dialect",
+        help="completions, sglang, completions-text, classify or endpoint (default: found out by "
+        "asking)",
     )
-    group.add_argument("--labels", help="names of a classifier's classes, with commas between them")
+    group.add_argument("--labels", help="names of a classifier's classes, separated by commas")
     group.add_argument("--concurrency", type=int, help="requests in flight (default 16)")
     group.add_argument(
-        "--patience", type=float, metavar="SECONDS", help="of trying again (default 300)"
+        "--patience", type=float, metavar="SECONDS", help="how long to try again (default 300)"
     )
     group.add_argument(
         "--server-token", help=f"what grants access (default: the variable {TOKEN_VARIABLE})"

@@ -136,8 +136,9 @@ def compare(
     are divided alike. The two are taken to err independently.
 
     Args:
-        first, second: of one kind of number, such as log-odds.
-        names: what to call them.
+        first: an explanation, of a number such as log-odds.
+        second: another, of the same kind of number.
+        names: what to call the two.
 
     Raises:
         InputError: they explain numbers of different kinds, or there are not two names.

@@ -228,8 +228,8 @@ class InteractionExplainer:
             explanation: of an input under this pipeline and this very model: the whole input is
                 asked once more, and must give the value that it gave then.
             inputs: the input that was explained, where :meth:`ask` needs it.
-            alpha, budget: masks in all, those already asked among them; ``budget="auto"`` with a
-                ``goal`` asks as many as it needs.
+            alpha: α n log2 n masks in all, those already asked among them.
+            budget: the same as a number; ``"auto"`` with a ``goal`` asks as many as it needs.
             options: about the effort and the explanation, as in :class:`ExplainerOptions`; default
                 the explainer's own.
 

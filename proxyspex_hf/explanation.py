@@ -218,8 +218,10 @@ class InteractionExplanation(HubVerbs):
         """Fit again to the answers that are stored: no model call, no model needed.
 
         Args:
-            proxy, max_order, refine: see :class:`proxyspex_hf.core.ProxySPEX`.
-            n_coefficients: interactions to keep at the most; default as before.
+            proxy: what is fitted; see :class:`proxyspex_hf.core.ProxySPEX`.
+            n_coefficients: at most how many terms of the spectrum to keep; default as before.
+            max_order: largest interaction to look for; default no limit.
+            refine: what is done to the extracted coefficients; see the same class.
             seed: of the folds and the proxy; default as before. The masks stay what they are.
             progress: called with a :class:`proxyspex_hf.Progress` now and then.
 

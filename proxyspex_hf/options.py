@@ -30,7 +30,7 @@ __all__ = ["ExplainerOptions"]
 class ExplainerOptions:
     """Everything that may be chosen; the explainer's and each call's keyword arguments.
 
-    About the input:
+    Attributes: About the input
         features: ``"words"`` (the default), ``"sentences"``, ``"tokens"``, ``"documents"`` (the
             parts of a prompt), or (start, stop) character ranges. Given, a function's list of
             texts is a list of inputs, not of names.
@@ -47,21 +47,24 @@ class ExplainerOptions:
         value: which number of it: see the task; a name, or a function of the model's outputs.
         max_new_tokens: length of the model's own output, where that is generated; default what the
             pipeline or its model is set to, and 32 where neither is.
-        function_to_apply, multi_label, hypothesis_template, aggregation_strategy: as the pipelines
-            take them in a call; default what the pipeline is set to.
+        function_to_apply: ``"sigmoid"``, ``"softmax"`` or ``"none"``, as the pipeline takes it in a
+            call; default, for this and the next three, what the pipeline is set to.
+        multi_label: zero-shot: whether each label is scored on its own.
+        hypothesis_template: zero-shot: the sentence that a label is put into.
+        aggregation_strategy: token classification: how tokens make words.
         batch_size: masked inputs in one forward pass; default as the device takes.
         retry: when a batch of a function that asks a network is asked again:
             ``Retry(times=3, wait=1.0, on=(ConnectionError, TimeoutError))``. Default never: what
             was answered before is kept, and the same call goes on from there.
 
-    About the answers:
+    Attributes: About the answers
         errors: what becomes of a list in which an input cannot be explained. ``"raise"`` raises its
             error; ``"keep"`` puts it in the input's place and explains the others.
         cache_dir: directory that keeps every answer of the model; nothing is asked twice.
         noise: whether to ask a few masks again alone and record how far the values differ;
             default for quantized models and half precision.
 
-    About the effort:
+    Attributes: About the effort
         alpha: inference multiplier: alpha * n * log2(n) masks are fitted (the paper uses 2 to 8);
             default 2. Up to 8 features, all 2^n subsets are then asked instead.
         budget: the exact number of masks to fit, instead of ``alpha``; or ``"auto"``: as many as
@@ -80,11 +83,12 @@ class ExplainerOptions:
         n_test: masks at each of the densities 0.5, 0.7 and 0.9 that are asked for a test alone.
             By default none: drawn masks are predicted by fits that have not seen them.
 
-    About the explanation:
+    Attributes: About the explanation
         n_coefficients: at most how many terms of the spectrum to keep.
         max_order: largest interaction to look for; default no limit.
-        proxy, refine: see :class:`proxyspex_hf.core.ProxySPEX`; the paper's settings are
+        proxy: what is fitted, see :class:`proxyspex_hf.core.ProxySPEX`; the paper's settings are
             ``proxy="paper", refine="lasso", n_coefficients=200, question="subsets"``.
+        refine: what is done to the extracted coefficients, see the same class.
         warm_start: begin with the kernel learnt from an earlier input of the same model, which
             saves masks where few are asked: an explanation, the name of a data set on the Hub (its
             newest explanation of this model), or True: the first input of a list for the others.

@@ -67,9 +67,9 @@ def explain_dataset(
 ) -> DatasetRun:
     """Explain every row of a data set; rows stream in, explanations out as shards.
 
-    Killed and called again, it goes on: no finished input is explained again, whoever was killed. A
-    row that cannot be explained is a row with its error in the shard's list, ``rows/…jsonl``; a
-    network or a server that is gone is no row's fault and is raised. Under ``accelerate launch``
+    Killed and called again, it resumes: no finished input is explained twice. A row that cannot be
+    explained has its error in the shard's list, ``rows/…jsonl``; a network or a server that is gone
+    is no row's fault, and is raised. Under ``accelerate launch``
     the batches of each row are divided among the processes.
 
     Args:
@@ -81,14 +81,17 @@ def explain_dataset(
             runs where the work is done, and nothing large travels.
         push_to: ``"owner/name"`` of a data set on the Hub, one commit a shard.
         out: a folder instead, with the same layout.
-        engine: ``"ray"`` divides the rows among ``workers`` actors (extra ``[ray]``); default this
-            process.
-        num_gpus: of each actor.
+        engine: ``"ray"`` divides the rows among actors (extra ``[ray]``); default this process.
+        workers: how many actors; with ``engine`` only.
+        num_gpus: GPUs of each actor; with ``engine`` only.
         shard_size: rows of one shard.
         cache_dir: where the model's answers and finished explanations lie until they are sent: on
             storage that all workers share; default the explainer's own, and else a folder in
             ``HF_HOME``, where answers are not kept.
-        config_name, private, revision, token: as ``push_to_hub`` takes them.
+        config_name: the collection within the data set or folder.
+        private: whether a new data set on the Hub is private; default the account's setting.
+        revision: branch of the data set to push to; default ``main``.
+        token: access token, or True for the stored one; default that, if there is one.
         progress: as the option of an explainer.
 
     Raises:

@@ -60,8 +60,9 @@ class DataAttribution:
         proxy: of the candidates, see :class:`~proxyspex_hf.core.algorithm.ProxySPEX`.
         n_coefficients: of the proxy's spectrum, at most.
         n_candidates: features that the proxy sees.
-        n_paired, n_strong, fdr: how far the screen looks, and the share of false discoveries among
-            the sets that it accepts; see :class:`.data_screen.ScreenLimits`.
+        n_paired: strongest features of which the screen looks at every pair.
+        n_strong: strongest features that are paired with every other one.
+        fdr: the share of false discoveries among the sets that the screen accepts.
         n_held_out: masks that nothing is fitted to, default a tenth, at most 10,000.
         max_memory: bytes for arrays, about; masks and margins on disk do not count. What does not
             fit is done in portions, and a proxy is fitted to fewer masks.
@@ -129,14 +130,24 @@ class DataAttribution:
         progress: ProgressCallback | None = None,
         **settings: Any,
     ) -> DataAttribution:
-        """Train on random subsets and take the margins; a killed run goes on where it stopped.
+        """Train on random subsets and take the margins; a killed run resumes where it stopped.
 
         The same call with more ``n_masks`` trains only on the new ones.
 
         Args:
-            train, directory, key, n_tests, groups, n_jobs: see :func:`.data_training.retrain`.
-            n_features, n_masks, density, seed: of :meth:`.PackedMasks.sample`.
-            settings: arguments of :class:`DataAttribution`.
+            train: a function of the kept points, (k,) indices, and a seed, which gives the margin
+                of every test point, (t,) floats.
+            n_features: training points, or groups of them.
+            n_masks: subsets to train on.
+            directory: where each training is kept as it is done.
+            key: names model and data; another key in the same directory is refused.
+            n_tests: test points, t.
+            density: share of the features that a subset keeps.
+            groups: the feature of each training point, where features are groups.
+            n_jobs: processes that train at the same time.
+            seed: of subsets and trainings.
+            progress: called with a :class:`proxyspex_hf.Progress` now and then.
+            settings: other arguments of :class:`DataAttribution`.
 
         Raises:
             InputError: an argument that cannot be used, before anything is trained; a directory

@@ -122,13 +122,21 @@ class HeadAttribution:
     ) -> InteractionExplanation:
         """Ask the model with many sets of heads removed, and explain its answers.
 
-        Interrupted, values already computed are kept: the same call again goes on from there.
+        Interrupted, values already computed are kept: the same call again resumes from there.
 
         Args:
             density: share of the heads that the fitted masks keep; as in the paper ``"uniform"``
                 (half). To prune to fewer heads, mix in lower densities, such as (0.25, 0.5).
-            alpha, budget, n_test, proxy, n_coefficients, max_order, refine, seed, progress: see
-                :class:`proxyspex_hf.explainer.ExplainerOptions`.
+            alpha: α n log2 n masks are fitted; this and the others as in
+                :class:`proxyspex_hf.options.ExplainerOptions`.
+            budget: the exact number of masks to fit, instead of ``alpha``.
+            n_test: masks at each of the densities 0.5, 0.7 and 0.9 for a test alone.
+            proxy: what is fitted.
+            n_coefficients: at most how many terms of the spectrum to keep.
+            max_order: largest interaction to look for; default no limit.
+            refine: what is done to the extracted coefficients.
+            seed: the same seed gives the same explanation, bit for bit.
+            progress: True for a bar, False for none, or a callable.
 
         Raises:
             InputError: an option that cannot be used.
