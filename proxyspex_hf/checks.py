@@ -221,11 +221,11 @@ def _plain(name: str, given: Any) -> NDArray[Any]:
         raise InputError(f"{name} is a sparse matrix: give {name}.toarray().")
     try:
         if isinstance(given, Iterable) and not hasattr(given, "__array__"):
-            # A generator can be gone through only once; strings and mappings are no arrays.
+            # A generator can be gone through only once; strings and mappings are not arrays.
             given = given if isinstance(given, (Sequence, dict, set)) else list(given)
         array = np.asarray(given)
     except Exception as error:  # array-likes of others fail in their own ways
-        raise InputError(f"{name} is no array: {str(error)[:200]}") from error
+        raise InputError(f"{name} is not an array: {str(error)[:200]}") from error
     if array.dtype.kind == "O" and array.ndim == 0:
         raise InputError(f"{name} must be an array or a list, got {quoted(given)}.")
     return array

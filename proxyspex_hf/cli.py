@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ProxySpexError as error:
         return _complain(in_options(str(error)), EXIT_FAILED)
     except KeyboardInterrupt:
-        return _complain("interrupted; no file was left half written.", EXIT_INTERRUPTED)
+        return _complain("interrupted; no file was left incomplete.", EXIT_INTERRUPTED)
     except UnicodeDecodeError as error:
         return _complain(f"the input is not text: {error}", EXIT_USAGE)
     except BrokenPipeError:  # the reader of our output went away, as `| head` does

@@ -65,7 +65,7 @@ def _app(given: argparse.Namespace) -> int:
         raise InputError("--task says what --model does: give --model, too.")
     check_server_options(given)
     if given.server and len(given.model) > 1:
-        raise InputError("with --server, --model names its model: give one at most.")
+        raise InputError("with --server, --model names its model: give only one.")
     from proxyspex_hf.app import Access, Limits, Models, Settings, running
     from proxyspex_hf.app.access import authority, is_loopback
 
@@ -76,7 +76,7 @@ def _app(given: argparse.Namespace) -> int:
     names = [authority(name) for name in given.allow_host]
     own_names = all(name is not None and is_loopback(name[0]) for name in names)
     alone = own_names and is_loopback(given.host.strip("[]"))
-    # On one's own machine, one's own patience is the limit.
+    # On the user's own machine, their patience is the limit.
     day = 24 * 3600.0
     own = Limits(characters=50_000, features=1000, calls=200_000, seconds=day)
     limits = own if alone else Limits()

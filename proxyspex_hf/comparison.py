@@ -74,7 +74,7 @@ class Comparison:
         return [found for found in self.differences if found.is_sure][: max(0, k)]
 
     def to_dataframe(self) -> pd.DataFrame:
-        """One row a feature or combination.
+        """One row per feature or combination.
 
         Columns: labels, order, first, second (the effects), difference, low, high (90%), sure.
         """

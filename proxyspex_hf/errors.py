@@ -6,7 +6,7 @@
     ├── InputError      the caller gave something that cannot be used (also a ValueError)
     ├── ModelError      the model could not answer, or gave something that cannot be used
     ├── SolveError      an optimisation could not be posed or solved
-    ├── SchemaError     a file or row is no explanation, is damaged, or is of a newer version
+    ├── SchemaError     a file or row is not an explanation, is damaged, or is of a newer version
     └── HubError        the Hub could not be reached, or refused
 
 Each message says what came, what was expected, and which argument to change.

@@ -134,7 +134,7 @@ class InteractionExplainer:
         return self._explain(bound, chosen)
 
     def value_function(self, inputs: Any, **options: Any) -> BoundInput:
-        """The set function itself, for one's own algorithm: masks (b, n), 1 = kept -> (b,).
+        """The set function itself, for an algorithm of your own: masks (b, n), 1 = kept -> (b,).
 
         Raises:
             InputError: an input or option that cannot be used, or several labels.

@@ -100,7 +100,7 @@ class InteractionExplanation(HubVerbs):
         """The ``k`` largest effects at the input, of one ``order`` if given.
 
         Args:
-            unsure: also those whose 90% interval holds zero, which are no findings. An empty list
+            unsure: also those whose 90% interval holds zero, which are not findings. An empty list
                 of ``order=2`` is one: no two features do together what they do not do apart.
         """
         k = as_integer("k", k, 0)
@@ -111,7 +111,7 @@ class InteractionExplanation(HubVerbs):
         """What the value loses without ``features`` (indices), together, and how sure that is.
 
         Raises:
-            InputError: an index that is no feature's.
+            InputError: an index that is not a feature's.
         """
         n = len(self.features)
         members = as_indices("features", features, n)

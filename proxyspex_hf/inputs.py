@@ -74,7 +74,7 @@ class Features:
         placed = len(self.regions) + len(self.spans)
         if not self.labels or (len(self.labels) != placed and self.kind != "features"):
             raise InputError(
-                "features need one label a span or region and at least one of them, got "
+                "features need one label per span or region and at least one of them, got "
                 f"{len(self.labels)} labels and {len(self.spans)} spans, "
                 f"{len(self.regions)} regions."
             )

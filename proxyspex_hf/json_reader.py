@@ -1,4 +1,4 @@
-"""JSON that strangers wrote: parsed within bounds, then read by type. Each complaint names the path
+"""Untrusted JSON: parsed within bounds, then read by type. Each complaint names the path
 and what came."""
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def parsed(text: bytes, otherwise: str, most: int = MAX_PARSED) -> Any:
         most: bytes that it may take once it is parsed.
 
     Raises:
-        SchemaError: it is no JSON, has a key twice, or would take more memory than ``most``.
+        SchemaError: it is not JSON, has a key twice, or would take more memory than ``most``.
     """
     needed = parsed_bytes(text)
     if needed > most:
@@ -73,7 +73,7 @@ def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _no_number(token: str) -> Any:
-    raise SchemaError(f"{token} is no finite number")
+    raise SchemaError(f"{token} is not a finite number")
 
 
 class Reader:
@@ -164,7 +164,7 @@ class Reader:
         return value
 
     def texts(self, name: str, longest: int, together: int) -> tuple[str, ...]:
-        """A list of texts that have ``together`` characters at the most."""
+        """A list of texts of at most ``together`` characters in all."""
         values = self.array(name, longest)
         if not all(isinstance(value, str) for value in values):
             raise SchemaError(f"{self._at(name)} must be a list of texts.")

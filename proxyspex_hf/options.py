@@ -55,7 +55,7 @@ class ExplainerOptions:
         batch_size: masked inputs in one forward pass; default as the device takes.
         retry: when a batch of a function that asks a network is asked again:
             ``Retry(times=3, wait=1.0, on=(ConnectionError, TimeoutError))``. Default never: what
-            was answered before is kept, and the same call goes on from there.
+            was answered before is kept, and the same call resumes from there.
 
     Attributes: About the answers
         errors: what becomes of a list in which an input cannot be explained. ``"raise"`` raises its

@@ -84,7 +84,7 @@ class Overview:
         return [r for r in found if order in (None, len(r.words))][: max(0, k)]
 
     def to_dataframe(self, label: str | None = None) -> pd.DataFrame:
-        """One row a word or combination, over all labels or one.
+        """One row per word or combination, over all labels or one.
 
         Columns: words, order, count, total, mean, low, high (90% of the mean), raising, examples.
         """

@@ -17,7 +17,7 @@ _COMPRESSED = (b"iCCP", b"zTXt", b"iTXt")
 
 
 def check_png(png: bytes) -> None:
-    """Refuse a picture that is no PNG file, or one that grows when it is decoded.
+    """Refuse a picture that is not a PNG file, or one that grows when it is decoded.
 
     Raises:
         SchemaError: so it is.

@@ -119,7 +119,7 @@ class FitReport:
         chosen: the configuration that cross-validation chose, as shown to a reader.
         refinement: what was done to the extracted coefficients, or ``"none"``.
         cv_r2: cross-validated R² on the fitting masks; None for ``"exact"``.
-        cv: one row a configuration tried, plain values only.
+        cv: one row per configuration tried, plain values only.
         dropped_energy: bound on what the extraction guard left out, 0.0 if nothing.
     """
 
@@ -343,7 +343,7 @@ class ExplanationRecord:
         try:
             return tuple((operator.index(start), operator.index(stop)) for start, stop in stated)
         except (TypeError, ValueError):
-            raise InputError(f"the explanation's blocks are no ranges: {stated!r:.60}.") from None
+            raise InputError(f"the explanation's blocks are not ranges: {stated!r:.60}.") from None
 
     @property
     def full_value(self) -> float:

@@ -1,4 +1,4 @@
-"""A record from the JSON of a stranger, part by part: every type, size and bound is checked."""
+"""A record from untrusted JSON, part by part: every type, size and bound is checked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The record as one JSON object, and back. Reading validates everything: a file is a stranger's.
+"""The record as one JSON object, and back. Reading validates everything: a file is untrusted.
 
 Whatever is refused is refused before its masks are unpacked, which is when it gets large. Masks are
 bit-packed rows in base64; floats are written with the digits that restore them exactly.
@@ -179,7 +179,7 @@ def loads(text: bytes, name: str) -> ExplanationRecord:
     """The record of a file's content.
 
     Raises:
-        SchemaError: as :func:`record_from_json`, or it is no JSON.
+        SchemaError: as :func:`record_from_json`, or it is not JSON.
     """
     if len(text) > MAX_FILE_BYTES:
         raise SchemaError(f"{name} is larger than any explanation ({MAX_FILE_BYTES} bytes).")

@@ -72,7 +72,7 @@ def read_explanations(place: str | Path) -> list[InteractionExplanation]:
 
     Raises:
         InputError: nothing there that can be read.
-        SchemaError: a file is no explanation, is damaged, or of a newer version.
+        SchemaError: a file is not an explanation, is damaged, or of a newer version.
     """
     if Path(place).is_dir():
         return [InteractionExplanation(record) for record in read_folder(place)]

@@ -108,7 +108,7 @@ def test_what_cannot_be_asked(pipe: Any) -> None:
 
 
 def test_an_output_is_asked_for_in_the_tokens_it_was_generated_in() -> None:
-    """What this model makes up is no text that a tokenizer would divide so."""
+    """What this model makes up is not a text that a tokenizer would divide so."""
     explainer = InteractionExplainer(generator(), masking="delete", max_new_tokens=3)
     explanation = explainer({"context": "Jim is a baker.", "question": "Who?"})
     record = explanation.record
@@ -167,7 +167,7 @@ def test_options_of_one_call_are_asked_with_again() -> None:
     changed = replace(
         explained.record, settings=replace(explained.record.settings, arguments=arguments)
     )
-    with pytest.raises(InputError, match="function_to_apply is no str: 3"):
+    with pytest.raises(InputError, match="function_to_apply is not a str: 3"):
         classifier.ask(InteractionExplanation(changed), np.ones((1, 13), bool))
 
 

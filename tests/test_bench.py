@@ -186,7 +186,7 @@ def test_cache_is_keyed_by_who_and_from_what(tmp_path, table):
     assert cache.get(top | {"table": "renamed"})["terms"] == 4
     with (tmp_path / "deep" / "c.jsonl").open("a") as file:
         file.write("{}\n")
-    with pytest.raises(ValueError, match="line 3 is no result"):
+    with pytest.raises(ValueError, match="line 3 is not a result"):
         cache.get(top)
 
 

@@ -53,7 +53,7 @@ def test_masks_from_anything_are_the_same_array(given: Any) -> None:
         (np.array([[1j, 0]]), "must hold booleans"),
         (3, r"must have shape \(m, n\)"),
         (None, "must be an array or a list, got None"),
-        ([[1, 0], [1]], "is no array"),
+        ([[1, 0], [1]], "is not an array"),
         ([[1, 0]], "must have 3 columns, got 2"),
     ],
 )

@@ -63,7 +63,7 @@ def test_the_shipped_model_is_taken_where_none_is_named(
     printed = capsys.readouterr()
     assert printed.err == (
         "Using the small classifier of film reviews that ships; --model names another.\n"
-    )  # and no bar: this is no terminal
+    )  # and no bar: this is not a terminal
     assert printed.out.isascii()
     assert printed.out.startswith("91% POSITIVE. Without not: 94% NEGATIVE.\n")
     assert "not x ... bad (both needed)" in printed.out
@@ -116,7 +116,7 @@ def test_a_dash_reads_standard_input(
         (explain("--target", "7"), 2, "--target 7 is not a label"),
         (explain("--density", "2"), 2, "density must lie strictly between"),
         (explain("--device", "cuda:99"), 2, "cannot load"),
-        (explain(text="bad \udcff film"), 2, "bytes that are no characters"),
+        (explain(text="bad \udcff film"), 2, "bytes that are not characters"),
         (["explain", "a", "--model", "no/such/model"], 2, "cannot load 'no/such/model'"),
         (explain("--task", "chess"), 2, "cannot load .* for chess"),
         (explain("--value", "logits"), 2, "--value 'logits' is unknown for this task"),
@@ -193,7 +193,7 @@ def test_ctrl_c_leaves_no_half_written_file(tmp_path: Path) -> None:
         process.kill()
         process.wait()
     assert process.returncode == 130
-    assert "interrupted; no file was left half written" in rest
+    assert "interrupted; no file was left incomplete" in rest
     assert "Traceback" not in rest
     assert list(tmp_path.iterdir()) == []
 

@@ -192,7 +192,7 @@ def test_files_and_columns(home: Path) -> None:
         ({"out": "x", "config_name": "queries"}, "config_name must be"),
         ({"out": "x", "column": 3}, "column must be the name"),
         ({"out": "x", "dataset": 3}, "dataset must be a datasets.Dataset"),
-        ({"out": "x", "dataset": "missing.parquet"}, "is no file or folder with Parquet"),
+        ({"out": "x", "dataset": "missing.parquet"}, "is not a file or folder with Parquet"),
         ({"out": "x", "dataset": datasets.DatasetDict()}, "Choose one of its splits"),
         ({"out": "x", "explainer": lambda: 3}, "explainer must be an InteractionExplainer"),
     ],

@@ -1,4 +1,4 @@
-"""Files: what is saved is what is loaded, and what is no explanation is refused in words."""
+"""Files: what is saved is what is loaded; what is not an explanation is refused with a reason."""
 
 from __future__ import annotations
 
@@ -186,7 +186,7 @@ CHANGES: list[tuple[tuple[Any, ...], Any, str]] = [
     (("task",), 7, "task must be a text"),
     (("text",), "short", "reach beyond the end of the text"),
     (("features", "kind"), "letters", "features.kind is 'letters', expected one of words"),
-    (("features", "labels"), ["a"], "one label a span"),
+    (("features", "labels"), ["a"], "one label per span"),
     (("features", "spans", 0), [0], "lists of 2 integers"),
     (("features", "spans", 0), [5, 2], "ordered, disjoint"),
     (("features", "spans", 0), [True, 2], "integers"),
@@ -234,7 +234,7 @@ PICTURE_CHANGES: list[tuple[tuple[Any, ...], Any, str]] = [
     (("features", "regions", 0), [[0, 0, 3, 1, 3, 2, 0, 2]], "straight above or beside"),
     (("features", "regions", 0), [[0, 0, 9, 0, 9, 2, 0, 2]], "beyond the edge of the picture"),
     (("features", "regions", 0), 7, "lists of outlines"),
-    (("features", "regions"), [], "one label a span or region"),
+    (("features", "regions"), [], "one label per span or region"),
     (("features", "region_kind"), None, "regions need a region_kind"),
     (("features", "region_kind"), "words", "features.region_kind"),
     (("features", "kind"), "features", "neither spans nor regions"),

@@ -288,7 +288,7 @@ def _read(found: Row, n: int) -> Fit:
 
 @cache
 def _compiled(n: int, decoding: Literal["soft", "hard"]) -> None:
-    """SPEX's decoder compiles itself at its first use; that is no part of its time."""
+    """SPEX's decoder compiles itself at its first use; that is not part of its time."""
     weights = np.random.default_rng(0).normal(size=n)
     function = FunctionOfMasks(lambda masks: np.tanh(masks @ weights), n)
     spex(function, b=1, decoding=decoding)

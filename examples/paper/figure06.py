@@ -1,6 +1,6 @@
 """Figure 6 of the paper: faithfulness against the inference multiplier, and by density.
 
-Uniform masks, as in the paper: every method gets α·n·log2(n) of them (SPEX as many at the most, of
+Uniform masks, as in the paper: every method gets α·n·log2(n) of them (SPEX at most as many, of
 its own); R² on held-out uniform masks. Then, beyond the paper, the same number of masks of three
 densities: how faithful near the actual input?
 

@@ -8,7 +8,7 @@ image in ten is a near-duplicate, planted as a check: another one, moved by a pi
     python examples/paper/figure08.py --quick   # minutes: n = 200, 2,000 trainings, 10 test images
     python examples/paper/figure08.py --full    # n = 500, 5,000 trainings, 30 test images
 
-Killed in the middle, the same command goes on where it stopped. Writes figure08.png (triples),
+Killed in the middle, the same command resumes where it stopped. Writes figure08.png (triples),
 figure14.png (synergistic pairs), figure15.png (redundant pairs) and figure08.json to ``--out``.
 """
 

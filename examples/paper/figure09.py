@@ -10,7 +10,7 @@ log-probability of the right answer: 20 questions are too few for accuracy to be
 of heads is judged on questions that f does not see.
 
 Each group is written to figure09.json when it is done, and every value to ``--cache``: the same
-command goes on where it stopped. Then prints Markdown tables and draws figure09.png.
+command resumes where it stopped. Then prints Markdown tables and draws figure09.png.
 """
 
 from __future__ import annotations

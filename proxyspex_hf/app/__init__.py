@@ -1,4 +1,4 @@
-"""The Gradio app: see an explanation, play with it, make one's own. Needs the extra ``space``."""
+"""The Gradio app: see an explanation, play with it, make your own. Needs the extra ``space``."""
 
 from __future__ import annotations
 

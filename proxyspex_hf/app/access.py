@@ -71,7 +71,7 @@ class Access:
         framed_by: origins of pages that may show the app in a frame of theirs.
 
     Raises:
-        InputError: one of ``hosts`` is no name.
+        InputError: one of ``hosts`` is not a name.
     """
 
     hosts: tuple[str, ...] = ()
@@ -90,7 +90,7 @@ class Access:
     @classmethod
     def of_space(cls, environ: Mapping[str, str] = os.environ) -> Access:
         """As a Space's environment says; anywhere else, only this machine's own names."""
-        # With a domain of one's own, it names several, divided by commas.
+        # With a custom domain, it names several, divided by commas.
         hosts = tuple(name.strip() for name in environ.get("SPACE_HOST", "").split(",") if name)
         return cls(hosts, proxied=True, framed_by=("https://huggingface.co",)) if hosts else cls()
 

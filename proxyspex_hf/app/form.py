@@ -1,4 +1,4 @@
-"""The form for one's own input: its components, and the job that they say."""
+"""The form for a visitor's own input: its components, and the job that they say."""
 
 from __future__ import annotations
 

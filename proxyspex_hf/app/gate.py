@@ -135,7 +135,7 @@ class Gate:
         try:
             said = json.loads(body)
         except (ValueError, RecursionError):
-            raise Refused(400, "This is no JSON that the app's page sends.") from None
+            raise Refused(400, "This is not JSON that the app's page sends.") from None
         page = said.get("session_hash") if isinstance(said, dict) else None
         if api == "reset" and page is None:
             return  # it names nothing, and Gradio does nothing

@@ -35,7 +35,7 @@ class House:
     @classmethod
     def of(cls, settings: Settings, folders: Folders) -> House:
         """An empty one."""
-        # On one's own machine all tabs are of one person, who may use both places.
+        # On the user's own machine all tabs are of one person, who may use both places.
         alone = settings.account == "machine"
         turns = Turns(each=16, each_runs=2) if alone else Turns()
         uploads = Uploads(folders.uploads, settings.limits.upload_bytes)

@@ -137,7 +137,7 @@ def shelf(shared: Shared) -> Shelf:
     ) -> dict[Any, Any]:
         wanted = chosen(event._data)
         if wanted is None:
-            return {tab.news: error("This is no explanation of the list: choose one of it.")}
+            return {tab.news: error("This explanation is not in the list: choose one that is.")}
         try:
             source = replace(_place(repo, config, revision), id=wanted)
             return {**_pulled(shared, session, source, token), tab.news: ""}

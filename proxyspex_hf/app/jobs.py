@@ -1,4 +1,4 @@
-"""One explanation as a job: checked, counted, run with progress, stopped, gone on with.
+"""One explanation as a job: checked, counted, run with progress, stopped, resumed.
 
 The model's answers are kept in the page's directory as they come. Whatever ends a job early (the
 person, the clock, an error), the same job run again asks only for what is missing, and gives the
@@ -109,7 +109,7 @@ class Cost:
 
     Attributes:
         n_features: how many, called ``noun``.
-        calls: model calls, at the most.
+        calls: at most how many model calls.
         seconds: to ask them all, by a small batch timed just now.
         exact: every subset is asked.
         unread: where the model cannot read most of the text: that, in words.
@@ -148,7 +148,7 @@ class Halted:
     Attributes:
         message: why, in words.
         failed: by an error, not because a person or the clock wanted it.
-        again: whether the same job can go on: nothing of it failed, or some answers are there.
+        again: whether the same job can be resumed: nothing of it failed, or some answers are there.
     """
 
     message: str
@@ -156,7 +156,7 @@ class Halted:
     again: bool = True
 
 
-class _Ended(Exception):  # noqa: N818 - what a person or the clock wants is no error
+class _Ended(Exception):  # noqa: N818 - what a person or the clock wants is not an error
     """Raised between two batches."""
 
 
@@ -340,7 +340,7 @@ class _Worker:
         self._pause()
 
     def _pause(self) -> None:
-        """Between two batches: whether to go on.
+        """Between two batches: whether to continue.
 
         Raises:
             _Ended: the person or the clock says no.

@@ -21,7 +21,7 @@ _OLD = 24 * 3600.0
 
 
 class OwnDirectory:
-    """A temporary directory. Making one removes those of processes that are no more."""
+    """A temporary directory. Making one removes those of processes that have ended."""
 
     def __init__(self) -> None:
         _remove_leftovers()

@@ -169,7 +169,7 @@ class Models:
             return self._served[choice].beside()
         with self._lock:
             loading = self._loading.setdefault(choice, threading.Lock())
-        with loading:  # those who want the same wait; others go on
+        with loading:  # those who want the same wait; others continue
             with self._lock:
                 pipe = self._shelf.get(choice)
             if pipe is None:
@@ -209,7 +209,7 @@ class Models:
         found = [c for c in known if (c.recorded or c.name, c.task) == (model, task)]
         if found:
             return found
-        # A file is no reason to load whatever it names: a person may choose that model first.
+        # A file is not a reason to load whatever it names: a person may choose that model first.
         raise InputError(f"this app cannot ask {model!r} for {task}: it is not on its list.")
 
     def reason(self, record: ExplanationRecord) -> str | None:

@@ -104,7 +104,7 @@ def _count_the_cost(shared: Shared, form: Form) -> None:
             return error(in_words(problem))
 
     def count_if_loaded(*values: Any) -> str:
-        """A change alone is no reason to load a model, nor to complain of an unfinished form."""
+        """A change alone is not a reason to load a model, nor to complain of an unfinished form."""
         try:
             job = job_of(shared.settings, *values)
         except InputError:
@@ -137,6 +137,6 @@ def _count_the_cost(shared: Shared, form: Form) -> None:
 def _cost_text(cost: Cost) -> str:
     how = "every subset is asked, so the result is exact" if cost.exact else "then the fit"
     return (
-        f"{cost.n_features} {cost.noun}: {cost.calls:,} model calls at the most, "
+        f"{cost.n_features} {cost.noun}: at most {cost.calls:,} model calls, "
         f"{seconds_text(cost.seconds)} on this machine; {how}. {cost.unread}"
     ).strip()

@@ -1,7 +1,7 @@
-"""What the page may load and run: its own scripts, as they were served, and nothing of strangers.
+"""What the page may load and run: its own scripts, as they were served, and nothing else.
 
 Gradio's page holds scripts in its text, so each is allowed by its hash: one that got into the page
-later, as markup of a stranger, does not run. Components are made of templates with ``Function``,
+later, as untrusted markup, does not run. Components are made of templates with ``Function``,
 which needs ``unsafe-eval``; styles are set by scripts, which needs inline styles.
 """
 
@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 __all__ = ["PagePolicy", "policy"]
 
 _INLINE = re.compile(rb"<script\b([^>]*)>(.*?)</script\s*>", re.DOTALL | re.IGNORECASE)
-#: For files and answers, which are no pages: as one, they may do nothing.
+#: For files and answers, which are not pages: as one, they may do nothing.
 _NOTHING = b"default-src 'none'; frame-ancestors 'none'; sandbox"
 
 

@@ -1,7 +1,7 @@
 """The small components around the picture: a line of news, and a list of explanations.
 
 As in :mod:`proxyspex_hf.app.viewer`, everything goes to the page as one JSON text, and the page
-makes text nodes of it: what a stranger wrote cannot become markup or a file.
+makes text nodes of it: untrusted text cannot become markup or a file.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _MOST_RECURRING, _MOST_LABELS = 60, 20
 
 
 def notice(name: str) -> gr.HTML:
-    """A line that says what goes on; ``name`` is its element's id."""
+    """A line that says what is going on; ``name`` is its element's id."""
     return gr.HTML(
         value="",
         html_template=_asset("notice.html"),
@@ -68,7 +68,7 @@ def done(text: str, links: Sequence[dict[str, str]] = ()) -> str:
 def step(now: Step) -> str:
     """Where a running job stands."""
     count = f" {now.done:,} of {now.total:,}" if now.total > 1 else ""
-    # What takes no time is no news.
+    # What takes no time is not news.
     left = now.eta if now.eta is not None and now.eta >= 1 else None
     rest = "" if left is None else f", {seconds_text(left)} left"
     phase = now.phase[:1].upper() + now.phase[1:]

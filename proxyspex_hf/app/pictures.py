@@ -47,7 +47,7 @@ def read_picture(path: str | Path, limits: Limits) -> bytes:
         raise
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise InputError(
-            f"this file is no picture that the app can read: take one of {', '.join(KINDS)}."
+            f"this file is not a picture that the app can read: take one of {', '.join(KINDS)}."
         ) from error
     upright.thumbnail((_EDGE, _EDGE))
     stream = io.BytesIO()

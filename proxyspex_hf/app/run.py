@@ -1,4 +1,4 @@
-"""The run of one's own input: begun, waited for, shown as it goes on, stopped, gone on with."""
+"""The run of a visitor's own input: begun, waited for, shown as it runs, stopped, resumed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _PULSE = 0.5
 
 
 def run_on_request(shared: Shared, form: Form) -> None:
-    """Wire the buttons that begin, stop and go on."""
+    """Wire the buttons that begin, stop and resume."""
     house = shared.house
     buttons = [form.run, form.stop, form.more]
 

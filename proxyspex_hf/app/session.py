@@ -23,7 +23,7 @@ class Session:
     Attributes:
         source: where the shown explanation comes from.
         made: the shown explanation; None where it is an example, which all pages share.
-        job: the last explanation that was asked for, to go on with.
+        job: the last explanation that was asked for, to resume.
     """
 
     source: Source = FIRST

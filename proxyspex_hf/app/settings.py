@@ -21,7 +21,7 @@ class Limits:
         features: n, words or patches or what else is masked.
         calls: model calls of one explanation.
         upload_bytes, pixels: of a picture.
-        seconds: of one run; its answers stay, and the next run goes on from there.
+        seconds: of one run; its answers stay, and the next run resumes from there.
     """
 
     characters: int = 6_000

@@ -1,7 +1,7 @@
 """The picture as a component: what Python tells the page, and what the page may ask of Python.
 
 Everything goes to the page as one JSON *text* a property: the template is static, so nothing a
-stranger wrote becomes markup, and Gradio never sees an object that it could take for a file. The
+user wrote becomes markup, and Gradio never sees an object that it could take for a file. The
 page builds its elements with ``textContent``.
 """
 

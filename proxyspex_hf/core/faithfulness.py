@@ -176,7 +176,7 @@ def held_out_masks(
     """``n_test`` new distinct masks at each of ``TEST_DENSITIES``; fewer where they do not exist.
 
     Returns:
-        (density, masks (m, n)) pairs; a density with fewer than ten masks to be had is left out.
+        (density, masks (m, n)) pairs; a density with fewer than ten masks available is left out.
     """
     out: list[tuple[float, BoolArray]] = []
     taken = exclude

@@ -96,7 +96,7 @@ def inquiry(
         asked = known
     kernels: list[MaskKernel | None] = [None] * min(len(asked.values), _MOST_FUNCTIONS)
     all_drawn = how.rounds == 1 and how.goal is None
-    # What goes on from earlier masks asks at least one round more.
+    # What resumes from earlier masks asks at least one round more.
     rounds = how.rounds - 1 if known is None else max(1, how.rounds - 1)
     for size in _sizes(how, rounds, len(asked.masks)):
         posteriors = [
@@ -223,7 +223,7 @@ def _posterior(
     """Of what one function answered so far; None where its values do not vary.
 
     Args:
-        last: the kernel of the round before, from where learning goes on.
+        last: the kernel of the round before, from where learning continues.
         likely: the kernel of an earlier function.
     """
     level, scale = level_and_scale(values)

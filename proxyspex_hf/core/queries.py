@@ -118,7 +118,7 @@ class Plan:
 
     @property
     def calls(self) -> int:
-        """Model calls at the most."""
+        """At most how many model calls."""
         return self.budget + self.n_test * len(TEST_DENSITIES)
 
     @property

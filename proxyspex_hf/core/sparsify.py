@@ -30,7 +30,7 @@ _POOL = 4
 _FULL_INPUT = 0.1
 #: From this many terms on.
 _MANY = 200
-#: Terms that are weighed against each other at the most: their Gram matrix is dense.
+#: At most how many terms are weighed against each other: their Gram matrix is dense.
 _MOST = 6000
 _RIDGE = 1e-10
 #: Terms that enter, for each one that stays.
@@ -39,7 +39,7 @@ _SURPLUS = 1.5
 _STEP = 0.15
 #: Groups by size, where masks were drawn at several densities.
 _GROUPS = 5
-#: Coefficients at the most of a spectrum that is projected; the others are too small to matter.
+#: At most how many coefficients of a spectrum are projected; the others are too small to matter.
 _MAX_KNOWN = 20_000
 
 
@@ -245,7 +245,7 @@ def change_elsewhere(
     """(m,) what a sparse spectrum says less what its proxy does, at masks that were not fitted.
 
     At those that were, the proxy knows the values and a list of terms does not, so their
-    difference is no measure of other masks. For each row it is taken at a random mask that keeps
+    difference is not a measure of other masks. For each row it is taken at a random mask that keeps
     as many.
     """
     others = np.random.default_rng(seed).permuted(masks, axis=1)

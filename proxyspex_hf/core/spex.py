@@ -90,7 +90,8 @@ def spex(
 
     Args:
         value_function: asked once for each distinct mask.
-        budget: masks at the most; SPEX takes the largest ``b`` whose masks fit. Give it or ``b``.
+        budget: at most so many masks; SPEX takes the largest ``b`` whose masks fit. Give it or
+            ``b``.
         b: bits of a bin's address: 2^b bins a group (see :func:`spex_budget`).
         t: largest order that is decoded for certain; more masks for each.
         max_order, n_coefficients: limits on the spectrum, as in ``ProxySPEX``.

@@ -5,7 +5,7 @@ Unrolled to the leaves, the same transform reads: a leaf of value v whose path d
 distinct features P is v * prod_{i in P} (1 + s_i * chi_{i}) / 2, with s_i = +1 where the path
 takes the masked side and -1 where it takes the kept side; so every subset T of P receives
 v * 2^-d * prod_{i in T} s_i. A feature that repeats on a path is decided once (or makes the leaf
-unreachable). This form works on arrays of leaves instead of one dictionary a node.
+unreachable). This form works on arrays of leaves instead of one dictionary per node.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def extract_spectrum(
 ) -> Extraction:
     """Exact spectrum of the ensemble (appendix A.2), all coefficients up to ``max_order``.
 
-    A path of depth d has 2^d subsets, so trees of unlimited depth could run for ever: where the
+    A path of depth d has 2^d subsets, so trees of unlimited depth could run forever: where the
     (leaf, subset) pairs exceed ``max_pairs``, the order is lowered until they fit, the
     coefficients that remain stay exact, and the energy left out is bounded in the result.
 

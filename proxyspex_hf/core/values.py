@@ -1,4 +1,4 @@
-"""Value functions: masks in, one number a mask out. The only thing the core knows of a model."""
+"""Value functions: masks in, one number per mask out. The only thing the core knows of a model."""
 
 from __future__ import annotations
 

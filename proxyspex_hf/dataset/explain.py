@@ -69,7 +69,7 @@ def explain_dataset(
 
     Killed and called again, it resumes: no finished input is explained twice. A row that cannot be
     explained has its error in the shard's list, ``rows/…jsonl``; a network or a server that is gone
-    is no row's fault, and is raised. Under ``accelerate launch``
+    is not a row's fault, and is raised. Under ``accelerate launch``
     the batches of each row are divided among the processes.
 
     Args:
@@ -79,7 +79,7 @@ def explain_dataset(
             input: ``{"context": "story", "question": "query"}``.
         explainer: an explainer, or a function without arguments that makes one: with an engine, it
             runs where the work is done, and nothing large travels.
-        push_to: ``"owner/name"`` of a data set on the Hub, one commit a shard.
+        push_to: ``"owner/name"`` of a data set on the Hub, one commit per shard.
         out: a folder instead, with the same layout.
         engine: ``"ray"`` divides the rows among actors (extra ``[ray]``); default this process.
         workers: how many actors; with ``engine`` only.

@@ -33,7 +33,7 @@ KEY_LENGTH = 32
 _KEY = re.compile(f"[0-9a-f]{{{KEY_LENGTH}}}")
 #: Options that decide no explanation.
 _NOT_DECIDING = ("errors", "cache_dir", "progress", "batch_size", "retry", "noise")
-#: Bytes of one shard's list: 100,000 rows. What a stranger wrote there is bounded.
+#: Bytes of one shard's list: 100,000 rows. What is untrusted there is bounded.
 _LONGEST_LIST = 32 * 2**20
 #: Characters of a row's error that are kept: convention.
 _LONGEST_ERROR = 500
@@ -147,7 +147,7 @@ def read_lines(data: bytes, where: str) -> Iterator[Done]:
         reader = Reader(parsed(line, f"{where} is not JSON Lines"), where)
         key = reader.text("input", KEY_LENGTH)
         if not _KEY.fullmatch(key):
-            raise SchemaError(f"{where}: {key!r} is no key of an input.")
+            raise SchemaError(f"{where}: {key!r} is not a key of an input.")
         more = {name: reader.text(name, 10_000) for name in ("id", "error") if name in reader.data}
         yield Done(reader.integer("row", 0, 2**53), key, **more)
 

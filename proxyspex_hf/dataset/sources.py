@@ -92,8 +92,8 @@ def opened(dataset: Any) -> Any:
         files = [place] if place.is_file() else []
     if not files:
         raise InputError(
-            f"{quoted(str(dataset))} is no file or folder with Parquet or JSON Lines: give one, or "
-            "a data set that datasets.load_dataset has loaded."
+            f"{quoted(str(dataset))} is not a file or folder with Parquet or JSON Lines: give one, "
+            "or a data set that datasets.load_dataset has loaded."
         )
     for file in files:
         if file.suffix not in (".parquet", *_JSON_ENDS):
@@ -168,7 +168,7 @@ def _of_json_lines(file: Path) -> Iterator[Any]:
             while line := lines.readline(_LONGEST_LINE + 1):
                 if len(line) > _LONGEST_LINE:
                     raise InputError(
-                        f"{file} has a line of more than {_LONGEST_LINE >> 20} MB: it is no JSON "
+                        f"{file} has a line of more than {_LONGEST_LINE >> 20} MB: it is not JSON "
                         "Lines."
                     )
                 if not line.strip():

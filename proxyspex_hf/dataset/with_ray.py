@@ -62,7 +62,7 @@ def worked_by_ray(
     except ImportError as error:
         raise InputError("engine='ray' needs: pip install 'proxyspex-hf[ray]'.") from error
     if not ray.is_initialized():
-        # One who has started Ray has settings of one's own.
+        # Whoever has started Ray has their own settings.
         ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.WARNING)
         logging.getLogger("ray.data").setLevel(logging.WARNING)
     is_ray = isinstance(source, ray.data.Dataset)

@@ -30,7 +30,7 @@ class Crop:
 
     def found(self) -> tuple[Image.Image, tuple[int, int, int, int]] | None:
         """The image that is cropped, and the box (left, top, right, bottom) of it that is left;
-        None where these are no colours, or not a part of it as it is."""
+        None where these are not colours, or not a part of it as it is."""
         before, after = np.asarray(self.before), np.asarray(self.after)
         if before.dtype != np.uint8 or before.ndim != 3 or len(before) != 3:
             return None

@@ -252,7 +252,7 @@ def device_map_of(model: Any) -> dict[str, str]:
 
 
 def model_bytes(model: Any) -> int | None:
-    """Memory of the weights and buffers; None where it is no torch model."""
+    """Memory of the weights and buffers; None where it is not a torch model."""
     if not isinstance(model, torch.nn.Module):
         return None
     tensors = [*model.parameters(), *model.buffers()]

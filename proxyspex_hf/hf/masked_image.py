@@ -45,7 +45,7 @@ def open_image(value: Any, *, timeout: float | None = None) -> Image.Image:
         timeout: seconds to wait for a URL.
 
     Raises:
-        InputError: none of these, or a file that is no image.
+        InputError: none of these, or a file that is not an image.
     """
     if isinstance(value, (np.ndarray, torch.Tensor)):
         return _of_array(value)
@@ -64,7 +64,7 @@ def open_image(value: Any, *, timeout: float | None = None) -> Image.Image:
             what += f" {value!r}" if len(value) <= 300 else f" {value[:40]!r}…"
         hint = ""
         if isinstance(value, str) and isinstance(error, ValueError):
-            hint = "there is no such file, and it is no URL and no base64 text of an image"
+            hint = "there is no such file, and it is neither a URL nor the base64 text of an image"
         raise InputError(
             f"cannot read {what}: {hint or f'{type(error).__name__}: {first_line(error)}'}."
         ) from error

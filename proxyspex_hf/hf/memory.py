@@ -77,7 +77,7 @@ class Memory:
         else:
             if callable(value) or any(own.model is None for own, _ in bound):
                 raise InputError(
-                    "cache_dir cannot be used with a function of one's own: its values are not "
+                    "cache_dir cannot be used with a user-supplied function: its values are not "
                     "known by its name. Leave cache_dir out, or give value a name."
                 )
             identity = identity_of(pipe, bound[0][0].model, task_of(pipe)) if bound else {}

@@ -17,7 +17,7 @@ def stacked(rows: Sequence[Any]) -> dict[str, torch.Tensor]:
     """The model inputs of several single inputs as those of one batch.
 
     Raises:
-        ModelError: they are no tensors of one row each, or of different sizes.
+        ModelError: they are not tensors of one row each, or of different sizes.
     """
     first = rows[0]
     if not isinstance(first, Mapping):

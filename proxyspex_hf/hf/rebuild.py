@@ -1,7 +1,7 @@
 """The input and the options of an explanation, made again from its record.
 
 A record holds the text and the picture as the model read them. Where that is the whole input, the
-same set function can be had again from the record alone.
+same set function can be made again from the record alone.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def options_again(record: ExplanationRecord) -> dict[str, Any]:
     for name, kind in CALL_OPTIONS.items():
         given = asked.arguments.get(name)
         if given is not None and not isinstance(given, kind):
-            raise InputError(f"the explanation's {name} is no {kind.__name__}: {given!r:.60}.")
+            raise InputError(f"the explanation's {name} is not a {kind.__name__}: {given!r:.60}.")
         if given is not None:
             options[name] = given
     return options

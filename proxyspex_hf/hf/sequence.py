@@ -274,7 +274,7 @@ def own_output(
         options: for ``target`` and ``max_new_tokens``.
 
     Raises:
-        InputError: a target that is no text, or an output without any token.
+        InputError: a target that is not a text, or an output without any token.
         ModelError: the model failed.
     """
     if options.target is not None:
@@ -326,7 +326,7 @@ def known_output(tokenizer: Any, label: str, tokens: Any) -> NDArray[np.int64]:
     that were once generated. They come from a file, so nothing is taken for granted.
 
     Raises:
-        InputError: they are no tokens of this tokenizer, or say something else.
+        InputError: they are not tokens of this tokenizer, or say something else.
     """
     size = len(tokenizer)
     fits = isinstance(tokens, (list, tuple)) and all(

@@ -1,6 +1,6 @@
 """Values on disk: every answer of a model under a key of all that decides it.
 
-One file a key, ``<sha256 of the key>.values``:
+One file per key, ``<sha256 of the key>.values``:
 
 - 8 bytes ``PSPXVAL1``, the width w of a mask in bytes and the length of the key (uint32 each,
   little endian), the key as JSON;

@@ -1,4 +1,4 @@
-"""Which number is made of a model's class logits: by name, or by a function of one's own."""
+"""Which number is made of a model's class logits: by name, or by a user-supplied function."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ __all__ = [
     "wanted_targets",
 ]
 
-#: A name, or a function from the model's outputs (b, …), float64, to one number a row, (b,).
+#: A name, or a function from the model's outputs (b, …), float64, to one number per row, (b,).
 ValueOf = str | Callable[[FloatArray], Any]
 
 #: What a pipeline makes of class logits.
@@ -127,7 +127,7 @@ def called_on(function: Callable[[Any], Any], given: Any, called: str) -> FloatA
     """What a user's function answers, as numbers.
 
     Raises:
-        ModelError: it raised, or answered with something that is no array of numbers.
+        ModelError: it raised, or answered with something that is not an array of numbers.
     """
     try:
         found = function(given)
@@ -145,12 +145,12 @@ def called_on(function: Callable[[Any], Any], given: Any, called: str) -> FloatA
     try:
         array = np.asarray(found)
         if array.dtype.kind == "O" and any(entry is None for entry in array.flat):
-            raise TypeError("None is no number")
+            raise TypeError("None is not a number")
         return array.astype(np.float64)
     except (TypeError, ValueError) as error:
         raise ModelError(
-            f"{called} gave {found!r:.60} for {len(given)} inputs, which is no array of numbers "
-            f"({error}); expected a number for each."
+            f"{called} gave {found!r:.60} for {len(given)} inputs, which is not an array of "
+            f"numbers ({error}); expected a number for each."
         ) from error
 
 

@@ -68,7 +68,7 @@ class BoundInput(ABC):
         picture, parts, image_masking, arguments: see :class:`proxyspex_hf.record`.
         notes: what a reader must know of this input.
         stages: the pipeline's own stages; None where no pipeline is asked.
-        model: the module that answers; None where it is no torch model.
+        model: the module that answers; None where it is not a torch model.
         batch_size: items in one forward pass; None lets the engine choose.
         retry: when a batch that failed is asked again; None is never.
         remote: whether a server answers, whose rounding is not known.

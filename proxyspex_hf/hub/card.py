@@ -1,6 +1,6 @@
 """The data set's card: made again at each push, around what a person wrote.
 
-Everything that a stranger wrote (inputs, labels, names) stands in code spans, whose content no
+Everything untrusted (inputs, labels, names) stands in code spans, whose content no
 Markdown renderer interprets; see :func:`literal`.
 """
 
@@ -147,7 +147,7 @@ def _unknown(name: str, expected: str, found: Any) -> HubError:
 
 
 def literal(text: str, most: int = 80) -> str:
-    """A stranger's text as a code span that nothing in it can end or leave.
+    """Untrusted text as a code span that nothing in it can end or leave.
 
     Line breaks and control characters are spelled out; backticks and vertical bars, which would
     end the span or the table's cell, become look-alikes.

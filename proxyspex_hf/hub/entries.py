@@ -66,7 +66,7 @@ class HubEntry:
 
     @classmethod
     def from_row(cls, row: Row, file: str, position: int) -> HubEntry:
-        """Validate the listed columns of a stranger's row.
+        """Validate the listed columns of an untrusted row.
 
         Raises:
             SchemaError: one is missing or damaged.

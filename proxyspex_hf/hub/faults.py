@@ -46,7 +46,7 @@ def patiently(
 ) -> _Result:
     """Run ``action``, again after a wait where that can help.
 
-    ``action`` must be safe to repeat: an answer that got lost is no sign that nothing was done.
+    ``action`` must be safe to repeat: an answer that got lost is not a sign that nothing was done.
 
     Args:
         doing: for the message, such as ``"push to"``.

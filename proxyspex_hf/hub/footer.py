@@ -1,6 +1,6 @@
 """What a Parquet file says of itself, and a file that says only as much of it as was measured.
 
-A stranger's footer may promise a billion values in a run of a few bytes, describe a page twice, or
+An untrusted footer may promise a billion values in a run of a few bytes, describe a page twice, or
 carry a schema in which one text stands a million times. So Arrow gets none of it: the sizes of the
 footer and of every page header are read here, and the pages of the wanted columns are put behind
 headers and a footer of our own.
@@ -20,7 +20,7 @@ __all__ = ["Chunk", "Footer", "Leaf", "Pages", "TopColumn", "assembled", "pages_
 
 MAGIC = b"PAR1"
 _MOST_ELEMENTS = 10_000
-#: We write a thousand rows a file at the most, and no row group without one.
+#: We write at most a thousand rows a file, and no row group without one.
 _MOST_GROUPS = 1000
 _DEEPEST = 16
 
@@ -116,7 +116,7 @@ class Footer:
         metadata: the file's own words, by key.
 
     Raises:
-        SchemaError: it is no footer, or one of more parts than any file of explanations has.
+        SchemaError: it is not a footer, or one of more parts than any file of explanations has.
     """
 
     def __init__(self, data: bytes) -> None:
@@ -219,7 +219,7 @@ def pages_of(raw: bytes, chunk: Chunk, most: int) -> Pages:
     """The chunk's bytes, each page behind a header that says what was checked and no more.
 
     Args:
-        most: pages that are read at the most.
+        most: at most how many pages are read.
 
     Raises:
         SchemaError: they are damaged, or encoded in a way whose size cannot be foreseen.

@@ -111,7 +111,7 @@ def push(
         kept = outbox.keep()
         look = "Look whether the pull request was made; if not, " if how.create_pr else ""
         raise type(error)(
-            f"{error} Nothing is lost: what was to be pushed lies in {kept}. {look}"
+            f"{error} Nothing is lost: what was to be pushed is kept in {kept}. {look}"
             f"`{_again(how, kept)}` sends it again."
         ) from error
     finally:

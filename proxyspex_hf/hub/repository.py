@@ -130,7 +130,7 @@ class Snapshot:
             allowance: what may still be read of several files.
 
         Raises:
-            SchemaError: it is no Parquet file of such columns.
+            SchemaError: it is not a Parquet file of such columns.
         """
         if whole or self.sizes[path] <= _WHOLE:
             yield Table(self.download(path), columns, path, allowance)
@@ -146,7 +146,7 @@ class Snapshot:
         """The card, None if there is none.
 
         Raises:
-            SchemaError: it is no text, or larger than any card.
+            SchemaError: it is not a text, or larger than any card.
         """
         if "README.md" not in self.sizes:
             return None
@@ -165,7 +165,7 @@ class Snapshot:
         repository without one, or one that was changed by hand, is listed all the same.
 
         Raises:
-            SchemaError: a file is no table of explanations.
+            SchemaError: a file is not a table of explanations.
         """
         files = set(self.files(config))
         found: dict[str, HubEntry] = {}

@@ -125,7 +125,7 @@ EXPLANATIONS: tuple[Column, ...] = (
     Column("n_queries", _INT, "masks that were asked, held-out ones included"),
     Column("budget", _INT, "masks that were asked to fit"),
     Column("alpha", _FLOAT, "inference multiplier: budget = alpha n log2 n; null if set otherwise"),
-    Column("n_coefficients", _INT, "combinations to keep at the most"),
+    Column("n_coefficients", _INT, "at most how many combinations to keep"),
     Column("max_order", _INT, "largest combination looked for, null for no limit"),
     Column("features_asked", _TEXT, "which features were asked for"),
     Column("sampling", _TEXT, "how the masks were drawn"),

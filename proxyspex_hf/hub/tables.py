@@ -1,4 +1,4 @@
-"""Parquet files: written so that one row can be read alone, read as the strangers' files they are.
+"""Parquet files: written so that one row can be read alone, read as the untrusted files they are.
 
 Rows stand in row groups of about a megabyte, and the index says where: one row costs the footer and
 one group. Reading checks types and sizes before it decodes (:mod:`.footer`).
@@ -43,7 +43,7 @@ MAX_LISTED_BYTES = 2**29
 #: A row group takes as long as so many bytes of text, some milliseconds, however little is in it.
 _GROUP_COST = 2**20
 _MOST_PAGES = 10_000
-#: Parts of one column; ours have four at the most.
+#: Parts of one column; ours have at most four.
 _MOST_LEAVES = 64
 _ROWS_AT_ONCE = 1024
 
@@ -111,7 +111,7 @@ class Allowance:
 
 
 class Table:
-    """One Parquet file of strangers' rows.
+    """One Parquet file of untrusted rows.
 
     Args:
         source: a path, or a seekable file; of a remote one only what is needed is read.

@@ -44,10 +44,10 @@ class ThriftReader:
     """Reads one buffer from a position on.
 
     Args:
-        values: how many values may be read; more are no structure of a file of ours.
+        values: how many values may be read; more do not occur in our own files.
 
     Raises:
-        SchemaError: from every method: the buffer ends too early, or is no such structure.
+        SchemaError: from every method: the buffer ends too early, or is not such a structure.
     """
 
     def __init__(self, data: bytes, position: int = 0, values: int = 2_000_000) -> None:

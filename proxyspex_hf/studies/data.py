@@ -53,7 +53,7 @@ class DataAttribution:
     Args:
         masks: which features each training kept, (m, n): :class:`.PackedMasks` (memory-mapped where
             they are many) or booleans.
-        margins: (m,) or (m, t) floats, one column a test point; memory maps are read by column.
+        margins: (m,) or (m, t) floats, one column per test point; memory maps are read by column.
         train_labels: (n,) class of each feature, for :meth:`.PointAttribution.synergistic`.
         test_labels: (t,) class of each test point.
         density: the probability with which a mask keeps a feature, or (m,) one for each mask.

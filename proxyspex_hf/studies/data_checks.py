@@ -31,7 +31,7 @@ def as_margins(margins: Any, n_masks: int) -> NDArray[Any]:
         array = array[:, None]
     if array.ndim != 2 or array.shape[0] != n_masks or array.shape[1] == 0:
         raise InputError(
-            f"margins must have shape ({n_masks},) or ({n_masks}, t), one row a mask; got "
+            f"margins must have shape ({n_masks},) or ({n_masks}, t), one row per mask; got "
             f"{np.shape(margins)}."
         )
     return array

@@ -20,7 +20,7 @@ from proxyspex_hf.studies.packed import PackedMasks
 
 __all__ = ["LinearFit", "fit_linear"]
 
-#: Steps at the most, and how many without a lower error end the fit of a test point.
+#: At most so many steps; so many without a lower error end the fit of a test point.
 _MAX_STEPS = 60
 _PATIENCE = 2
 

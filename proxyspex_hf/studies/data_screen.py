@@ -27,7 +27,7 @@ __all__ = ["ScreenLimits", "ScreenedSet", "Screening", "correlations", "screen"]
 
 Members = tuple[int, ...]
 
-#: Sets of one order that can be accepted at the most.
+#: At most how many sets of one order can be accepted.
 _MAX_FOUND = 1000
 
 

@@ -64,7 +64,7 @@ def retrain(
             here. A directory made under another key, or with other groups, is refused.
         n_tests: t.
         groups: (n_points,) the feature that each training point belongs to, from 0 to n - 1; None
-            for one feature a point.
+            for one feature per point.
         n_jobs: processes (joblib's meaning); the result does not depend on it.
         progress: told after each training; may raise to cancel.
 
@@ -147,7 +147,7 @@ def _fill(
             report.advance()
     except BrokenProcessPool as error:
         raise ModelError(
-            "a training process died, perhaps for want of memory. The margins that it had given "
+            "a training process died, perhaps for lack of memory. The margins that it had given "
             "are kept: run the same call again, with a smaller n_jobs."
         ) from error
     finally:

@@ -54,7 +54,7 @@ class Tail:
         return states if isinstance(states, torch.Tensor) else None
 
     def resumed(self, states: torch.Tensor) -> Any:
-        """A model that goes on from ``states``, (rows, tokens, hidden), whatever its inputs."""
+        """A model that continues from ``states``, (rows, tokens, hidden), whatever its inputs."""
         first = self._sites.layers[0]
         parents = self._sites.path.split(".")
         module = top = _twin(self._model)

@@ -77,14 +77,14 @@ class PackedMasks:
             size = file.stat().st_size
             if size == 0 or size % _width(n):
                 raise InputError(
-                    f"{file} holds {size} bytes, which is no whole number of rows of {_width(n)} "
-                    f"bytes (ceil(n_features / 8) with n_features={n})."
+                    f"{file} holds {size} bytes, which is not a whole number of rows of "
+                    f"{_width(n)} bytes (ceil(n_features / 8) with n_features={n})."
                 )
             return cls(np.memmap(file, np.uint8, "r", shape=(size // _width(n), _width(n))), n)
         except (OSError, ValueError) as error:
             if isinstance(error, InputError):
                 raise
-            raise InputError(f"{file} is no file of packed masks: {error}") from error
+            raise InputError(f"{file} is not a file of packed masks: {error}") from error
 
     @classmethod
     def sample(

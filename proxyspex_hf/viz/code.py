@@ -40,7 +40,7 @@ _DEFAULTS = {"n_test": 100, "n_coefficients": 500, "seed": 0, "alpha": 2.0}
 def python_code(record: ExplanationRecord) -> str:
     """Lines that load the model, build the input and explain it with the recorded options.
 
-    What a record does not hold (sound, a large picture, other images, one's own function) is named
+    What a record does not hold (sound, a large picture, other images, a user's function) is named
     in a comment where it belongs. Equal software gives an equal explanation.
     """
     imports, build, given = _input(record)
@@ -73,7 +73,7 @@ def python_code(record: ExplanationRecord) -> str:
             *imports,
             f"from proxyspex_hf import {', '.join([*names, 'ServedModel'])}",
             "",
-            "# As the server names the model; tokenizer='...' where that is no Hub id.",
+            "# As the server names the model; tokenizer='...' where that is not a Hub id.",
             f"pipe = ServedModel(\n    {at}, model={model!r}, task={record.task!r}, "
             f"dialect={dialect!r},\n)",
         ]

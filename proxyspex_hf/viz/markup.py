@@ -1,4 +1,4 @@
-"""The only way strangers' text enters the page: escaped, or as JSON that cannot end its script."""
+"""The only way untrusted text enters the page: escaped, or as JSON that cannot end its script."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ def story(record: ExplanationRecord) -> str:
 
 
 def _runs(parts: list[tuple[str, str]]) -> str:
-    """Pieces of a sentence: what is quoted is a stranger's, and stands apart."""
+    """Pieces of a sentence: what is quoted is untrusted, and stands apart."""
     kinds = {
         "quoted": '<em class="quoted"><bdi>{}</bdi></em>',
         "number": '<span class="num">{}</span>',

@@ -1,7 +1,7 @@
 """What is ranked in a picture: effects at the input (:mod:`proxyspex_hf.core.effects`).
 
-What cannot be told from zero is no finding and is not ranked; that no combination can be told from
-zero is a finding, and is said.
+What cannot be told from zero is not a finding and is not ranked; that no combination can be told
+from zero is a finding, and is said.
 """
 
 from __future__ import annotations

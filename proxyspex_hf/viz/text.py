@@ -1,4 +1,4 @@
-"""One explanation for a terminal: plain characters, and nothing of a stranger's that acts on it."""
+"""One explanation for a terminal: plain characters, and nothing untrusted that acts on it."""
 
 from __future__ import annotations
 

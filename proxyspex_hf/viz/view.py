@@ -141,7 +141,7 @@ def _together(record: ExplanationRecord, terms: list[Term], decimals: int) -> li
             "members": term.members,
             "effect": term.effect,
             "for": raises_together(term.kind) == (scale_of(record.target).up > 0),
-            # A combination that many single features outrank is no headline.
+            # A combination that many single features outrank is not a headline.
             "rank": f"{ordinal(rank)} of {len(terms):,} effects" if rank > 10 else None,
             "parts": together_parts(
                 [told_apart(member) for member in speller(term)],

@@ -1,4 +1,4 @@
-"""Numbers, verdicts and strangers' text in words that both pictures share."""
+"""Numbers, verdicts and untrusted text in words that both pictures share."""
 
 from __future__ import annotations
 

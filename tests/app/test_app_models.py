@@ -180,8 +180,8 @@ def test_no_path_and_no_traceback_is_told() -> None:
     assert text == "Cannot read … of https://hf.co/a/b: no"
     kept = raised(HubError("cannot push to 'a/b': no."), HubError("It lies in /tmp/x/y."))
     assert in_words(kept) == "Cannot push to 'a/b': no."
-    kept = raised(InputError("repo_id is no name."), InputError("`proxyspex-hf push` sends it."))
-    assert in_words(kept) == "Repo_id is no name."
+    kept = raised(InputError("repo_id is not a name."), InputError("`proxyspex-hf push` sends it."))
+    assert in_words(kept) == "Repo_id is not a name."
     unknown = in_words(ZeroDivisionError("secret /srv/x/y"))
     assert "secret" not in unknown
     assert "ZeroDivisionError" in unknown

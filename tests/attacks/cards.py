@@ -42,8 +42,8 @@ REFUSED: dict[str, str] = {
     "no YAML": "---\na: [\n---\n",
     "a tag of Python": "---\na: !!python/object/apply:os.system [ls]\n---\n",
     "a tag that its text contradicts": "---\na: !!int x\n---\n",
-    "configs that are no list": "---\nconfigs:\n  own: own/*.csv\n---\n",
-    "tags that are no list": "---\ntags:\n  a: b\n---\n",
+    "configs that are not a list": "---\nconfigs:\n  own: own/*.csv\n---\n",
+    "tags that are not a list": "---\ntags:\n  a: b\n---\n",
     "aliases without end": "---\na0: &a0 [x, x]\n"
     + "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 12))
     + "---\n",

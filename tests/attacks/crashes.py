@@ -111,7 +111,7 @@ def damaged(long: bool) -> Outcome:
 
 
 def failing(_long: bool) -> Outcome:
-    """No memory in any wording, foreign errors, and values that are no numbers."""
+    """No memory in any wording, foreign errors, and values that are not numbers."""
     from tiny_models import roberta_pipeline
 
     pipe = roberta_pipeline()

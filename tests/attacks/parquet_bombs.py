@@ -1,4 +1,4 @@
-"""Small Parquet files that would cost gigabytes, opened and listed as strangers' files are."""
+"""Small Parquet files that would cost gigabytes, opened and listed as untrusted files are."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ def many_files(long: bool) -> Outcome:
 
 
 def odd_uploads(long: bool) -> Outcome:
-    """What is no picture, or says another size or name than it has."""
+    """What is not a picture, or says another size or name than it has."""
     with an_app() as app:
         visitor = Visitor.with_pass(app)
         with visitor.open():

@@ -32,7 +32,7 @@ def free_port() -> int:
 
 @contextmanager
 def an_app(**settings: Any) -> Iterator[Running]:
-    """The app as strangers reach it, with the models that ship."""
+    """The app as anyone reaches it, with the models that ship."""
     settings.setdefault("account", "nobody")
     settings.setdefault("limits", Limits())
     with running(Settings(Models(SHIPPED), **settings), port=free_port()) as app:

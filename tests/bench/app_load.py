@@ -156,7 +156,7 @@ async def loaded(url: str, pid: int, given: argparse.Namespace) -> dict[str, Any
     async with httpx2.AsyncClient(limits=limits, timeout=timeout) as http:
         # Each page is of a browser of its own.
         http.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        await load._one_visit(http)  # what is loaded once is no growth
+        await load._one_visit(http)  # what is loaded once is not growth
         load.came.clear()
         load.waits.clear()
         start, memory = time.monotonic(), megabytes(pid)

@@ -174,7 +174,7 @@ def test_a_model_with_other_logits_is_refused() -> None:
         ("A <mask> is a <mask>", {}, "a text with one <mask> in it"),
         ({"text": TEXT}, {}, "a text with one <mask> in it"),
         (TEXT, {"target": "no such token"}, "it would be '.*', '.*'. Give one of its tokens"),
-        (TEXT, {"target": 10**6}, r"is no token of this model: it has \d+"),
+        (TEXT, {"target": 10**6}, r"is not a token of this model: it has \d+"),
         (TEXT, {"target": True}, "must be a token of the vocabulary"),
         (TEXT, {"target": " "}, "must be a token of the vocabulary"),
         (TEXT, {"value": "similarity"}, "is unknown for this task"),

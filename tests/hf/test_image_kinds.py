@@ -445,7 +445,7 @@ def test_what_cannot_be_opened_is_told_in_words(tmp_path: Path) -> None:
     cut.write_bytes(turned(tmp_path / "phone.jpg").read_bytes()[:600])
     for value, message in (
         (tmp_path / "missing.png", "there is no such file"),
-        ("data:image/png;base64,AAAA", "no base64 text of an image"),
+        ("data:image/png;base64,AAAA", "nor the base64 text of an image"),
         (text, "UnidentifiedImageError"),
         (cut, "cannot read the image .*Truncated"),
         (bomb(tmp_path / "bomb.png"), "DecompressionBombError"),

@@ -220,7 +220,7 @@ def test_an_answer_without_an_end_is_cut(pipe: Any, monkeypatch: pytest.MonkeyPa
         function = function_of(served_by(server))
         monkeypatch.setattr(line_module, "_MOST_BYTES", 3_000)
         server.twist = lambda path, answer: {**answer, "more": "x" * 10_000}
-        with pytest.raises(ModelError, match="this is no inference server"):
+        with pytest.raises(ModelError, match="this is not an inference server"):
             function(masks(1))
 
 
@@ -325,7 +325,7 @@ def test_replicas_share_the_masks_and_a_dead_one_is_done_without(pipe: Any, expe
         threading.Timer(0.05, two.kill).start()
         np.testing.assert_allclose(function(masks()), expected, atol=ROUNDING)
         assert served.servers.tally.retries >= 1
-        # A dead one at the start is no hindrance.
+        # A dead one at the start is not a hindrance.
         late = function_of(served_by(two, one))
         np.testing.assert_allclose(late(masks()[:5]), expected[:5], atol=ROUNDING)
         # It comes back with another model: it is compared before it is asked.

@@ -182,10 +182,10 @@ def test_models_without_a_pipeline() -> None:
     ("function", "message"),
     [
         (lambda texts: 1 / 0, "'<lambda>' failed on 1 inputs: ZeroDivisionError: division by zero"),
-        (lambda texts: None, "gave None for 1 inputs, which is no array of numbers"),
+        (lambda texts: None, "gave None for 1 inputs, which is not an array of numbers"),
         (lambda texts: [None for _ in texts], r"gave \[None\] for 1 inputs"),
         (lambda texts: ["x" for _ in texts], "could not convert string to float"),
-        (lambda texts: [[1, 2], [3]], "is no array of numbers"),
+        (lambda texts: [[1, 2], [3]], "is not an array of numbers"),
         (lambda texts: 0.5, r"gave shape \(\) for 1 texts; expected \(1,\), or \(1, classes\)"),
         (lambda texts: [1.0, 2.0], r"gave shape \(2,\) for 1 texts"),
         (lambda texts: np.zeros((len(texts), 2, 2)), r"gave shape \(1, 2, 2\)"),
@@ -214,7 +214,7 @@ def test_functions_that_cannot_be_used_are_named(function: Any, message: str) ->
 def test_bad_options_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         InteractionExplainer(votes)(TEXT, **options)
-    with pytest.raises(InputError, match="gives one number a text, so there is no target"):
+    with pytest.raises(InputError, match="gives one number per text, so there is no target"):
         InteractionExplainer(glad)(TEXT, target=0)
 
 

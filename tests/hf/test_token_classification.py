@@ -262,7 +262,7 @@ def test_what_cannot_be_explained(value: Any, options: dict, message: str) -> No
 
 def test_the_surest_word_is_found_in_one_pass() -> None:
     pipe, passes = token_classifier(), 0
-    # A token that holds no character (a space of its own) is no word.
+    # A token that holds no character (a space of its own) is not a word.
     entities = [entity for entity in pipe(TEXT) if entity["start"] < entity["end"]]
     best = max(entities, key=lambda entity: entity["score"])
 

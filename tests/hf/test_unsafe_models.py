@@ -1,4 +1,4 @@
-"""Models that would run code of theirs are refused in words, and run none."""
+"""Models that would run their own code are refused with a reason, and run none."""
 
 from __future__ import annotations
 

@@ -144,7 +144,7 @@ NAMED: list[tuple[int, str, Any, str]] = [
     (0, "schema_version", 99, "schema version 99, .* upgrade the package"),
     (0, "schema_version", None, "schema_version must be an integer"),
     (0, "task", None, "task must be a text"),
-    (0, "features", ["a"], "one label a span or region"),
+    (0, "features", ["a"], "one label per span or region"),
     (0, "features", None, "features.labels must be a list"),
     (0, "spans", [{"start": 1}], "lists of integers|integers"),
     (0, "spans", [1], "spans must hold structures"),
@@ -158,7 +158,7 @@ NAMED: list[tuple[int, str, Any, str]] = [
     (0, "image", {"bytes": b"GIF89a", "path": None}, "not a PNG file"),
     (0, "image", {"bytes": None, "path": "../../etc/passwd"}, "bytes of a PNG file"),
     (0, "image_width", 7, "pixels, not 7 x 4"),
-    (0, "regions", [], "one label a span or region|region_kind needs regions"),
+    (0, "regions", [], "one label per span or region|region_kind needs regions"),
     (0, "versions", [{"package": None, "version": "1"}], "versions.package must hold texts"),
     (0, "seed", -1, "settings.seed"),
     (1, "masks", b"\x00", "has 1 bytes, expected"),
@@ -272,7 +272,7 @@ def test_a_small_file_that_grows_without_end_is_not_decoded(
         with pytest.raises(SchemaError, match="bytes of text in 1 rows"):
             next(Table(small, EXPLANATIONS, "e").rows())
     else:
-        monkeypatch.setattr(tables, "_ROWS_AT_ONCE", 8)  # a few at a time are no harm
+        monkeypatch.setattr(tables, "_ROWS_AT_ONCE", 8)  # a few at a time do no harm
         assert next(Table(small, EXPLANATIONS, "e").rows())["input"] == long
 
 

@@ -401,7 +401,7 @@ def test_a_projection_may_be_named() -> None:
     mask = np.array([[1, 0, 1, 1]])
     found = HeadAttribution(pipe, asked, layers=(1,)).scores(mask)
     assert named.scores(mask).log_probability == found.log_probability
-    # What is no output projection is found out by what it is given.
+    # What is not an output projection is found out by what it is given.
     attention = pipe.model.model.layers[1].self_attn
     attention.forward = lambda hidden_states, **_: (hidden_states, None)
     with pytest.raises(ModelError, match=r"called \[0\] times"):

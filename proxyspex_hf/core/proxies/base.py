@@ -84,7 +84,7 @@ class CVReport:
         return 1.0 - self.best.error
 
     def rows(self) -> list[dict[str, Any]]:
-        """Plain data, one row a configuration: for records and tables."""
+        """Plain data, one row per configuration: for records and tables."""
         return [
             {
                 **dict(entry.params),

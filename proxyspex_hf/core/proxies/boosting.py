@@ -40,7 +40,7 @@ class BoostedTrees:
             better validation error. None trains every run to its end.
         race: after the first fold, drop configurations whose error there exceeds the best by this
             factor; one with a smaller learning rate, which needs ten times the trees for the
-            same steps, goes on only if it is the best. None evaluates every configuration on
+            same steps, continues only if it is the best. None evaluates every configuration on
             every fold.
         min_leaf: masks in a leaf, at least. None is 1 in 20 of the masks, from 3 to LightGBM's
             default, 20.

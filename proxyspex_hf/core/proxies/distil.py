@@ -20,7 +20,7 @@ from proxyspex_hf.errors import InputError
 
 #: Coefficients kept of an enumerated proxy; with 12 features or fewer that is all of them.
 _MAX_TERMS = 4096
-#: Mirrored pairs of masks that a distillation asks at the least, and pairs of features it keeps.
+#: Mirrored pairs of masks that a distillation asks at least, and pairs of features it keeps.
 _MIN_DRAWS = 4096
 _MAX_PAIRS = 512
 

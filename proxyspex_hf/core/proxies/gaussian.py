@@ -75,7 +75,7 @@ class GaussianProcess:
 
         Cross-validation is honest about the kernel, too: a fold is predicted with parameters that
         were learnt from others (from all others, where masks are few; from the even or the odd
-        ones), unless those learnt from are a third of all masks at the most.
+        ones), unless those learnt from are at most a third of all masks.
         """
         x = signs(masks)
         m = len(x)

@@ -46,7 +46,7 @@ class AdditiveModel:
         spectrum = FourierSpectrum.from_arrays(support, np.append(level, -self.weights / 2), n)
         if max_order == 0:
             return Extraction(spectrum.top(0), 0, spectrum.energy)
-        # A weight of zero is no term: the support is what the LASSO selected.
+        # A weight of zero is not a term: the support is what the LASSO selected.
         return Extraction(spectrum.select(np.flatnonzero(spectrum.coefficients)), 1, 0.0)
 
 

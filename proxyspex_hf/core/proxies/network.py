@@ -62,7 +62,7 @@ class NeuralNetwork:
     Attributes:
         hidden_layers, schedules, rates: the paper's grid (appendix B.1.1): layers of n/4 units,
             the course of the learning rate, and its initial value.
-        epochs: passes over the masks at the most (scikit-learn's default).
+        epochs: at most so many passes over the masks (scikit-learn's default).
         race: after the first fold, drop configurations whose error there exceeds the best by this
             factor. None evaluates every configuration on every fold.
         estimate: with more than 20 features, give an estimated spectrum; otherwise ``spectrum``

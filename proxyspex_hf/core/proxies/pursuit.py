@@ -31,7 +31,7 @@ class Pursuit:
     """Hierarchical orthogonal matching pursuit, its length chosen by cross-validation.
 
     Attributes:
-        max_terms: terms at the most; also at most a third of the masks.
+        max_terms: at most so many terms; also at most a third of the masks.
         patience: a path ends after this many terms without a lower held-out error.
         max_work: masks times features that a path looks at; of more masks, the first so many in
             the folds' order. All of them set the coefficients.

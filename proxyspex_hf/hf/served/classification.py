@@ -31,7 +31,7 @@ class ServedClassification(ServedInput):
     """The set function of one text under a served classifier; as :class:`TextClassification`.
 
     Raises:
-        InputError: the input is no text, is empty, or an option does not fit it.
+        InputError: the input is not a text, is empty, or an option does not fit it.
         ModelError: the server cannot be used.
     """
 

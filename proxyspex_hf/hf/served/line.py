@@ -153,7 +153,7 @@ class Line:
 
         Raises:
             Lost: no answer, or one that asks for patience.
-            ModelError: any other answer but 200, or one that is no JSON object.
+            ModelError: any other answer but 200, or one that is not a JSON object.
         """
         return self._asked("POST", path, body)
 
@@ -181,7 +181,7 @@ class Line:
                     if len(data) > _MOST_BYTES:
                         raise ModelError(
                             f"{self.place} answered {method} {path} with more than "
-                            f"{_MOST_BYTES >> 20} MB: this is no inference server."
+                            f"{_MOST_BYTES >> 20} MB: this is not an inference server."
                         )
         except http.InvalidURL as error:
             raise InputError(f"the server's address {self.place} is none: {error}.") from error
@@ -191,7 +191,7 @@ class Line:
             raise refusal(self, path, status, headers, _words(bytes(data)))
         try:
             found = parsed(
-                bytes(data), f"{self.place} answered {path} with something that is no JSON"
+                bytes(data), f"{self.place} answered {path} with something that is not JSON"
             )
         except SchemaError as error:
             raise ModelError(str(error)) from error

@@ -99,7 +99,7 @@ def _heard(stages: Stages, value: Any) -> NDArray[Any]:
     """The wave that the pipeline's own ``preprocess`` gives its feature extractor.
 
     Raises:
-        InputError: the pipeline cannot read the recording, or it is no mono wave.
+        InputError: the pipeline cannot read the recording, or it is not a mono wave.
     """
     listening = copy.copy(stages.pipe)  # the user's own stays as it is
     listening.feature_extractor = _Ear(stages.pipe.feature_extractor)

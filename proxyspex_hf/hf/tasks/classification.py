@@ -37,7 +37,7 @@ class TextClassification(TokenInput):
     softmax or sigmoid, as its model's config, the pipeline or ``function_to_apply`` says.
 
     Raises:
-        InputError: the input is no text or pair, is empty, or an option does not fit it.
+        InputError: the input is not a text or pair, is empty, or an option does not fit it.
     """
 
     def __init__(self, pipe: Any, value: Any, options: FeatureOptions) -> None:
@@ -138,7 +138,7 @@ def check_value(value: Any, applied: Applied, count: int) -> None:
     if applied == "none":
         raise InputError(
             f"value={value!r} has no meaning here: the pipeline applies no function to the logits "
-            "(regression, or function_to_apply='none'), so its score is no probability. Leave "
+            "(regression, or function_to_apply='none'), so its score is not a probability. Leave "
             "value out, or pass function_to_apply='sigmoid' or 'softmax'."
         )
     if applied == "softmax" and count == 1:

@@ -120,7 +120,7 @@ class FillMask(SiteInput):
         if isinstance(wanted, numbers.Integral) and not isinstance(wanted, bool):
             if 0 <= int(wanted) < count:
                 return int(wanted)
-            raise InputError(f"target={wanted!r} is no token of this model: it has {count:,}.")
+            raise InputError(f"target={wanted!r} is not a token of this model: it has {count:,}.")
         if not isinstance(wanted, str) or not wanted.strip():
             raise InputError(f"target must be a token of the vocabulary, got {wanted!r}.")
         known = self.tokenizer.get_vocab()

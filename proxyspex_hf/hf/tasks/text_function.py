@@ -30,10 +30,10 @@ __all__ = ["FunctionOfTexts"]
 class FunctionOfTexts(BoundInput):
     """The set function of one text under a function from a list of texts to numbers.
 
-    The function gives one number a text, (b,), or one a class, (b, classes), as ``predict_proba``
-    does; then ``target`` is the index of the class, default that of the largest number for the
-    whole text. A masked feature is deleted with the space before it, or replaced by ``mask_token``
-    where that is given.
+    The function gives one number per text, (b,), or one per class, (b, classes), as
+    ``predict_proba`` does; then ``target`` is the index of the class, default that of the largest
+    number for the whole text. A masked feature is deleted with the space before it, or replaced by
+    ``mask_token`` where that is given.
 
     Args:
         function: pure: a text's numbers depend neither on its place nor on the others.
@@ -71,7 +71,7 @@ class FunctionOfTexts(BoundInput):
         if outputs.ndim == 1:
             if options.target is not None or options.targets:
                 raise InputError(
-                    f"the function {self._name!r} gives one number a text, so there is no target "
+                    f"the function {self._name!r} gives one number per text, so there is no target "
                     "to choose: leave target out."
                 )
             self.target = Target(self._name, None, kind, None)

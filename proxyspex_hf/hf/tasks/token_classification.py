@@ -164,7 +164,7 @@ class TokenClassification(SiteInput):
         held = held_by(inputs, self.text)[places]
         start, stop = int(held[0, 0]), int(held[-1, 1])
         if self._strategy != "none" and self._shares(inputs, places, start, stop):
-            return None  # the pipeline takes a token to it that is no part of a word
+            return None  # the pipeline takes a token to it that is not part of a word
         try:
             said = self._said(int(places[0]), start, stop)
         except (AttributeError, KeyError, TypeError, ValueError):

@@ -140,7 +140,7 @@ def token_logits(model: Any, outputs: Any, inputs: Any) -> torch.Tensor:
     if len(shape) != 3 or shape[:2] != (rows, tokens):
         raise ModelError(
             f"{type(model).__name__} gives logits of shape {shape} for {tokens} tokens; expected "
-            f"({rows}, {tokens}, classes), one row a token, to read them at one place."
+            f"({rows}, {tokens}, classes), one row per token, to read them at one place."
         )
     return torch.as_tensor(logits).detach()
 

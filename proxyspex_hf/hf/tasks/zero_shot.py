@@ -40,9 +40,9 @@ class ZeroShotClassification(TokenInput):
     The value is the entailment logit of the target label's hypothesis (one forward pass a mask).
     ``"probability"`` is the pipeline's own score: the softmax over the entailment logits of all
     labels (one pass each), or, with ``multi_label`` or one label, over the contradiction and the
-    entailment of the one hypothesis; the other values are of the same distribution. A function of
-    one's own gets the entailment logits, (b, labels). A long text is cut where the pipeline cuts it
-    beside the longest hypothesis.
+    entailment of the one hypothesis; the other values are of the same distribution. A
+    user-supplied function gets the entailment logits, (b, labels). A long text is cut where the
+    pipeline cuts it beside the longest hypothesis.
 
     Raises:
         InputError: another input, or an option that does not fit it.

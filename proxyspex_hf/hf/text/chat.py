@@ -1,6 +1,6 @@
 """Chats: the messages, which of them are masked, and where their texts stand once rendered.
 
-A chat template is a program: where it puts a message cannot be had by searching its output, in
+A chat template is a program: where it puts a message cannot be found by searching its output, in
 which the same words may stand elsewhere. So it is run again with a marker inside each text. Where
 the output is the same but for the markers, they tell the places.
 """
@@ -53,7 +53,7 @@ def as_messages(value: Sequence[Any]) -> list[Message]:
     """The messages of a chat, as the pipeline takes them.
 
     Raises:
-        InputError: one of them is no message.
+        InputError: one of them is not a message.
     """
     for i, message in enumerate(value):
         if not isinstance(message, Mapping) or not isinstance(message.get("role"), str):

@@ -1,4 +1,4 @@
-"""Dividing a text into features: words, sentences, tokens, or the user's own spans."""
+"""Dividing a text into features: words, sentences, tokens, or character ranges."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def text_features(
         raise InputError(f"expected a text (str), got {type(text).__name__}.")
     if not _is_unicode(text):
         raise InputError(
-            "the text holds bytes that are no characters (lone surrogates): read it with its own "
+            "the text holds bytes that are not characters (lone surrogates): read it with its own "
             "encoding, or with errors='replace'."
         )
     if not text.strip():

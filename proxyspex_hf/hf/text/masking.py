@@ -282,7 +282,7 @@ class MaskedText:
             seen = max(seen, offset)
             feature = int(np.searchsorted(stops, last, side="right"))
             if feature < n and spans[feature][0] <= last:
-                if not kept[feature]:  # the space before it that is no token of its own
+                if not kept[feature]:  # the space before it that is not a token of its own
                     leads[feature] = self.text[seen : spans[feature][0]]
                 kept[feature].append(held)
                 types[feature] = token >> TYPE_BIT

@@ -276,7 +276,7 @@ def _fit(
     at a feature, that fits in every masked form."""
     left = isinstance(options.features, str) and tokenizer.truncation_side == "left"
     if not isinstance(options.features, str):
-        # What stands behind the last span of one's own is fixed text: it goes first.
+        # What stands behind the last user-supplied span is fixed text: it goes first.
         own = text_features(text, options.features)
         if masked(text, own).longest() > (longest or math.inf):
             text = text[: own.spans[-1][1]]
@@ -314,7 +314,7 @@ def token_spans(tokenizer: Any, text: str) -> list[tuple[int, int]]:
     if not tokenizer.is_fast:
         raise InputError(
             f"features='tokens' needs a fast tokenizer, {type(tokenizer).__name__} is not one; use "
-            "'words' or your own spans."
+            "'words' or character ranges."
         )
     encoded = tokenizer(text, return_offsets_mapping=True, add_special_tokens=False)
     return [(int(start), int(stop)) for start, stop in encoded["offset_mapping"]]

@@ -251,7 +251,7 @@ def _read_plain(pipe: Any, prompt: Prompt, options: FeatureOptions) -> ReadPromp
     text, start = before + prompt.text, len(before)
     sections = sections_of(prompt, start, (start, len(text)))
     features = divided(pipe.tokenizer, text, sections, options.features, prompt.text, start)
-    # The prefix is no part of what is masked: space at its end is not deleted with a word.
+    # The prefix is not part of what is masked: space at its end is not deleted with a word.
     ranges = prompt.blocks or (((0, len(prompt.text)),) if prefix else ())
     blocks = tuple((start + a, start + b) for a, b in ranges)
     _check_blocks(blocks, features, text)

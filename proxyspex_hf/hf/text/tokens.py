@@ -1,4 +1,4 @@
-"""Tokens with their types, as one array a text, and as the bytes that the engine compares."""
+"""Tokens with their types, as one array per text, and as the bytes that the engine compares."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ def word_around(text: str, span: tuple[int, int]) -> tuple[int, int]:
 
 
 def _joined(text: str, edge: int) -> bool:
-    """Whether one word goes on across a place between two characters."""
+    """Whether one word continues across a place between two characters."""
     around = text[max(0, edge - 1) : edge + 1]
     return 0 < edge < len(text) and all(_JOINS.fullmatch(character) for character in around)
 

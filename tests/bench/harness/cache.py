@@ -29,7 +29,7 @@ class ResultCache:
                 row = json.loads(line)
                 rows[key_of(row)] = row
             except (ValueError, KeyError, TypeError) as error:
-                raise ValueError(f"{self.path}, line {number} is no result: {error}") from error
+                raise ValueError(f"{self.path}, line {number} is not a result: {error}") from error
         return rows
 
     def get(self, wanted: dict[str, Any]) -> dict[str, Any] | None:

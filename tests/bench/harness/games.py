@@ -25,7 +25,7 @@ MAX_FEATURES = 15
 
 
 class GameError(Exception):
-    """A file that is no game; the message names the file and what is wrong."""
+    """A file that is not a game; the message names the file and what is wrong."""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ Rows = tuple[np.ndarray, np.ndarray]
 
 
 class TableError(Exception):
-    """A file that is no value table; the message names the file and what is wrong."""
+    """A file that is not a value table; the message names the file and what is wrong."""
 
 
 @dataclass(frozen=True)

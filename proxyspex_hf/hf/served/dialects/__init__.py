@@ -1,1 +1,1 @@
-"""How the servers are spoken to: one file a dialect, the protocols in base.py."""
+"""How the servers are spoken to: one file per dialect, the protocols in base.py."""

@@ -134,7 +134,7 @@ def only_choice(line: Line, answer: Mapping[str, Any], model: str) -> Mapping[st
     choices = answer.get("choices")
     if not isinstance(choices, list) or len(choices) != 1 or not isinstance(choices[0], dict):
         raise ModelError(
-            f"{line.place} answered with no list of one choice: it is no completions API."
+            f"{line.place} answered with no list of one choice: it is not a completions API."
         )
     named = answer.get("model")
     if isinstance(named, str) and named != model:

@@ -24,7 +24,7 @@ class SGLang(ScoringDialect):
     def says(self, line: Line) -> dict[str, str]:
         info = model_info(line)
         if info is None:
-            raise ModelError(f"{line.place} says nothing of its model: it is no SGLang server.")
+            raise ModelError(f"{line.place} says nothing of its model: it is not an SGLang server.")
         names = ("model_path", "tokenizer_path", "weight_version", "model_type")
         return {"id": self.model, **said(info, names)}
 
