@@ -245,7 +245,7 @@ class InteractionExplanation(HubVerbs):
         return InteractionExplanation(refit_record(self.record, algorithm, progress))
 
     def to_dataframe(self) -> pd.DataFrame:
-        """One row an effect at the input, largest first, those that are not sure among them.
+        """One row per effect at the input, largest first, those that are not sure among them.
 
         Columns: labels, members, order, effect, low, high (of the 90% interval), kind, sure,
         coefficient.

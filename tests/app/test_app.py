@@ -60,7 +60,7 @@ def test_one_explains_ones_own_and_asks_the_model(visit: Visit, app: Any, pipe: 
     cost.filter(has_text="model calls").wait_for()
     n = len(TEXT.split())
     calls = InteractionExplainer(pipe).plan(TEXT).calls
-    assert cost.inner_text().startswith(f"{n} words: {calls:,} model calls at the most")
+    assert cost.inner_text().startswith(f"{n} words: at most {calls:,} model calls")
     opened.page.get_by_role("button", name="Explain", exact=True).click()
     opened.shown("dull")
     assert opened.page.get_by_role("tab", name="Explore").get_attribute("aria-selected") == "true"

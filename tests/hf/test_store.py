@@ -121,7 +121,7 @@ def test_damaged_values_are_asked_again(tmp_path: Path) -> None:
 
 def test_values_of_an_unnamed_function_are_not_kept(tmp_path: Path) -> None:
     explainer = InteractionExplainer(roberta_pipeline(), cache_dir=tmp_path)
-    with pytest.raises(InputError, match="cache_dir cannot be used with a function"):
+    with pytest.raises(InputError, match="cache_dir cannot be used with a user-supplied function"):
         explainer(TEXT, value=lambda z: z[:, 0])
     occupied = tmp_path / "file"
     occupied.write_text("")

@@ -208,7 +208,7 @@ def test_functions_that_cannot_be_used_are_named(function: Any, message: str) ->
         ({"value": "probability"}, "value='probability' is unknown for this task; use 'value'"),
         ({"features": "tokens"}, "no meaning for a function of texts"),
         ({"masking": "delete", "mask_token": "_"}, "mask_token has no meaning"),
-        ({"cache_dir": "anywhere"}, "cache_dir cannot be used with a function"),
+        ({"cache_dir": "anywhere"}, "cache_dir cannot be used with a user-supplied function"),
     ],
 )
 def test_bad_options_are_refused(options: dict[str, Any], message: str) -> None:
