@@ -35,6 +35,10 @@ class Difference:
         effects: the effect at the input in each; None where an input does not have the features.
         difference: the second effect minus the first; None where one is missing.
         interval: 90% of what the difference may be; None where an effect has none.
+
+    Example:
+        >>> compare(explanation, explanation).differences[0].difference
+        0.0
     """
 
     labels: tuple[str, ...]
@@ -62,6 +66,10 @@ class Comparison:
         names: what they are called.
         differences: of every feature, and every combination that is told from zero in either; the
             largest difference first, then what only one input has.
+
+    Example:
+        >>> compare(explanation, explanation, ("before", "after"))
+        Comparison('before', 'after', 0 differences)
     """
 
     first: InteractionExplanation
@@ -143,10 +151,9 @@ def compare(
     Raises:
         InputError: they explain numbers of different kinds, or there are not two names.
 
-    >>> from proxyspex_hf.app.examples import load_example
-    >>> same = load_example("short")
-    >>> compare(same, same).top()
-    []
+    Example:
+        >>> compare(explanation, explanation).top()
+        []
     """
     if len(names) != 2:
         raise InputError(f"names must be two, got {len(names)}.")

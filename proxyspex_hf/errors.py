@@ -26,28 +26,73 @@ __all__ = [
 
 
 class ProxySpexError(Exception):
-    """Root of every error that this package raises on purpose."""
+    """Root of every error that this package raises on purpose.
+
+    Example:
+        >>> try:
+        ...     explainer("")
+        ... except ProxySpexError as error:
+        ...     print(error)
+        the text is empty: there is nothing to mask. Give a text with words.
+    """
 
 
 class InputError(ProxySpexError, ValueError):
-    """An argument cannot be used as it is."""
+    """An argument cannot be used as it is.
+
+    Example:
+        >>> explainer("It is not a bad film", target="NEUTRAL")
+        Traceback (most recent call last):
+        proxyspex_hf.errors.InputError: there is no label 'NEUTRAL' ...
+    """
 
 
 class ModelError(ProxySpexError, RuntimeError):
-    """The model failed, or answered with values that cannot be explained."""
+    """The model failed, or answered with values that cannot be explained.
+
+    Example:
+        >>> InteractionExplainer(lambda texts: [float("nan") for _ in texts])("not bad")
+        Traceback (most recent call last):
+        proxyspex_hf.errors.ModelError: ...
+    """
 
 
 class SolveError(ProxySpexError, RuntimeError):
-    """An optimisation could not be posed or solved."""
+    """An optimisation could not be posed or solved.
+
+    Example:
+        >>> explanation.removal(1, always_keep=[2], always_remove=[2])
+        Traceback (most recent call last):
+        proxyspex_hf.errors.SolveError: ...
+    """
 
 
 class SchemaError(ProxySpexError, ValueError):
-    """Data read from a file or a row is not a valid explanation."""
+    """Data read from a file or a row is not a valid explanation.
+
+    Example:
+        >>> Path("e.json").write_text("{}")
+        2
+        >>> InteractionExplanation.load("e.json")
+        Traceback (most recent call last):
+        proxyspex_hf.errors.SchemaError: ...
+    """
 
 
 class HubError(ProxySpexError, RuntimeError):
-    """The Hub could not be reached, or refused a request."""
+    """The Hub could not be reached, or refused a request.
+
+    Example:
+        >>> InteractionExplanation.from_hub("me/nothing")
+        Traceback (most recent call last):
+        proxyspex_hf.errors.HubError: ...
+    """
 
 
 class ProxySpexWarning(UserWarning):
-    """Something the reader of a result must know, such as a text that was cut."""
+    """Something the reader of a result must know, such as a text that was cut.
+
+    Example:
+        >>> with warnings.catch_warnings(action="ignore", category=ProxySpexWarning):
+        ...     explanation = explainer("It is not a bad film")
+    """

@@ -41,9 +41,6 @@ _Bound = dict[str | int | None, tuple[BoundInput, BoundInput]]
 class InteractionExplainer:
     """Explains what a pipeline says by the combinations of features that made it say so.
 
-        explainer = InteractionExplainer(pipe)
-        explanation = explainer("The sequel truly elevated the original")
-
     The pipeline and its model are only called: never moved, recast or changed.
 
     Args:
@@ -55,6 +52,11 @@ class InteractionExplainer:
 
     Raises:
         InputError: an unknown option, or more than a pipeline.
+
+    Example:
+        >>> explanation = InteractionExplainer(pipe)("It is not a bad film")
+        >>> explanation.top(1)[0].labels
+        ('not', 'bad')
     """
 
     def __init__(self, pipe: Any, *others: Any, **options: Any) -> None:
@@ -238,9 +240,8 @@ class InteractionExplainer:
                 budget of no more than what was asked.
             ModelError: the model failed or gave NaN or infinite values.
 
-        Example::
-
-            better = explainer.refine(InteractionExplanation.load("e.json"), alpha=4)
+        Example:
+            >>> better = explainer.refine(explanation, alpha=3)  # as well of a file or the Hub
         """
         record = explanation.record
         self._check_task(record)

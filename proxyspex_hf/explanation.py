@@ -55,6 +55,12 @@ class InteractionExplanation(HubVerbs):
 
     Attributes:
         record: the plain data underneath.
+
+    Example:
+        >>> explanation.text
+        'It is not a bad film, and I was never bored for a minute.'
+        >>> explanation.spectrum.n_features, len(explanation.record.queries)
+        (14, 107)
     """
 
     @property
@@ -102,6 +108,10 @@ class InteractionExplanation(HubVerbs):
         Args:
             unsure: also those whose 90% interval holds zero, which are not findings. An empty list
                 of ``order=2`` is one: no two features do together what they do not do apart.
+
+        Example:
+            >>> explanation.top(1)[0].labels
+            ('not', 'bad')
         """
         k = as_integer("k", k, 0)
         found = (i for i in self._ranked() if order in (None, i.order) and (unsure or i.is_sure))
@@ -134,6 +144,11 @@ class InteractionExplanation(HubVerbs):
 
         Raises:
             InputError: masks of another width, or not 0/1.
+
+        Example:
+            >>> masks = np.ones((1, 14), bool)
+            >>> float(explanation.predict(masks)[0]) > 0  # log-odds of POSITIVE
+            True
         """
         return self.spectrum.evaluate(masks)
 
@@ -164,6 +179,11 @@ class InteractionExplanation(HubVerbs):
 
         Raises:
             InputError: an unknown index, or an order below one.
+
+        Example:
+            >>> shapley = explanation.interactions("shapley")
+            >>> shapley.first_order().shape
+            (14,)
         """
         record = self.record
         found = interactions(self.spectrum, index, order)
@@ -177,6 +197,10 @@ class InteractionExplanation(HubVerbs):
 
         ``limits``: time_limit (seconds), always_keep, always_remove (feature indices). Errors as
         :func:`proxyspex_hf.core.removal.best_removal`.
+
+        Example:
+            >>> explanation.removal(1).removed, explanation.removal(1).status
+            ((2,), 'optimal')
         """
         return self._with_interval(best_removal(self.spectrum, k, **limits))
 

@@ -21,6 +21,13 @@ class Interaction(NamedTuple):
         kind: ``"alone"``, ``"both needed"``, ``"either is enough"``, and where it lowers the value
             ``"lowers alone"``, ``"lowers together"``, ``"either one lowers"``.
         coefficient: the Fourier coefficient F(T); 0 where the spectrum has none.
+
+    Example:
+        >>> strongest = explanation.top(1)[0]
+        >>> strongest.labels, strongest.kind, strongest.order
+        (('not', 'bad'), 'both needed', 2)
+        >>> strongest.sentence.startswith("“not” and “bad” raise it together")
+        True
     """
 
     members: tuple[int, ...]

@@ -41,6 +41,11 @@ class Recurring:
         interval: 90% of that mean, by how much the inputs differ; None where there is only one.
         raising: in what share of the ``count`` inputs it raises the value.
         examples: indices of explanations with the largest effects, the largest first.
+
+    Example:
+        >>> strongest = explanations_summary([explanation, explanation]).top(1)[0]
+        >>> strongest.words, strongest.count, strongest.total
+        (('bad', 'not'), 2, 2)
     """
 
     words: tuple[str, ...]
@@ -61,6 +66,10 @@ class Overview:
         explanations: them.
         recurring: over all labels, the most frequent first, then by the size of the mean.
         by_label: the same for each label.
+
+    Example:
+        >>> len(explanations_summary([explanation]).explanations)
+        1
     """
 
     explanations: tuple[InteractionExplanation, ...]
@@ -147,10 +156,9 @@ def explanations_summary(explanations: Iterable[InteractionExplanation]) -> Over
     Raises:
         InputError: none, more than 10,000, or explanations of numbers of different kinds.
 
-    >>> from proxyspex_hf.app.examples import load_example
-    >>> found = explanations_summary([load_example("short"), load_example("review")])
-    >>> found.top(1)[0].words
-    ('not',)
+    Example:
+        >>> explanations_summary([explanation, explanation]).top(1)[0].words
+        ('bad', 'not')
     """
     given: list[InteractionExplanation] = []
     for explanation in explanations:

@@ -22,6 +22,10 @@ class PromptPart:
         text: its characters, spaces and line ends included.
         name: what it is, as a reader sees it.
         masked: whether its words, sentences or itself are features.
+
+    Example:
+        >>> PromptPart("Jim has a dog.", "story", masked=True).name
+        'story'
     """
 
     text: str
@@ -43,6 +47,11 @@ class Prompt:
             without ``special_tokens``.
         blocks: ranges of the text that are masked each on its own, as the messages of a chat are:
             a word deleted at their edge takes the space on its inner side. Default: the whole.
+
+    Example:
+        >>> story = PromptPart("Jim has a dog.", "story", masked=True)
+        >>> Prompt((story, PromptPart(" Who?", "question"))).text
+        'Jim has a dog. Who?'
     """
 
     parts: tuple[PromptPart, ...]
@@ -75,8 +84,19 @@ def context_prompt(
 
     The context is masked; the instruction, the documents' names and the question are not.
 
+    Args:
+        context: one text, a list of documents, or documents by their names.
+        question: what is asked about it.
+        instruction: what stands before the context.
+        system: a system message.
+
     Raises:
         InputError: no context.
+
+    Example:
+        >>> prompt = context_prompt("Jim has a dog.", question="Who has a dog?")
+        >>> [part.text for part in prompt.parts if part.masked]
+        ['Jim has a dog.']
     """
     if isinstance(context, str):
         named = [("context", context)]

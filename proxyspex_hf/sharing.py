@@ -28,6 +28,11 @@ def push_explanations(
     """Add explanations to a data set on the Hub, in one commit or not at all.
 
     Arguments and errors as :meth:`InteractionExplanation.push_to_hub`.
+
+    Example:
+        >>> pushed = push_explanations([explanation], "me/explanations")
+        >>> push_explanations([explanation], "me/explanations").added  # it is there already
+        ()
     """
     given = list(explanations)
     for item in given:
@@ -61,6 +66,11 @@ def pull_explanations(
         ids: those to read, by their ids or at least six first digits of them; default all.
 
     Other arguments and errors as :meth:`InteractionExplanation.from_hub`.
+
+    Example:
+        >>> pushed = push_explanations([explanation], "me/explanations")
+        >>> [pulled.text[:20] for pulled in pull_explanations("me/explanations")]
+        ['It is not a bad film']
     """
     records = pull(repo_id, ids, config_name=config_name, revision=revision, token=token)
     return (InteractionExplanation(record) for record in records)

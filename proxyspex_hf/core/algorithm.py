@@ -145,6 +145,12 @@ class ProxySPEX:
             and what it holds likely beforehand.
         doubt: whether to learn the Gaussian process that intervals come from, where the proxy has
             none.
+
+    Example:
+        >>> masks = sample_masks(8, 100, seed=0)
+        >>> fit = ProxySPEX(seed=0).fit(masks, masks[:, 0] & masks[:, 1])
+        >>> sorted(fit.spectrum.to_dict())[:3]
+        [(), (0,), (0, 1)]
     """
 
     proxy: str | Proxy = "blend"

@@ -64,6 +64,11 @@ def interactions(spectrum: FourierSpectrum, index: str, order: int | None = None
     Raises:
         InputError: no such index; ``order`` below 1, or not 1 for a value of single features; more
             subsets than can be enumerated (:data:`proxyspex_hf.core.moebius.MAX_SUBSETS`).
+
+    Example:
+        >>> both = FourierSpectrum.from_dict({(): 0.25, (0,): -0.25, (1,): -0.25, (0, 1): 0.25}, 2)
+        >>> interactions(both, "shapley").first_order()
+        array([0.5, 0.5])
     """
     entry = _lookup(index)
     largest = int(spectrum.orders.max())

@@ -23,6 +23,10 @@ def budget_for(n_features: int, alpha: float) -> int:
 
     Raises:
         InputError: ``alpha`` is not a positive finite number.
+
+    Example:
+        >>> budget_for(16, alpha=2)
+        128
     """
     alpha = as_positive("alpha", alpha, advice="; the paper uses 2 to 8")
     return max(1, round(alpha * n_features * math.log2(n_features))) if n_features > 1 else 1
@@ -33,6 +37,10 @@ def all_masks(n_features: int) -> BoolArray:
 
     Raises:
         InputError: more than 20 features.
+
+    Example:
+        >>> all_masks(2).astype(int).tolist()
+        [[0, 0], [1, 0], [0, 1], [1, 1]]
     """
     if not 1 <= n_features <= MAX_ENUMERATED:
         raise InputError(
@@ -53,9 +61,14 @@ def sample_masks(
 ) -> BoolArray:
     """Distinct random masks, each feature kept independently with probability ``density``.
 
-    ``density=0.5`` is uniform over subsets, as in the paper (section 3.3, step 1). With
-    ``anchors`` the first two rows are the full and the empty mask. Rows of ``exclude`` are never
-    drawn (held-out masks must be new).
+    Args:
+        n_features: n.
+        n_masks: how many masks to draw.
+        density: share of the features kept; 0.5 is uniform over subsets, as in the paper (section
+            3.3, step 1).
+        seed: an integer, or a generator, which is advanced.
+        exclude: (e, n) rows that are never drawn: held-out masks must be new.
+        anchors: whether the first two rows are the full and the empty mask.
 
     Returns:
         (m, n) bool with m <= ``n_masks``: fewer where so many distinct masks do not exist, or are
@@ -63,6 +76,11 @@ def sample_masks(
 
     Raises:
         InputError: ``density`` outside (0, 1) or ``n_masks`` below one.
+
+    Example:
+        >>> masks = sample_masks(12, 50, seed=0)
+        >>> masks.shape, int(masks[0].sum()), int(masks[1].sum())
+        ((50, 12), 12, 0)
     """
     density = as_fraction("density", density)
     if n_masks < 1 or n_features < 1:

@@ -19,6 +19,10 @@ class Progress:
         done, total: of the whole phase, what was done before it was resumed included.
         elapsed: seconds since it was begun or resumed.
         before: how many of ``done`` an earlier run did.
+
+    Example:
+        >>> Progress("asking", done=50, total=100, elapsed=2.0).eta
+        2.0
     """
 
     phase: str

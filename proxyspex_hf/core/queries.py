@@ -79,6 +79,10 @@ class Goal:
         r2: R² that the explanation should have at each of the densities 0.5, 0.7 and 0.9.
         width: how wide the 90% intervals of the single features' effects may be, at the median,
             in the value's unit.
+
+    Example:
+        >>> Goal(r2=0.9)
+        Goal(r2=0.9, width=None)
     """
 
     r2: float | None = None

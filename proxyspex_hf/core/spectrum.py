@@ -50,6 +50,11 @@ class FourierSpectrum(Frozen):
 
     Raises:
         InputError: the invariants above do not hold.
+
+    Example:
+        >>> spectrum = FourierSpectrum.from_dict({(): 0.5, (0, 2): -0.5}, n_features=3)
+        >>> spectrum.evaluate(np.array([[1, 1, 1], [0, 1, 1]]))  # f(S) = Σ_T F(T) (-1)^|T ∩ S|
+        array([0., 1.])
     """
 
     n_features: int

@@ -22,7 +22,12 @@ _ROUNDING = 4.0 * float(np.finfo(np.float64).eps)
 
 @runtime_checkable
 class ValueFunction(Protocol):
-    """A set function f. Pure: a mask's value depends neither on its row's place nor its batch."""
+    """A set function f. Pure: a mask's value depends neither on its row's place nor its batch.
+
+    Example:
+        >>> isinstance(FunctionOfMasks(lambda masks: masks.sum(1), n_features=3), ValueFunction)
+        True
+    """
 
     @property
     def n_features(self) -> int: ...
@@ -37,6 +42,11 @@ class FunctionOfMasks:
 
     Raises:
         InputError: ``n_features`` below one, or ``function`` not callable.
+
+    Example:
+        >>> f = FunctionOfMasks(lambda masks: masks.sum(1), n_features=3)
+        >>> f(np.array([[True, False, True]]))
+        array([2.])
     """
 
     def __init__(self, function: Callable[[BoolArray], FloatArray], n_features: int) -> None:
@@ -61,6 +71,11 @@ class Cached:
 
     Attributes:
         calls: masks the wrapped function has answered.
+
+    Example:
+        >>> asked = Cached(FunctionOfMasks(lambda masks: masks.sum(1), n_features=3))
+        >>> asked(np.ones((2, 3), bool)), asked.calls
+        (array([3., 3.]), 1)
     """
 
     def __init__(self, function: ValueFunction, *, chunk: int = 64) -> None:

@@ -32,7 +32,12 @@ def walsh_hadamard(values: FloatArray) -> FloatArray:
 
 
 def exact_spectrum(values: FloatArray) -> FourierSpectrum:
-    """Exact spectrum from the values of all 2^n masks in the order of :func:`all_masks`."""
+    """Exact spectrum from the values of all 2^n masks in the order of :func:`all_masks`.
+
+    Example:
+        >>> exact_spectrum(np.array([0.0, 0.0, 0.0, 1.0])).to_dict()  # an AND of two features
+        {(): 0.25, (0,): -0.25, (1,): -0.25, (0, 1): 0.25}
+    """
     coefficients = walsh_hadamard(values)
     n = len(values).bit_length() - 1
     support = pack_support([np.flatnonzero(row).tolist() for row in all_masks(n)])

@@ -37,6 +37,10 @@ class DatasetRun:
         known: those that were finished before.
         shards: where they are: a commit's address each, or a file.
         errors: row numbers and what is wrong with them, the first 1,000.
+
+    Example:
+        >>> DatasetRun(rows=2, explained=1, failed=1).known
+        0
     """
 
     rows: int = 0
@@ -69,8 +73,8 @@ def explain_dataset(
 
     Killed and called again, it resumes: no finished input is explained twice. A row that cannot be
     explained has its error in the shard's list, ``rows/…jsonl``; a network or a server that is gone
-    is not a row's fault, and is raised. Under ``accelerate launch``
-    the batches of each row are divided among the processes.
+    is not a row's fault, and is raised. Under ``accelerate launch`` the batches of each row are
+    divided among the processes.
 
     Args:
         dataset: a ``datasets.Dataset`` or ``IterableDataset``, a Ray data set, rows (mappings), or
@@ -100,11 +104,9 @@ def explain_dataset(
         HubError: a shard could not be pushed; what it holds stays on disk.
 
     Example:
-        >>> from proxyspex_hf import DEMO_MODEL, InteractionExplainer, explain_dataset
-        >>> explainer = InteractionExplainer.from_pretrained(DEMO_MODEL, budget=20)
         >>> rows = [{"text": "not good"}, {"text": ""}]
-        >>> run = explain_dataset(rows, "text", explainer, out="explained")  # doctest: +SKIP
-        >>> run.explained, run.errors  # doctest: +SKIP
+        >>> run = explain_dataset(rows, "text", explainer, out="explained", progress=False)
+        >>> run.explained, run.errors
         (1, {1: 'the text is empty: there is nothing to mask. Give a text with words.'})
     """
     columns = Columns(column)

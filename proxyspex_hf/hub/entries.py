@@ -41,11 +41,26 @@ class HubEntry:
 
     Attributes:
         id: for ``from_hub``.
+        created: when it was made, ISO 8601.
+        task: the pipeline's task.
+        model: the model's name on the Hub, or its directory's.
+        revision: commit of the model; None if unknown.
         text: the beginning of the input.
+        target: which output is explained.
+        feature_kind: what a mask switches: words, patches …
+        n_features: n.
+        n_queries: masks that were asked.
         strongest: up to three effects at the input that are told from zero, (words, effect) each.
         orders: how many features take part in each of them; a feature may hold what joins words.
         faithfulness: R² of masks that the fit had not seen, by density; None where not measured.
-        file, row: name of the Parquet file that holds it, and its position in there.
+        file: name of the Parquet file that holds it.
+        row: its position in there.
+
+    Example:
+        >>> pushed = explanation.push_to_hub("me/explanations")
+        >>> (entry,) = InteractionExplanation.list_hub("me/explanations")
+        >>> entry.id == pushed.ids[0], entry.target
+        (True, 'POSITIVE')
     """
 
     id: str

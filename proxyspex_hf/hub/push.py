@@ -45,6 +45,10 @@ class PushResult:
             commit was made.
         revision: commit that now holds them.
         url: of that commit, or of the pull request.
+
+    Example:
+        >>> explanation.push_to_hub("me/explanations").repo_id
+        'me/explanations'
     """
 
     repo_id: str

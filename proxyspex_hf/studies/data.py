@@ -70,6 +70,13 @@ class DataAttribution:
 
     Raises:
         InputError: shapes, types or values that do not fit.
+
+    Example:
+        >>> masks = np.random.default_rng(0).random((300, 20)) < 0.5
+        >>> margins = masks[:, 0] * 1.0 + masks[:, 3] * masks[:, 5]  # of one test point
+        >>> study = DataAttribution(masks, margins)
+        >>> study.n_features, study.n_tests
+        (20, 1)
     """
 
     def __init__(

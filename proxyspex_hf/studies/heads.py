@@ -48,10 +48,6 @@ class HeadAttribution:
     """The attention heads of some layers as features: f(S) is how well the model does with the
     heads S alone (paper, section 5.2 and appendix C.2).
 
-        study = HeadAttribution(pipe, questions, layers=(0, 1, 2))
-        explanation = study.explain()
-        study.prune(explanation, kept=(9, 18), held_out=more_questions)
-
     The outputs of the other heads are zeroed before the output projection, and what is left of a
     layer is scaled by heads / kept heads; a layer without any head gives zeros. Hooks do it, for
     the time of a forward pass: the model is never changed.
@@ -72,6 +68,14 @@ class HeadAttribution:
 
     Raises:
         InputError: a model whose heads are not found, or examples that cannot be used.
+
+    Example:
+        >>> reviews = [Labelled("Never dull.", "POSITIVE"), Labelled("A dull film.", "NEGATIVE")]
+        >>> study = HeadAttribution(pipe, reviews, layers=(1,))
+        >>> study.labels
+        ('L1 H0', 'L1 H1', 'L1 H2', 'L1 H3')
+        >>> [row.kept for row in study.prune(study.explain(), kept=(2,), held_out=reviews)][0]
+        4
     """
 
     def __init__(

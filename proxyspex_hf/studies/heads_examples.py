@@ -37,6 +37,11 @@ class Choice:
 
     Raises:
         InputError: fewer than two options, equal ones, or an answer that is none of them.
+
+    Example:
+        >>> question = Choice("Review: dull. Sentiment:", (" negative", " positive"), " negative")
+        >>> question.options[question.answer]
+        ' negative'
     """
 
     prompt: str | Chat
@@ -75,6 +80,10 @@ class Labelled:
 
     Raises:
         InputError: no text.
+
+    Example:
+        >>> Labelled("Not a dull minute.", "POSITIVE").label
+        'POSITIVE'
     """
 
     text: str

@@ -26,6 +26,12 @@ class PrunedHeads:
         value: f of the set by the model, on the examples that the study was made with.
         accuracy, log_probability: means over the held-out examples.
         status: of the optimisation, see :class:`proxyspex_hf.core.removal.RemovalSolution`.
+
+    Example:
+        >>> study = HeadAttribution(pipe, [Labelled("Never dull.", "POSITIVE")], layers=(1,))
+        >>> rows = study.prune(study.explain(), kept=(2,), held_out=[Labelled("Dull.", "NEGATIVE")])
+        >>> {row.method for row in rows} >= {"ProxySPEX", "LASSO", "all heads"}
+        True
     """
 
     method: str
@@ -47,6 +53,10 @@ class HeadEnergy:
         linear: Σ F(T)² over single heads.
         within_layer: over interactions of heads of one layer.
         across_layers: over all others but ∅.
+
+    Example:
+        >>> HeadEnergy(linear=3.0, within_layer=1.0, across_layers=0.0).total
+        4.0
     """
 
     linear: float

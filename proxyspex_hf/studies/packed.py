@@ -36,6 +36,11 @@ class PackedMasks:
 
     Raises:
         InputError: another dtype, or a width that is not that of n features.
+
+    Example:
+        >>> packed = PackedMasks.pack(np.array([[1, 0, 1], [0, 1, 1]]))
+        >>> packed.bits.tolist(), packed.n_features
+        ([[160], [96]], 3)
     """
 
     bits: NDArray[np.uint8]

@@ -54,9 +54,6 @@ _UNLIMITED = 10**7
 class ServedModel:
     """A model that an inference server holds; goes where a pipeline goes.
 
-        served = ServedModel("http://host:8000/v1", model="my-model", tokenizer="me/my-model")
-        explanation = InteractionExplainer(served)("The sequel truly elevated the original")
-
     Nothing is asked until it is first explained; then a start-up test of some 20 requests finds out
     whether the server can be relied on. The value is that of the pipeline of the same model: of
     ``text-generation`` the log-perplexity of an output, of ``text-classification`` a number made of
@@ -82,6 +79,11 @@ class ServedModel:
 
     Raises:
         InputError: an argument that cannot be used.
+
+    Example:
+        >>> served = ServedModel("http://host:8000/v1", model="my-model", tokenizer="me/my-model")
+        >>> InteractionExplainer(served).pipe.task  # the server is asked when a text is explained
+        'text-generation'
     """
 
     def __init__(

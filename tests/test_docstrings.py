@@ -1,0 +1,112 @@
+"""Everything public has an example in its docstring, and every example gives what it says."""
+
+from __future__ import annotations
+
+import doctest
+import inspect
+import warnings
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hub_server import HubServer
+from hub_server.clients import point_to
+
+import proxyspex_hf
+from proxyspex_hf import core, studies
+from proxyspex_hf.app.examples import load_example
+
+_BY_OBJECT = {  # what is exported twice is tested once
+    getattr(module, name): f"{module.__name__}.{name}"
+    for module in (studies, core, proxyspex_hf)
+    for name in module.__all__
+    if callable(getattr(module, name))
+}
+PUBLIC = {name: found for found, name in _BY_OBJECT.items()}
+#: Methods whose docstrings have an example, too; what a class shows of itself covers the others.
+METHODS = ("top", "predict", "interactions", "removal")
+SHOWN = PUBLIC | {
+    f"InteractionExplanation.{name}": getattr(proxyspex_hf.InteractionExplanation, name)
+    for name in METHODS
+}
+SHOWN["InteractionExplainer.refine"] = proxyspex_hf.InteractionExplainer.refine
+del SHOWN["proxyspex_hf.core.SpectrumFit"]  # the example of ProxySPEX makes one
+FLAGS = doctest.ELLIPSIS | doctest.IGNORE_EXCEPTION_DETAIL | doctest.NORMALIZE_WHITESPACE
+
+
+@pytest.fixture(scope="module")
+def names(pipe: Any) -> dict[str, Any]:
+    """What an example may use without importing it: all that is public, and a few objects."""
+    public = {name.rsplit(".", 1)[-1]: found for name, found in PUBLIC.items()}
+    return {
+        **public,
+        "np": np,
+        "warnings": warnings,
+        "Path": Path,
+        "pipe": pipe,
+        "explainer": proxyspex_hf.InteractionExplainer(pipe, value="log-odds"),
+        "explanation": load_example("short"),
+    }
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A folder to write into, and a Hub on loopback with an account."""
+    monkeypatch.chdir(tmp_path)
+    with HubServer() as hub:
+        hub.add_user("hf_me", "me")
+        point_to(hub, monkeypatch, tmp_path / "home")
+        yield
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("name", SHOWN)
+def test_a_public_name_has_an_example_that_runs(name: str, names: dict[str, Any]) -> None:
+    found = SHOWN[name]
+    text = inspect.getdoc(found) or ""
+    examples = doctest.DocTestParser().get_doctest(text, dict(names), name, None, 0)
+    assert examples.examples, f"{name} has no example"
+    told: list[str] = []
+    result = doctest.DocTestRunner(optionflags=FLAGS).run(examples, out=told.append)
+    assert not result.failed, "".join(told)
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_a_docstring_names_every_argument(name: str) -> None:
+    found = PUBLIC[name]
+    if inspect.isclass(found) and issubclass(found, Exception):
+        return
+    text = inspect.getdoc(found) or ""
+    given = [p for p in inspect.signature(found).parameters.values() if p.name[0] != "_"]
+    if "Args:" not in text and "Attributes:" not in text:
+        # One or two plain arguments may be told in a sentence.
+        assert len(given) <= 3 or "Arguments" in text or "arguments" in text, name
+        return
+    missing = [p.name for p in given if p.name not in text and p.kind is not p.VAR_POSITIONAL]
+    assert not missing or "arguments" in text, f"{name} does not tell {missing}"
+
+
+def test_the_api_pages_have_every_public_name() -> None:
+    pages = Path(__file__).parents[1] / "docs" / "api"
+    told = [
+        line.removeprefix("::: ").strip()
+        for page in sorted(pages.glob("*.md"))
+        for line in page.read_text(encoding="utf-8").splitlines()
+        if line.startswith("::: ")
+    ]
+    assert len(told) == len(set(told))
+    for module in (proxyspex_hf, core, studies):
+        for name in set(module.__all__) - {"__version__"}:
+            found = getattr(module, name)
+            owner = getattr(found, "__module__", "")
+            aliases = {f"{module.__name__}.{name}", f"proxyspex_hf.{name}", owner}
+            assert aliases & set(told), f"{module.__name__}.{name} is on no page of docs/api"
+    for place in told:
+        parent, _, name = place.rpartition(".")
+        try:
+            import_module(place)
+        except ModuleNotFoundError:
+            assert hasattr(import_module(parent), name), place
