@@ -53,7 +53,7 @@ def check_server_options(given: argparse.Namespace) -> None:
     for name in _ONLY_SERVED:
         if not given.server and getattr(given, name) is not None:
             raise InputError(
-                f"--{name.replace('_', '-')} has a meaning only with --server: give --server URL."
+                f"--{name.replace('_', '-')} only makes sense with --server: give --server URL."
             )
 
 

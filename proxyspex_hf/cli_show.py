@@ -205,7 +205,7 @@ def check_output(given: argparse.Namespace) -> None:
         if not directory.is_dir():
             raise InputError(f"cannot write {path}: {directory} is not a directory.")
         if path.is_dir() or not os.access(directory, os.W_OK):
-            raise InputError(f"cannot write {path}: it is a directory, or may not be written.")
+            raise InputError(f"cannot write {path}: it is a directory, or not writable.")
 
 
 #: Arguments of Python that are options of the command line.

@@ -167,7 +167,7 @@ def compare(
     if targets[0].other is not None and targets[0].other == targets[1].label:
         raise InputError(
             f"the first explains {targets[0].label!r}, the second {targets[1].label!r} of the "
-            f"same two: every sign is turned. Explain both with target={targets[0].label!r}."
+            f"same two: every sign is reversed. Explain both with target={targets[0].label!r}."
         )
     pairs = _matched(first.features, second.features)
     back = {j: i for i, j in pairs.items()}

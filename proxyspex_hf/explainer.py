@@ -280,7 +280,7 @@ class InteractionExplainer:
             raise InputError(
                 f"the whole input gives {full:.6g} under this pipeline, but gave "
                 f"{record.full_value:.6g} when it was explained: it is another model, or set "
-                "otherwise."
+                "up differently."
             )
 
     def _check_task(self, record: ExplanationRecord) -> None:
@@ -340,7 +340,7 @@ class InteractionExplainer:
     def _bind_one(self, inputs: Any, chosen: ExplainerOptions) -> _Bound:
         one, given = inputs_of(self.pipe, inputs, texts=chosen.features is not None)
         if not one and task_of(self.pipe) == FUNCTION:
-            raise InputError(f"one input is wanted here, got a list of {len(given)}.")
+            raise InputError(f"expected one input, got a list of {len(given)}.")
         return self._bind(given if one else inputs, chosen)
 
     def _bind(self, value: Any, chosen: ExplainerOptions) -> _Bound:

@@ -45,7 +45,7 @@ def check_text(text: str, what: str) -> None:
     if half is not None:
         raise InputError(
             f"{what} holds half a character ({half.group()!r}) at position {half.start()}: no file "
-            "can hold it. Decode the text anew, or replace it."
+            "can hold it. Decode the text again, or replace it."
         )
 
 

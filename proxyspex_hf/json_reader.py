@@ -68,7 +68,7 @@ def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     out = dict(pairs)
     if len(out) != len(pairs):
         (twice, _), *_ = Counter(name for name, _ in pairs).most_common(1)
-        raise SchemaError(f"the field {short(twice)} is there more than once")
+        raise SchemaError(f"the field {short(twice)} appears more than once")
     return out
 
 

@@ -110,7 +110,7 @@ def test_what_cannot_be_compared_is_refused() -> None:
         explained("a b", {(0,): 1.0}, target=Target(label, i, "log-odds", label, other=against))
         for i, (label, against) in enumerate([("NO", "YES"), ("YES", "NO")])
     ]
-    with pytest.raises(InputError, match=r"every sign is turned.*target='NO'"):
+    with pytest.raises(InputError, match=r"every sign is reversed.*target='NO'"):
         compare(*two)
 
 

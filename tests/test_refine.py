@@ -95,7 +95,7 @@ def test_what_cannot_be_refined(
     other = roberta_pipeline()
     with torch.no_grad():
         other.model.classifier.out_proj.bias += 1.0
-    with pytest.raises(InputError, match="it is another model, or set otherwise"):
+    with pytest.raises(InputError, match="it is another model, or set up differently"):
         InteractionExplainer(other).refine(first, alpha=3)
 
 

@@ -107,7 +107,7 @@ class Worker:
     def _done(self, number: int, key: str, made: Any) -> Done:
         if isinstance(made, Mapping):
             raise InputError(
-                "several labels a row make several explanations: explain one target at a time, "
+                "several labels per row make several explanations: explain one target at a time, "
                 "each with a config_name of its own."
             )
         if isinstance(made, InteractionExplanation):

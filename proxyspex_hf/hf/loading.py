@@ -184,7 +184,7 @@ def _say_if_unsafe(model: str, error: Exception) -> None:
     if "safetensors" in text and (pickled or "cannot be loaded with `safetensors`" in text):
         raise InputError(
             f"{model!r} has no weights in the safetensors format; pickled ones (such as "
-            "pytorch_model.bin) can run code as they are read, and this package never reads them. "
+            "pytorch_model.bin) can run code when they are read, and this package never does. "
             "Choose a model with model.safetensors, or convert it: load it once with transformers "
             "where you trust it, and save_pretrained writes that file."
         ) from error

@@ -128,9 +128,7 @@ class Footer:
         self._groups = top[4]
         self.rows = [_size(group.get(3), "rows of a row group") for group in self._groups]
         if sum(self.rows) != top[3]:
-            raise SchemaError(
-                f"it says to have {_shown(top[3])} rows, its row groups {sum(self.rows)}"
-            )
+            raise SchemaError(f"it claims {_shown(top[3])} rows, its row groups {sum(self.rows)}")
         self.metadata = {
             pair[1]: pair[2]
             for pair in top.get(5, [])
@@ -236,7 +234,7 @@ def pages_of(raw: bytes, chunk: Chunk, most: int) -> Pages:
         unpacked = _size(page.get(2), "bytes of a page")
         position = reader.position + packed
         if position > len(raw):
-            raise SchemaError("a page goes on beyond the end of its column")
+            raise SchemaError("a page extends beyond the end of its column")
         if page.get(1) == _INDEX:
             continue
         size += unpacked

@@ -25,7 +25,7 @@ def footer_bytes(stream: BinaryIO) -> bytes:
         raise SchemaError("it does not end as one does")
     length = int.from_bytes(tail[-8:-4], "little")
     if length > min(size - 12, MAX_FOOTER):
-        raise SchemaError(f"its footer says to have {length} bytes; at most {MAX_FOOTER} are read")
+        raise SchemaError(f"its footer claims {length} bytes; at most {MAX_FOOTER} are read")
     if length + 8 > len(tail):
         tail = _read(stream, size - 8 - length, length + 8)
     return tail[-8 - length : -8]

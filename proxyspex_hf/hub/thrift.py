@@ -166,7 +166,7 @@ class ThriftReader:
                     self._skip(kind, depth, alone=True)
                     position, left = self.position, self._left
         except IndexError:
-            raise SchemaError("its structure goes on beyond its end") from None
+            raise SchemaError("its structure extends beyond its end") from None
         self.position, self._left = position + 1, left
         if left < 0:
             raise SchemaError("its structure has more parts than any file of explanations")
@@ -200,13 +200,13 @@ class ThriftReader:
         try:
             value = self.data[self.position]
         except IndexError:
-            raise SchemaError("its structure goes on beyond its end") from None
+            raise SchemaError("its structure extends beyond its end") from None
         self.position += 1
         return value
 
     def _pass(self, size: int) -> int:
         if size > len(self.data) - self.position:
-            raise SchemaError("its structure goes on beyond its end")
+            raise SchemaError("its structure extends beyond its end")
         self.position += size
         return self.position - size
 

@@ -84,7 +84,9 @@ def retrain(
     seed = as_integer("seed", seed, 0, 2**63 - 1)
     n_jobs = as_integer("n_jobs", n_jobs, -(10**4), 10**4)
     if n_jobs == 0:
-        raise InputError("n_jobs must not be 0: give a number of processes, or -1 for one a core.")
+        raise InputError(
+            "n_jobs must not be 0: give a number of processes, or -1 for one per core."
+        )
     points = _points_of(groups, masks.n_features)
     says = {
         "version": _VERSION,

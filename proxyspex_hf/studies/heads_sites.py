@@ -158,7 +158,7 @@ def ablated(sites: HeadSites, scales: torch.Tensor) -> Iterator[None]:
     if any(count != 1 for count in called):
         raise ModelError(
             f"the output projections of layers {list(sites.layers)} were called {called} times in "
-            "one forward pass, expected once each: this model's heads cannot be switched so."
+            "one forward pass, expected once each: this model's heads cannot be switched off so."
         )
 
 

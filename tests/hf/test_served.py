@@ -291,7 +291,7 @@ def test_labels_without_names_and_probabilities_in_place_of_scores() -> None:
         found = InteractionExplainer(served).value_function(TEXT)
         assert found.target.label in ("LABEL_0", "LABEL_1", "LABEL_2")
         few = served_by(server, task="text-classification", labels=["a", "b"])
-        with pytest.raises(ModelError, match="3 scores a text, but 2 labels"):
+        with pytest.raises(ModelError, match="3 scores per text, but 2 labels"):
             _ = few.started
 
         def softened(path: str, answer: Any) -> Any:
@@ -371,7 +371,7 @@ def test_the_command_line(pipe: Any, tmp_path: Path, capsys: pytest.CaptureFixtu
         assert main([*command, "--device", "cuda"]) == 2
         assert "--device has no meaning with --server" in capsys.readouterr().err
     assert main(["explain", TEXT, "--model", "m", "--patience", "3"]) == 2
-    assert "--patience has a meaning only with --server" in capsys.readouterr().err
+    assert "--patience only makes sense with --server" in capsys.readouterr().err
 
 
 def test_the_app_offers_it_beside_the_list(pipe: Any) -> None:

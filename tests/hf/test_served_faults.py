@@ -136,7 +136,7 @@ class Stale:
         (of_choice(off_by_one), "of other places than the output's"),
         (of_choice(other_tokens), "log-probabilities of other tokens"),
         (other_count, "read 13 tokens where 12 were meant"),
-        (other_name, "answered as 'surprise', asked was 'tiny'"),
+        (other_name, "answered as 'surprise', but 'tiny' was asked"),
         (two_choices, "no list of one choice"),
         (a_list, "no JSON object"),
         (Stale(), "gives other answers when several requests are in flight"),
@@ -169,7 +169,7 @@ def test_sglang_that_gives_others_is_refused(pipe: Any) -> None:
 
     with InferenceServer(pipe, "sglang") as server:
         server.twist = wrong
-        with pytest.raises(ModelError, match="of other tokens than were sent"):
+        with pytest.raises(ModelError, match="of tokens that were not sent"):
             _ = served_by(server).started
 
         def none(path: str, answer: Any) -> Any:

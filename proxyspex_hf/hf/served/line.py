@@ -184,7 +184,9 @@ class Line:
                             f"{_MOST_BYTES >> 20} MB: this is not an inference server."
                         )
         except http.InvalidURL as error:
-            raise InputError(f"the server's address {self.place} is none: {error}.") from error
+            raise InputError(
+                f"the server's address {self.place} cannot be used: {error}."
+            ) from error
         except (http.TransportError, http.StreamError, http.DecodingError, OSError) as error:
             raise Lost(f"the connection failed ({type(error).__name__})") from error
         if status != 200:

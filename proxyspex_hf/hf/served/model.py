@@ -353,8 +353,8 @@ class ServedModel:
         names = dialect.labels or tuple(f"LABEL_{i}" for i in range(count))
         if len(names) != count:
             raise ModelError(
-                f"the server gives {count} scores a text, but {len(names)} labels are known: pass "
-                "labels=[...] in the order of the scores."
+                f"the server gives {count} scores per text, but {len(names)} labels are known: "
+                "pass labels=[...] in the order of the scores."
             )
         dialect.labels = self.labels = names
 

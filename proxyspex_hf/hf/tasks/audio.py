@@ -64,8 +64,8 @@ class AudioClassification(SignalClassification):
         if not self.answers_as(self.stages.inputs(value)):
             raise InputError(
                 "the pipeline answers this recording otherwise than the wave that it gives its "
-                "feature extractor, or answers it anew each time it is asked: its masked forms "
-                "cannot be compared."
+                "feature extractor, or answers it differently each time it is asked: its masked "
+                "forms cannot be compared."
             )
         self.aim(options)
 

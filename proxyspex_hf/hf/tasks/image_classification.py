@@ -51,7 +51,7 @@ class ImageClassification(SignalClassification):
         else:
             raise InputError(
                 "the pipeline answers this image otherwise than the same image as RGB, or answers "
-                "it anew each time it is asked: its masked forms cannot be compared."
+                "it differently each time it is asked: its masked forms cannot be compared."
             )
         self.notes = crop_notes(pipe.image_processor, image)
         if not self._masked.held:

@@ -139,8 +139,8 @@ def only_choice(line: Line, answer: Mapping[str, Any], model: str) -> Mapping[st
     named = answer.get("model")
     if isinstance(named, str) and named != model:
         raise ModelError(
-            f"{line.place} answered as {short_reason(named)!r}, asked was {model!r}: another model "
-            "is served there now."
+            f"{line.place} answered as {short_reason(named)!r}, but {model!r} was asked: "
+            "another model is served there now."
         )
     found: Mapping[str, Any] = choices[0]
     return found

@@ -101,6 +101,6 @@ def _check_ids(line: Line, tokens: Any, start: int, target: tuple[int, ...]) -> 
     named = tokens[start : start + len(target)]
     if all(token.startswith(_ID) for token in named) and named != [f"{_ID}{t}" for t in target]:
         raise ModelError(
-            f"{line.place} gave the log-probabilities of other tokens than were sent: this version "
+            f"{line.place} gave the log-probabilities of tokens that were not sent: this version "
             "of the server cannot be relied on."
         )

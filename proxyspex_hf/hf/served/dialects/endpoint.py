@@ -31,7 +31,7 @@ class Endpoint(ClassDialect):
             self.labels = tuple(sorted(by_label))
         if set(by_label) != set(self.labels):
             raise ModelError(
-                f"{line.place} gave scores of {len(by_label)} labels, expected were the "
+                f"{line.place} gave scores for {len(by_label)} labels, expected the "
                 f"{len(self.labels)} of this model: it does not take top_k, or is another model."
             )
         return numbers_of([by_label[label] for label in self.labels], line)

@@ -59,7 +59,7 @@ class SGLang(ScoringDialect):
             )
         if [row[1] for row in own] != list(question.target):
             raise ModelError(
-                f"{line.place} gave the log-probabilities of other tokens than were sent: this "
+                f"{line.place} gave the log-probabilities of tokens that were not sent: this "
                 "version of the server cannot be relied on."
             )
         return scores_of([row[0] for row in own], line, self)
