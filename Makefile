@@ -75,6 +75,12 @@ paper: $(VENV)/.paper
 	done
 	$(BIN)/python examples/paper/page.py
 
+# dist/: wheel and source distribution, built twice to the same bytes; TAG=v0.2.0 for a release.
+TAG ?=
+dist: $(VENV)/.dev
+	rm -f dist/proxyspex_hf-*
+	$(BIN)/python tools/build_dist.py --tag "$(TAG)"
+
 $(VENV)/.python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
 	$(PYTHON) -m venv $(VENV)

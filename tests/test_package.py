@@ -9,7 +9,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import build_dist
 import pytest
+import yaml
 
 import proxyspex_hf
 
@@ -68,9 +70,12 @@ def test_library_code_keeps_the_house_rules(path: Path) -> None:
             assert node.arg != "trust_remote_code"
 
 
-def test_the_wheel_works_outside_the_checkout(tmp_path: Path) -> None:
-    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path)]
-    subprocess.run(build, cwd=ROOT, check=True, capture_output=True, timeout=300)
+def test_the_wheel_works_outside_the_checkout(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    # Built twice to the same bytes, and looked into: licences, notices, model cards, no tests.
+    assert build_dist.main(["--out", str(tmp_path)]) == 0
+    assert capfd.readouterr().out.count("PASSED") == 2
     (wheel,) = tmp_path.glob("*.whl")
     site = tmp_path / "site"
     install = [sys.executable, "-m", "pip", "install", "--no-deps", "--target", str(site)]
@@ -97,3 +102,36 @@ def test_the_wheel_works_outside_the_checkout(tmp_path: Path) -> None:
     assert str(site) in done.stderr
     labels = {label for row in json.loads(done.stdout)["effects"] for label in row["labels"]}
     assert labels == {"not", "a", "good", "film"}
+
+
+def test_the_release_files_agree_with_the_package() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["version"] == proxyspex_hf.__version__
+    assert citation["license"] == "Apache-2.0"
+    assert citation["preferred-citation"]["url"].endswith("2505.17495")
+    folder = ROOT / ".github"
+    files = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*.yml")}
+    read = {name: yaml.safe_load(path.read_text(encoding="utf-8")) for name, path in files.items()}
+    (steps,) = [job["steps"] for job in read["workflows/ci.yml"]["jobs"].values()]
+    assert ".ci/run" in [step.get("run") for step in steps]
+    release = read["workflows/publish.yml"]
+    assert release["jobs"]["publish"]["permissions"] == {"id-token": "write"}
+    # No workflow may write to the repository, and none holds a token.
+    for name in ("workflows/ci.yml", "workflows/publish.yml"):
+        assert read[name]["permissions"] == {"contents": "read"}
+        assert "secrets." not in files[name].read_text(encoding="utf-8")
+
+
+def test_every_notice_names_what_ships() -> None:
+    notice = (ROOT / "NOTICE").read_text(encoding="utf-8")
+    named = [path for line in notice.splitlines() for path in line.split(", ")]
+    named = [path for path in named if path.startswith(("proxyspex_hf/", "tests/"))]
+    assert len(named) >= 6
+    for path in named:
+        assert (ROOT / path).exists(), path
+    shipped = [*(ROOT / "proxyspex_hf" / "assets").iterdir()]
+    shipped += (ROOT / "proxyspex_hf" / "app" / "examples").glob("*.json")
+    for path in shipped:
+        place = path.relative_to(ROOT).as_posix()
+        own = {"proxyspex_hf/app/examples/short.json"}  # our sentence under our classifier
+        assert place in named or place in own, place
