@@ -11,6 +11,7 @@ in between: starting Python and torch six times would take longer than the cells
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
 import re
 import sys
@@ -66,6 +67,7 @@ def executed(llm: Any, directory: Path, names: Sequence[str] = NAMES) -> dict[st
         client = NotebookClient(
             whole,
             timeout=300,
+            record_timing=False,
             resources={"metadata": {"path": str(directory)}},
         )
         client.execute(env=env)
@@ -97,6 +99,12 @@ def _kept(output: Any, number: int) -> Any:
     return output
 
 
+def code_of(book: Any) -> str:
+    """A hash of what its cells run: stored beside the outputs, it tells when they are stale."""
+    code = "\n\n".join(cell.source for cell in book.cells if cell.cell_type == "code")
+    return hashlib.sha256(code.encode()).hexdigest()
+
+
 def text_of(book: Any) -> str:
     """All that a notebook's cells put out, as text."""
     found = []
@@ -122,6 +130,9 @@ def main() -> int:
         for name, book in books.items():
             if re.search(rf"127\.0\.0\.1|{re.escape(directory)}", text_of(book)):
                 raise SystemExit(f"{name} prints an address or a path of this machine.")
+            for cell in book.cells:
+                cell.metadata.pop("execution", None)
+            book.metadata["outputs_of"] = code_of(book)
             nbformat.write(book, FOLDER / f"{name}.ipynb")
     return 0
 

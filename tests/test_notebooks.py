@@ -8,7 +8,7 @@ from typing import Any
 
 import nbformat
 import pytest
-from run_notebooks import FOLDER, NAMES, executed, text_of
+from run_notebooks import FOLDER, NAMES, code_of, executed, text_of
 from tiny_pipelines import generator
 
 
@@ -39,6 +39,8 @@ def test_what_is_stored_is_whole_and_small(name: str) -> None:
     book = stored(name)
     code = [cell for cell in book.cells if cell.cell_type == "code"]
     assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
+    stale = "its code was changed: python tests/run_notebooks.py " + name
+    assert book.metadata["outputs_of"] == code_of(book), stale
     said = text_of(book)
     assert said.strip()
     assert not re.search(r"127\.0\.0\.1|/tmp/|/root/|/home/|Traceback|Warning", said)
