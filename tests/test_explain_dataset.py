@@ -155,7 +155,7 @@ def test_hub_shards_are_one_commit_each_and_resumed_from_the_hub(
         names = [path for path in hub.files(REPO) if path.startswith("rows/explanations/")]
         assert len(names) == 4
         hub.put(REPO, {"rows/explanations/x.jsonl": b'{"row": 1, "input": "../../etc"}\n'})
-        with pytest.raises(Exception, match="no key of an input"):
+        with pytest.raises(Exception, match="not a key of an input"):
             call(explainer=explainer_of(rule))
 
 

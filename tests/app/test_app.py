@@ -324,7 +324,7 @@ def test_what_is_too_much_is_refused_in_words(visit: Visit, app: Any, tmp_path: 
     Image.new("RGB", (300, 200), "red").save(small)
     broken.write_bytes(small.read_bytes()[:100])
     upload.set_input_files(broken)
-    cost.filter(has_text="no picture that the app can read").wait_for()
+    cost.filter(has_text="not a picture that the app can read").wait_for()
     assert str(tmp_path) not in opened.page.content()
 
 

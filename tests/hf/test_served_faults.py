@@ -134,7 +134,7 @@ class Stale:
         (of_choice(above_zero), "gave 0.7 for a log-probability, which is at most 0"),
         (of_choice(as_text), "without the log-probability of every token"),
         (of_choice(off_by_one), "of other places than the output's"),
-        (of_choice(other_tokens), "log-probabilities of other tokens"),
+        (of_choice(other_tokens), "log-probabilities of tokens that were not sent"),
         (other_count, "read 13 tokens where 12 were meant"),
         (other_name, "answered as 'surprise', but 'tiny' was asked"),
         (two_choices, "no list of one choice"),

@@ -90,9 +90,9 @@ def test_files_that_hold_no_masks(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="whole number of rows of 2 bytes"):
         PackedMasks.open(tmp_path / "odd.bin", 9)
     (tmp_path / "text.npy").write_text("no array")
-    with pytest.raises(InputError, match="no file of packed masks"):
+    with pytest.raises(InputError, match="not a file of packed masks"):
         PackedMasks.open(tmp_path / "text.npy", 9)
-    with pytest.raises(InputError, match="no file of packed masks"):
+    with pytest.raises(InputError, match="not a file of packed masks"):
         PackedMasks.open(tmp_path / "missing.npy", 9)
     # An array of objects would be unpickled: it is refused.
     np.save(tmp_path / "objects.npy", np.array([[{}]], dtype=object), allow_pickle=True)
