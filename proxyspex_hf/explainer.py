@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from proxyspex_hf.beforehand import Bound, Told, check_sibling, told_by_sibling, warmed
 from proxyspex_hf.checks import FloatArray
 from proxyspex_hf.core.inquiry import Asked
 from proxyspex_hf.core.queries import Plan
@@ -34,8 +35,6 @@ from proxyspex_hf.removal_check import RemovalCheck
 #: How far the whole input's value may be from the stored one, in shares of the values' range, to
 #: count as the same model's: other batches and devices round otherwise.
 _SAME_MODEL = 1e-3
-#: One input: its set function by label, each beside the one whose outputs it is scored from.
-_Bound = dict[str | int | None, tuple[BoundInput, BoundInput]]
 
 
 class InteractionExplainer:
@@ -118,8 +117,8 @@ class InteractionExplainer:
         chosen = self.options.changed(options)
         one, given = inputs_of(self.pipe, inputs, texts=chosen.features is not None)
         if one:
-            return self._explain([self._bind(given, chosen)], chosen, alone=True)[0]
-        bound: list[_Bound | ProxySpexError] = []
+            return self._explain([self._bind(given, chosen)], [given], chosen, alone=True)[0]
+        bound: list[Bound | ProxySpexError] = []
         for position, each in enumerate(given):
             # All of them before the first is explained, not after an hour at the fifth.
             try:
@@ -133,7 +132,7 @@ class InteractionExplainer:
                 if chosen.errors != "keep":
                     raise named from error
                 bound.append(named)
-        return self._explain(bound, chosen)
+        return self._explain(bound, given, chosen)
 
     def value_function(self, inputs: Any, **options: Any) -> BoundInput:
         """The set function itself, for an algorithm of your own: masks (b, n), 1 = kept -> (b,).
@@ -266,7 +265,9 @@ class InteractionExplainer:
         self._check_same_model(record, asker)
         asker.recall(dict(zip(packed(queries.masks), queries.values.tolist(), strict=True)))
         known = Asked(queries.masks, queries.densities, [queries.values])
-        (made,) = explained(self.pipe, [[asker]], chosen, keep=False, known=known)
+        told = Told.stored(record)
+        said = {} if told is None else {asker: told}
+        (made,) = explained(self.pipe, [[asker]], chosen, keep=False, known=known, told=said)
         if isinstance(made, ProxySpexError):
             raise made
         return made
@@ -317,49 +318,34 @@ class InteractionExplainer:
             function.say(tokens)
         return function
 
-    def _warmed(self, chosen: ExplainerOptions) -> ExplainerOptions:
-        """The options with the explanation that ``warm_start`` names."""
-        named = chosen.warm_start
-        if isinstance(named, str):
-            model = model_name(self.pipe)[0]
-            own = [e for e in InteractionExplanation.list_hub(named) if e.model == model]
-            if not own:
-                raise InputError(f"{named} holds no explanation of {model} to start from.")
-            named = InteractionExplanation.from_hub(named, own[0].id)
-        elif not isinstance(named, (bool, InteractionExplanation)):
-            raise InputError(
-                f"warm_start must be an explanation, a data set's name or True, got {named!r:.60}."
-            )
-        if isinstance(named, InteractionExplanation) and named.record.doubt is None:
-            raise InputError(
-                "the explanation to start from has no kernel: it is exact, or of before version "
-                "0.2, where refit() makes one."
-            )
-        return chosen.changed({"warm_start": named})
-
-    def _bind_one(self, inputs: Any, chosen: ExplainerOptions) -> _Bound:
+    def _bind_one(self, inputs: Any, chosen: ExplainerOptions) -> Bound:
         one, given = inputs_of(self.pipe, inputs, texts=chosen.features is not None)
         if not one and task_of(self.pipe) == FUNCTION:
             raise InputError(f"expected one input, got a list of {len(given)}.")
         return self._bind(given if one else inputs, chosen)
 
-    def _bind(self, value: Any, chosen: ExplainerOptions) -> _Bound:
+    def _bind(self, value: Any, chosen: ExplainerOptions) -> Bound:
         return bind_each(self.pipe, value, chosen.about_input())
 
     def _explain(
         self,
-        inputs: Sequence[_Bound | ProxySpexError],
+        inputs: Sequence[Bound | ProxySpexError],
+        values: Sequence[Any],
         chosen: ExplainerOptions,
         *,
         alone: bool = False,
     ) -> list[Any]:
         """The explanation of each input: one, or a mapping of them; or its error."""
+        chosen = warmed(chosen, model_name(self.pipe)[0])
+        check_sibling(chosen)
+        count = sum(len(each) for each in inputs if isinstance(each, dict))
+        keep = chosen.errors == "keep" and not (alone and count == 1)
+        inputs, told = told_by_sibling(chosen, inputs, values, keep=keep)
         bound = [pair for each in inputs if isinstance(each, dict) for pair in each.values()]
-        keep = chosen.errors == "keep" and not (alone and len(bound) == 1)
-        chosen = self._warmed(chosen)
         askers = self._memory.askers(self.pipe, bound, chosen.value, chosen.cache_dir)
+        said = {asker: each for asker, each in zip(askers, told, strict=True) if each is not None}
         try:
-            made = explained(self.pipe, _by_input(inputs, askers), chosen, keep=keep)
+            made = explained(self.pipe, _by_input(inputs, askers), chosen, keep=keep, told=said)
         except BaseException:
             self._memory.keep(self.pipe, askers, chosen.value)
             raise
@@ -385,7 +371,7 @@ class InteractionExplainer:
 
 
 def _by_input(
-    inputs: Sequence[_Bound | ProxySpexError], askers: Sequence[Asker]
+    inputs: Sequence[Bound | ProxySpexError], askers: Sequence[Asker]
 ) -> list[list[Asker]]:
     """The askers of each input, which has one or one a label."""
     rest = iter(askers)

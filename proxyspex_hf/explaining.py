@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from proxyspex_hf.beforehand import Told, kernel_of
 from proxyspex_hf.checks import BoolArray, FloatArray
 from proxyspex_hf.core.algorithm import ProxySPEX
 from proxyspex_hf.core.attribution import Attribution, explain
@@ -30,6 +31,7 @@ def explained(
     *,
     keep: bool,
     known: Asked | None = None,
+    told: Mapping[Asker, Told] | None = None,
 ) -> list[InteractionExplanation | ProxySpexError]:
     """The explanation of what each asker asks, in order.
 
@@ -37,6 +39,7 @@ def explained(
         inputs: the askers of each input: one, or one a label. Those of one input share its masks.
         keep: an input that cannot be explained has its error in its place.
         known: what the only asker was asked before.
+        told: what siblings say.
 
     Raises:
         InputError: options that do not fit an input.
@@ -44,7 +47,8 @@ def explained(
     """
     progress = progress_callback(chosen.progress if Processes().first else False)
     made: dict[Asker, InteractionExplanation | ProxySpexError] = {}
-    start = _kernel_of(chosen.warm_start) if known is None else None
+    start = kernel_of(chosen.warm_start) if known is None else None
+    told = told or {}
     groups = [inputs]
     if chosen.warm_start is True:
         groups = [inputs[:1], inputs[1:]]
@@ -53,30 +57,23 @@ def explained(
         for askers in group:
             with _kept(made, askers, keep):
                 how = chosen.plan(askers[0].bound.n_features)
-                running.append(_Running(askers, how, chosen.seed, known, start))
+                running.append(_Running(askers, how, chosen.seed, known, start, told))
         _ask_all(running, progress, keep)
         for run in running:
             for place, asker in enumerate(run.askers):
                 with _kept(made, [asker], keep):
                     if asker.error is not None:
                         raise asker.error
-                    algorithm = chosen.algorithm(start)
+                    said = told.get(asker)
+                    algorithm = chosen.algorithm(start, None if said is None else said.sibling)
                     found = run.explained(place, algorithm, progress)
                     noise = noise_floor(asker, found.queries.masks, chosen.noise)
-                    record = make_record(pipe, asker, chosen, algorithm, found, noise)
+                    record = make_record(pipe, asker, chosen, algorithm, found, noise, said)
                     made[asker] = InteractionExplanation(record)
         first = made[group[0][0]] if group else None
         if isinstance(first, InteractionExplanation):
-            start = _kernel_of(first)
+            start = kernel_of(first)
     return [made[asker] for askers in inputs for asker in askers]
-
-
-def _kernel_of(warm_start: InteractionExplanation | str | bool) -> MaskKernel | None:
-    """The kernel that an explanation of the same model has; None where it has none."""
-    if not isinstance(warm_start, InteractionExplanation):
-        return None
-    doubt = warm_start.record.doubt
-    return None if doubt is None else doubt.kernel
 
 
 class _Running:
@@ -93,16 +90,24 @@ class _Running:
         seed: int,
         known: Asked | None,
         start: MaskKernel | None,
+        told: Mapping[Asker, Told],
     ) -> None:
         self.askers, self.how, self._seed = askers, how, seed
-        self._known, self._kernel = known, start
+        self._known, self._kernel, self._told = known, start, told
         self._seconds = {"model": 0.0, "masks": 0.0}
         self._start()
 
     def _start(self) -> None:
         self._live = [asker for asker in self.askers if asker.error is None]
         self._asked: Asked | None = None
-        self._steps: Inquiry = inquiry(self.how, self._seed, known=self._known, start=self._kernel)
+        said = [self._told.get(asker) for asker in self._live]
+        self._steps: Inquiry = inquiry(
+            self.how,
+            self._seed,
+            known=self._known,
+            start=self._kernel,
+            siblings=[None if each is None else each.sibling for each in said],
+        )
         self.masks: BoolArray | None = None
         if self._live:
             self._advance(None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -12,6 +12,7 @@ from proxyspex_hf.core.algorithm import ProxySPEX
 from proxyspex_hf.core.progress import ProgressCallback
 from proxyspex_hf.core.proxies.base import Proxy
 from proxyspex_hf.core.proxies.kernel import MaskKernel
+from proxyspex_hf.core.proxies.sibling import Sibling
 from proxyspex_hf.core.queries import Goal, Plan, Question, Sampling, plan
 from proxyspex_hf.core.refine import RefineMethod
 from proxyspex_hf.errors import InputError
@@ -93,6 +94,11 @@ class ExplainerOptions:
             saves masks where few are asked: an explanation, the name of a data set on the Hub (its
             newest explanation of this model), or True: the first input of a list for the others.
             What comes out then depends on it.
+        sibling: a cheaper model that says much the same: its explainer, or its explanation of this
+            very input. It is explained first (by default from 8 n log2 n masks, 4,000 at most), and
+            this model's answers as ρ times that and a difference, with ρ learnt: few answers of
+            this model are then enough where the two agree, and nothing is lost where they do not.
+            A quantized copy, a copy without some layers, a smaller model of the family.
         seed: the same seed gives the same explanation, bit for bit.
         progress: True for a bar, False for none, a callable on :class:`Progress`; default a bar
             where a person is looking.
@@ -127,6 +133,7 @@ class ExplainerOptions:
     proxy: str | Proxy = "blend"
     refine: RefineMethod = "project"
     warm_start: InteractionExplanation | str | bool = False
+    sibling: Callable[..., Any] | InteractionExplanation | None = None
     seed: int = 0
     progress: bool | ProgressCallback | None = None
 
@@ -178,10 +185,13 @@ class ExplainerOptions:
             goal=self.goal,
         )
 
-    def algorithm(self, start: MaskKernel | None = None) -> ProxySPEX:
-        """What fits the answers, from the kernel of an earlier input where there is one."""
+    def algorithm(
+        self, start: MaskKernel | None = None, sibling: Sibling | None = None
+    ) -> ProxySPEX:
+        """What fits the answers, with what is known beforehand where there is such."""
         return ProxySPEX(
             start=start,
+            sibling=sibling,
             proxy=self.proxy,
             n_coefficients=self.n_coefficients,
             max_order=self.max_order,

@@ -18,6 +18,7 @@ from proxyspex_hf.core.effects import Effect, effects_at_input
 from proxyspex_hf.core.faithfulness import DensityScore
 from proxyspex_hf.core.frozen import FrozenMap
 from proxyspex_hf.core.posterior import Doubt, Posterior
+from proxyspex_hf.core.proxies.sibling import Sibling
 from proxyspex_hf.core.queries import Queries
 from proxyspex_hf.core.spectrum import FourierSpectrum
 from proxyspex_hf.errors import InputError
@@ -301,6 +302,12 @@ class ExplanationRecord:
         fitted = slice(self.queries.n_fit)
         found = Posterior(self.doubt, self.queries.masks[fitted], self.queries.values[fitted])
         return found if found.is_sound else None
+
+    @property
+    def sibling(self) -> Sibling | None:
+        """What a cheaper model said, where the explanation began with it and had a use for it."""
+        told = None if self.doubt is None else self.doubt.kernel.sibling
+        return None if told is None else Sibling(told)
 
     @cached_property
     def effects(self) -> tuple[Effect, ...]:

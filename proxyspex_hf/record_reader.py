@@ -284,7 +284,9 @@ def _doubt(top: Reader) -> Doubt | None:
     reader = top.child("doubt")
     relevance = reader.numbers("relevance", MAX_FEATURES)
     pairs = reader.numbers("pairs", MAX_REACH)
-    numbers = {name: reader.number(name) for name in ("tilt", "product", "single", "noise")}
+    numbers: dict[str, Any] = {
+        name: reader.number(name) for name in ("tilt", "product", "single", "noise")
+    }
     level, scale = reader.number("level"), reader.number("scale")
     inflation = reader.number("inflation")
     positive = [*numbers.values(), inflation, *pairs.tolist(), 0.0]
@@ -296,7 +298,14 @@ def _doubt(top: Reader) -> Doubt | None:
         and scale > 0.0
     ):
         raise SchemaError("doubt holds no kernel: its parameters are out of range.")
-    return Doubt(MaskKernel(relevance=relevance, pairs=pairs, **numbers), level, scale, inflation)
+    kernel = MaskKernel(relevance=relevance, pairs=pairs, **numbers)
+    if reader.data.get("sibling") is not None:
+        told, shared = _spectrum(reader.child("sibling")), reader.number("shared")
+        within = 0.0 <= shared <= MAX_KERNEL and abs(told.coefficients).max() <= MAX_KERNEL**3
+        if told.n_features != len(relevance) or not within:
+            raise SchemaError("doubt holds no sibling: it is of other features, or out of range.")
+        kernel = replace(kernel, sibling=told, shared=shared)
+    return Doubt(kernel, level, scale, inflation)
 
 
 def _plain_row(row: Any) -> Mapping[str, Any]:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
+from proxyspex_hf.beforehand import Told
 from proxyspex_hf.core.algorithm import ProxySPEX
 from proxyspex_hf.core.attribution import Attribution
 from proxyspex_hf.hf.answers import Asker
@@ -45,8 +46,9 @@ def make_record(
     algorithm: ProxySPEX,
     found: Attribution,
     noise: float | None,
+    told: Told | None = None,
 ) -> ExplanationRecord:
-    """The record of one explanation made just now."""
+    """The record of one explanation made just now, and of what a sibling said before it."""
     bound, fit, how = asker.bound, found.fit, found.plan
     alpha = 2.0 if chosen.alpha is None and chosen.budget is None else chosen.alpha
     return ExplanationRecord(
@@ -74,7 +76,7 @@ def make_record(
             image_masking=bound.image_masking,
             arguments={**_given(chosen), **bound.arguments},
         ),
-        provenance=_provenance(pipe, bound, found, noise),
+        provenance=_provenance(pipe, bound, found, noise, told),
     )
 
 
@@ -111,8 +113,10 @@ def _sampling(found: Attribution) -> str:
     return f"question {how.question}, {how.rounds} rounds: {drawn}, and {chosen:,} chosen"
 
 
-def _notes(bound: BoundInput, found: Attribution) -> tuple[str, ...]:
+def _notes(bound: BoundInput, found: Attribution, told: Told | None) -> tuple[str, ...]:
     notes, fit, how = bound.notes, found.fit, found.plan
+    if told is not None:
+        notes = (*notes, told.note(found.posterior))
     if how.exact:
         found_how = (
             f"was cut to {len(fit.spectrum) - 1} coefficients of order "
@@ -135,7 +139,7 @@ def _notes(bound: BoundInput, found: Attribution) -> tuple[str, ...]:
 
 
 def _provenance(
-    pipe: Any, bound: BoundInput, found: Attribution, noise: float | None
+    pipe: Any, bound: BoundInput, found: Attribution, noise: float | None, told: Told | None
 ) -> Provenance:
     name, revision = model_name(pipe)
     model = bound.model
@@ -152,7 +156,7 @@ def _provenance(
         dtype=dtype,
         device=device,
         versions=versions,
-        notes=_notes(bound, found),
+        notes=_notes(bound, found, told),
         quantization=quantization_of(model),
         device_map=device_map_of(model),
         model_bytes=model_bytes(model),

@@ -28,6 +28,8 @@ def refit_record(
         InputError: fewer than 20 queries to fit.
     """
     queries = record.queries
+    if algorithm.sibling is None and algorithm.takes_sibling:
+        algorithm = replace(algorithm, sibling=record.sibling)
     start = time.perf_counter()
     fitted_rows = slice(queries.n_fit)
     fit = algorithm.fit(

@@ -16,6 +16,7 @@ from typing import Any, Final
 import numpy as np
 
 from proxyspex_hf.core.posterior import Doubt
+from proxyspex_hf.core.spectrum import FourierSpectrum
 from proxyspex_hf.errors import InputError, SchemaError
 from proxyspex_hf.json_reader import (
     MAX_PARSED,
@@ -79,16 +80,7 @@ def without_queries(record: ExplanationRecord) -> dict[str, Any]:
         else {**vars(record.picture), "png": base64.b64encode(record.picture.png).decode()},
         "parts": [vars(part).copy() for part in record.parts],
         "target": vars(record.target).copy(),
-        "spectrum": {
-            "n_features": record.spectrum.n_features,
-            "support": [
-                row[:order]
-                for row, order in zip(
-                    record.spectrum.support.tolist(), record.spectrum.orders.tolist(), strict=True
-                )
-            ],
-            "coefficients": record.spectrum.coefficients.tolist(),
-        },
+        "spectrum": _spectrum_to_json(record.spectrum),
         "faithfulness": [
             {**vars(score), "interval": None if score.interval is None else list(score.interval)}
             for score in record.faithfulness
@@ -139,8 +131,19 @@ def record_from_json(
         raise SchemaError(f"the explanation contradicts itself: {error}") from error
 
 
+def _spectrum_to_json(spectrum: FourierSpectrum) -> dict[str, Any]:
+    return {
+        "n_features": spectrum.n_features,
+        "support": [list(members) for members in spectrum.sets],
+        "coefficients": spectrum.coefficients.tolist(),
+    }
+
+
 def _doubt_to_json(doubt: Doubt) -> dict[str, Any]:
     kernel = doubt.kernel
+    told = {}
+    if kernel.sibling is not None:
+        told = {"sibling": _spectrum_to_json(kernel.sibling), "shared": kernel.shared}
     return {
         "relevance": kernel.relevance.tolist(),
         "tilt": kernel.tilt,
@@ -151,6 +154,7 @@ def _doubt_to_json(doubt: Doubt) -> dict[str, Any]:
         "level": doubt.level,
         "scale": doubt.scale,
         "inflation": doubt.inflation,
+        **told,
     }
 
 

@@ -31,6 +31,7 @@ from proxyspex_hf.core.proxies.kernel import MaskKernel, learn_kernel, signs
 from proxyspex_hf.core.proxies.lasso import Lasso
 from proxyspex_hf.core.proxies.network import NeuralNetwork
 from proxyspex_hf.core.proxies.pursuit import Pursuit
+from proxyspex_hf.core.proxies.sibling import Sibling
 from proxyspex_hf.core.refine import RefineMethod, refine
 from proxyspex_hf.core.sparsify import (
     KnownSpectrum,
@@ -143,6 +144,8 @@ class ProxySPEX:
         seed: of everything random.
         start: a kernel learnt from an earlier, similar function: where a Gaussian process begins,
             and what it holds likely beforehand.
+        sibling: what a cheaper model says of the same features: what a Gaussian process explains
+            the differences to. Needs ``"blend"`` or ``"gaussian"``.
         doubt: whether to learn the Gaussian process that intervals come from, where the proxy has
             none.
 
@@ -161,6 +164,7 @@ class ProxySPEX:
     seed: int = 0
     doubt: bool = True
     start: MaskKernel | None = None
+    sibling: Sibling | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.proxy, str) and self.proxy not in PROXIES:
@@ -179,6 +183,20 @@ class ProxySPEX:
             if value is not None or name != "max_order":
                 object.__setattr__(self, name, as_integer(name, value, least, most))
         one_of("refine", self.refine, get_args(RefineMethod))
+        if self.sibling is not None and not self.takes_sibling:
+            raise InputError(
+                f"a sibling needs proxy='blend' or 'gaussian', got {self.proxy!r}: others cannot "
+                "explain the difference to it."
+            )
+
+    @property
+    def takes_sibling(self) -> bool:
+        """Whether the proxy can explain the difference to a sibling."""
+        return isinstance(self._given, (Blend, GaussianProcess))
+
+    @property
+    def _given(self) -> Proxy:
+        return PROXIES[self.proxy] if isinstance(self.proxy, str) else self.proxy
 
     @classmethod
     def paper(cls, **changes: Any) -> ProxySPEX:
@@ -237,24 +255,22 @@ class ProxySPEX:
         if 0 < len(varying) < n:
             # A feature that never changes has no part in anything.
             shares = drawn.astype(np.float64)
-            inner = self.fit(rows[:, varying], target, densities=shares, progress=progress)
+            # A sibling's sets are of all features: of fewer it says something else.
+            alone = replace(self, sibling=None)
+            inner = alone.fit(rows[:, varying], target, densities=shares, progress=progress)
             doubt = inner.doubt
             if doubt is not None:
                 doubt = replace(doubt, kernel=doubt.kernel.widened(varying, n))
             return replace(
                 inner,
-                spectrum=_widened(inner.spectrum, varying, n),
+                spectrum=inner.spectrum.widened(varying, n),
                 left_out=None if inner.left_out is None else inner.left_out[places],
                 doubt=doubt,
                 _columns=varying,
             )
         folds = make_folds(m, self.n_folds, np.random.default_rng(self.seed))
         standard = target / scale - level / scale
-        proxy = PROXIES[self.proxy] if isinstance(self.proxy, str) else self.proxy
-        if self.start is not None and isinstance(proxy, GaussianProcess):
-            proxy = replace(proxy, start=self.start)
-        elif self.start is not None and isinstance(proxy, Blend):
-            proxy = replace(proxy, gaussian=replace(proxy.gaussian, start=self.start))
+        proxy = self._informed()
         # One BLAS thread: sums in another order would change the last bits with the machine.
         with threadpool_limits(limits=1, user_api="blas"):
             fitted = proxy.fit(rows, standard, folds, seed=self.seed, progress=progress)
@@ -270,7 +286,7 @@ class ProxySPEX:
                 doubt = replace(doubt, inflation=off)
             report.advance()
         return SpectrumFit(
-            spectrum=_rescale(found.spectrum, level, scale),
+            spectrum=found.spectrum.rescaled(level, scale),
             cv=fitted.cv,
             method=self.proxy if isinstance(self.proxy, str) else type(proxy).__name__,
             refinement=found.refinement,
@@ -281,6 +297,17 @@ class ProxySPEX:
             _dense=fitted,
             _scale=(level, scale),
         )
+
+    def _informed(self) -> Proxy:
+        """The proxy with what is known beforehand, where it is one that can use it."""
+        proxy = self._given
+        given = {"start": self.start, "sibling": self.sibling}
+        known: dict[str, Any] = {name: each for name, each in given.items() if each is not None}
+        if isinstance(proxy, GaussianProcess):
+            return replace(proxy, **known)
+        if isinstance(proxy, Blend):
+            return replace(proxy, gaussian=replace(proxy.gaussian, **known))
+        return proxy
 
     def _sparse(
         self,
@@ -354,7 +381,7 @@ class ProxySPEX:
         dense = exact_spectrum(np.zeros_like(table) if is_constant(table) else table - level)
         # Sums of 2^n rounded numbers: what is below their rounding error is zero.
         noise = n * np.finfo(np.float64).eps * float(np.abs(table - level).max())
-        dense = _rescale(dense, level, 1.0)
+        dense = dense.rescaled(level, 1.0)
         sparse = dense.select(np.flatnonzero(np.abs(dense.coefficients) > noise))
         if self.max_order is not None:
             sparse = sparse.select(np.flatnonzero(sparse.orders <= self.max_order))
@@ -373,19 +400,7 @@ def _neighbours(fitted: ProxyFit, rows: BoolArray, values: FloatArray) -> FloatA
     return out
 
 
-def _widened(spectrum: FourierSpectrum, columns: Any, n_features: int) -> FourierSpectrum:
-    """The same function of the features at ``columns`` among ``n_features``."""
-    places = np.append(columns, -1).astype(np.int32)  # the padding stays -1
-    return FourierSpectrum.from_arrays(places[spectrum.support], spectrum.coefficients, n_features)
-
-
 def enumerated(n_features: int) -> BoolArray:
     """Every mask, the full and the empty one first: what an exact fit asks for."""
     masks = all_masks(n_features)
     return np.concatenate([masks[-1:], masks[:-1]])
-
-
-def _rescale(spectrum: FourierSpectrum, level: float, scale: float) -> FourierSpectrum:
-    coefficients = spectrum.coefficients * scale
-    coefficients[0] += level
-    return spectrum.with_coefficients(coefficients)

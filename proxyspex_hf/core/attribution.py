@@ -83,7 +83,8 @@ def attribute(
         spent += time.perf_counter() - since
         return [values]
 
-    asked = ask(inquiry(how, algorithm.seed, known=known, start=start), answer)
+    steps = inquiry(how, algorithm.seed, known=known, start=start, siblings=[algorithm.sibling])
+    asked = ask(steps, answer)
     chosen = time.perf_counter() - begun - spent
     return explain(asked.queries(0), how, algorithm, {"model": spent, "masks": chosen}, progress)
 

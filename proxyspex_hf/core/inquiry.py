@@ -20,6 +20,7 @@ from proxyspex_hf.core.faithfulness import TEST_DENSITIES, held_out_masks, left_
 from proxyspex_hf.core.masks import sample_masks
 from proxyspex_hf.core.posterior import Z90, Doubt, Posterior
 from proxyspex_hf.core.proxies.kernel import MaskKernel, learn_kernel, signs
+from proxyspex_hf.core.proxies.sibling import Sibling
 from proxyspex_hf.core.queries import MIN_BUDGET, Goal, Plan, Queries
 from proxyspex_hf.core.shares import at_share
 from proxyspex_hf.core.values import level_and_scale
@@ -72,13 +73,20 @@ def ask(steps: Inquiry, answer: Callable[[BoolArray], Sequence[FloatArray]]) -> 
 
 
 def inquiry(
-    how: Plan, seed: int, *, known: Asked | None = None, start: MaskKernel | None = None
+    how: Plan,
+    seed: int,
+    *,
+    known: Asked | None = None,
+    start: MaskKernel | None = None,
+    siblings: Sequence[Sibling | None] = (),
 ) -> Inquiry:
     """Ask what a plan says.
 
     Args:
         known: what was asked before; it counts towards the budget and is not asked again.
         start: kernel of an earlier, similar function: what is likely of this one's.
+        siblings: of each function, what a cheaper model says of it: masks are chosen for what is
+            left to be known.
 
     Raises:
         InputError: so few distinct masks exist at the plan's densities that nothing can be fitted.
@@ -95,13 +103,14 @@ def inquiry(
     else:
         asked = known
     kernels: list[MaskKernel | None] = [None] * min(len(asked.values), _MOST_FUNCTIONS)
+    told = siblings or [None] * len(kernels)
     all_drawn = how.rounds == 1 and how.goal is None
     # What resumes from earlier masks asks at least one round more.
     rounds = how.rounds - 1 if known is None else max(1, how.rounds - 1)
     for size in _sizes(how, rounds, len(asked.masks)):
         posteriors = [
-            _posterior(asked, values, kernel, start, rng)
-            for values, kernel in zip(asked.values, kernels, strict=False)
+            _posterior(asked, values, kernel, start, sibling, rng)
+            for values, kernel, sibling in zip(asked.values, kernels, told, strict=False)
         ]
         usable = [p for p in posteriors if p is not None and not all_drawn]
         if how.goal is not None and posteriors[0] and _reached(how.goal, asked, posteriors[0]):
@@ -218,6 +227,7 @@ def _posterior(
     values: FloatArray,
     last: MaskKernel | None,
     likely: MaskKernel | None,
+    sibling: Sibling | None,
     rng: np.random.Generator,
 ) -> Posterior | None:
     """Of what one function answered so far; None where its values do not vary.
@@ -238,6 +248,7 @@ def _posterior(
             standard[rows],
             start=last,
             likely=likely,
+            sibling=sibling,
             iterations=_FIRST_STEPS if last is None else _NEXT_STEPS,
         )
     return Posterior(Doubt(kernel, 0.0, 1.0), asked.masks, standard)

@@ -30,7 +30,7 @@ from threadpoolctl import threadpool_limits
 
 from proxyspex_hf.checks import BoolArray, FloatArray, IntArray
 from proxyspex_hf.core.proxies.kernel import MaskKernel, damped, signs
-from proxyspex_hf.core.shares import Shares
+from proxyspex_hf.core.shares import Shares, mixed_derivatives
 
 #: A normal variable lies within this many deviations of its mean in 90 of 100 cases.
 Z90 = 1.6448536269514722
@@ -103,6 +103,16 @@ class Posterior:
     def rows(self) -> FloatArray:
         """(m, n) signs of the masks that are conditioned on."""
         return signs(self.masks[self.used])
+
+    @property
+    def rho(self) -> float | None:
+        """By how many of its standard deviations f rises where its sibling rises by one of its own;
+        None without a sibling."""
+        if self.doubt.kernel.sibling is None:
+            return None
+        # The posterior mean of ρ, whose prior variance is r².
+        told = self.doubt.kernel.of_sibling(self.rows)
+        return float(np.sqrt(self.doubt.kernel.shared) * (told @ self._weights))
 
     @cached_property
     def _factor(self) -> FloatArray:
@@ -286,6 +296,8 @@ def mixed_covariance(
             place = _pair_places(kernel, support)
             known = place >= 0
             out[known] += 4.0 * total * weighted[:, place[known]].T
+    if kernel.sibling is not None:
+        out += np.outer(_of_sibling(kernel, support, shares), kernel.of_sibling(x))
     return out
 
 
@@ -318,7 +330,16 @@ def mixed_variance(kernel: MaskKernel, support: IntArray, shares: Shares) -> Flo
         else:
             place = _pair_places(kernel, support)
             out = out + 16.0 * total**2 * np.where(place >= 0, weights[place], 0.0)
+    if kernel.sibling is not None:
+        out = out + np.square(_of_sibling(kernel, support, shares))
     return np.asarray(out, dtype=np.float64)
+
+
+def _of_sibling(kernel: MaskKernel, support: IntArray, shares: Shares) -> FloatArray:
+    """r L_T s of each set T of one size (g, t): (g,)."""
+    if kernel.sibling is None:
+        return np.zeros(len(support))
+    return np.asarray(np.sqrt(kernel.shared) * mixed_derivatives(kernel.sibling, support, shares))
 
 
 def own_share(support: IntArray, shares: Shares, x: FloatArray) -> FloatArray:

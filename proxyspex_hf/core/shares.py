@@ -27,12 +27,15 @@ from functools import lru_cache
 
 import numpy as np
 
-from proxyspex_hf.checks import FloatArray
+from proxyspex_hf.checks import FloatArray, IntArray
+from proxyspex_hf.core.spectrum import FourierSpectrum
 
 #: Nodes at most: with more features than twice this the integral is no longer exact to rounding.
 _MOST_NODES = 128
 #: Step of the differences at p = 1/2; their error is of its square.
 _STEP = 1e-3
+#: Cells held at once of which sets are subsets of which.
+_CHUNK = 2**22
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,30 @@ def shares_of(index: str, size: int, order: int, n_features: int) -> Shares | No
     if index == "FBII" and size <= order:
         return _low_degrees(order - size)
     return None
+
+
+def mixed_derivatives(spectrum: FourierSpectrum, support: IntArray, shares: Shares) -> FloatArray:
+    """Σ_q w_q E_{p_q}[Δ_T f] of sets T of one size, rows of ``support`` (g, t): (g,).
+
+    Δ_T chi_S is (-2)^|T| chi_{S∖T} where T ⊆ S and 0 elsewhere, and E_p[chi_i] = 1 - 2p.
+    """
+    size = support.shape[1]
+    larger = spectrum.orders >= size
+    rest = spectrum.orders[larger] - size
+    powers = np.power(1.0 - 2.0 * shares.nodes[:, None], np.arange(spectrum.n_features + 1))
+    scaled = (-2.0) ** size * (shares.weights @ powers)[rest] * spectrum.coefficients[larger]
+    member = np.zeros((spectrum.n_features + 1, len(rest)), dtype=np.bool_)
+    for column in spectrum.support[larger].T:
+        member[column, np.arange(len(rest))] = True
+    out = np.empty(len(support))
+    step = max(1, _CHUNK // max(1, len(rest)))
+    for start in range(0, len(support), step):
+        rows = support[start : start + step]
+        inside = np.ones((len(rows), len(rest)), dtype=np.bool_)
+        for column in rows.T:
+            inside &= member[column]
+        out[start : start + step] = inside @ scaled
+    return out
 
 
 def _density(powers: tuple[float, ...], n_features: int) -> Shares:

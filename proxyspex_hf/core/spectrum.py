@@ -187,6 +187,17 @@ class FourierSpectrum(Frozen):
         """The same support with other coefficients, shape (k,)."""
         return FourierSpectrum(self.n_features, self.support, coefficients)
 
+    def rescaled(self, level: float, scale: float) -> FourierSpectrum:
+        """The spectrum of level + scale · f."""
+        coefficients = self.coefficients * scale
+        coefficients[0] += level
+        return self.with_coefficients(coefficients)
+
+    def widened(self, columns: NDArray[np.intp], n_features: int) -> FourierSpectrum:
+        """The same function of the features at ``columns`` among ``n_features``."""
+        places = np.append(columns, -1).astype(np.int32)  # the padding stays -1
+        return FourierSpectrum.from_arrays(places[self.support], self.coefficients, n_features)
+
 
 def energy_of(coefficients: FloatArray) -> float:
     """Σ F², the largest float where it is beyond."""

@@ -17,12 +17,22 @@ from proxyspex_hf.core.proxies.base import make_folds
 from proxyspex_hf.core.proxies.gaussian import GaussianProcess
 from proxyspex_hf.core.proxies.kernel import MaskKernel, _Posterior, learn_kernel, signs
 from proxyspex_hf.core.proxies.kernel_spectrum import KernelExpansion
+from proxyspex_hf.core.proxies.sibling import Sibling
 from proxyspex_hf.core.spectrum import parities
 from proxyspex_hf.core.walsh import exact_spectrum
 
 
+def a_sibling(n: int, seed: int) -> Sibling:
+    """Of a few sets of every order."""
+    rng = np.random.default_rng(seed)
+    sets = {tuple(sorted(rng.choice(n, size, replace=False))) for size in [*range(1, n + 1)] * 2}
+    spectrum = FourierSpectrum.from_dict({t: float(rng.normal()) for t in sets}, n)
+    return Sibling(spectrum, rng.uniform(0.01, 1.0, n))
+
+
 def random_expansion(seed: int, n: int, reach: int, m: int = 25) -> KernelExpansion:
     rng = np.random.default_rng(seed)
+    told = a_sibling(n, seed).spectrum if seed % 2 else None
     kernel = MaskKernel(
         relevance=rng.uniform(0.01, 1.0, n),
         tilt=float(rng.normal(scale=0.2)),
@@ -30,6 +40,8 @@ def random_expansion(seed: int, n: int, reach: int, m: int = 25) -> KernelExpans
         single=0.3,
         noise=0.1,
         pairs=rng.uniform(0.0, 2.0, min(reach, n - 1)),
+        sibling=told,
+        shared=0.0 if told is None else 0.4,
     )
     return KernelExpansion(kernel, signs(rng.random((m, n)) < 0.6), rng.normal(size=m))
 
@@ -41,10 +53,13 @@ def dense(expansion: KernelExpansion) -> tuple[Any, FourierSpectrum]:
     return (masks, values), exact_spectrum(values)
 
 
+@pytest.mark.parametrize("told", [False, True])
 @pytest.mark.parametrize("reach", [0, 1, 3])
-def test_the_gradient_is_that_of_the_posterior(reach: int) -> None:
+def test_the_gradient_is_that_of_the_posterior(reach: int, *, told: bool) -> None:
     rng = np.random.default_rng(reach)
-    problem = _Posterior(signs(rng.random((40, 7)) < 0.6), rng.normal(size=40), reach)
+    sibling = a_sibling(7, reach) if told else None
+    x = signs(rng.random((40, 7)) < 0.6)
+    problem = _Posterior(x, rng.normal(size=40), reach, None, sibling)
     theta = problem.start + rng.normal(scale=0.3, size=len(problem.start))
     loss, gradient = problem(theta)
     numeric = approx_fprime(theta, lambda t: problem(t)[0], 1e-6)
@@ -66,6 +81,8 @@ def test_the_kernel_is_the_documented_sum() -> None:
                 for f in range(5 - d):
                     weight = kernel.relevance[f] * kernel.relevance[f + d]
                     want += q * weight * a[f] * a[f + d] * b[f] * b[f + d]
+            assert kernel.sibling is not None
+            want += kernel.shared * np.prod(kernel.sibling.evaluate(np.array([a, b]) < 0))
             assert got[i, j] == pytest.approx(want, rel=1e-12)
 
 

@@ -23,6 +23,8 @@ SUBSETS = all_masks(N)
 
 def a_posterior(seed: int, *, reach: int = 2, tilt: float = 0.1) -> Posterior:
     rng = np.random.default_rng(seed)
+    sets = {(): 0.3, (1,): -0.8, (0, 4): 0.6, (2, 3, 5): 0.5, (0, 1, 2, 3, 4, 5): 0.4}
+    told = FourierSpectrum.from_dict(sets, N) if seed % 2 else None
     kernel = MaskKernel(
         relevance=rng.uniform(0.05, 0.6, N),
         tilt=tilt,
@@ -30,6 +32,8 @@ def a_posterior(seed: int, *, reach: int = 2, tilt: float = 0.1) -> Posterior:
         single=0.3,
         noise=0.02,
         pairs=rng.uniform(0.1, 0.5, reach),
+        sibling=told,
+        shared=0.0 if told is None else 0.7,
     )
     masks = SUBSETS[rng.choice(2**N, 20, replace=False)]
     return Posterior(Doubt(kernel, 0.7, 1.5), masks, rng.normal(0.7, 1.5, 20))

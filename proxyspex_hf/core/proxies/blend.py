@@ -15,7 +15,7 @@ import numpy as np
 
 from proxyspex_hf.checks import BoolArray, FloatArray, IntArray
 from proxyspex_hf.core.progress import ProgressCallback
-from proxyspex_hf.core.proxies.base import CVEntry, CVReport, Folds, ProxyFit
+from proxyspex_hf.core.proxies.base import CVEntry, CVReport, Folds, HasKernel, ProxyFit
 from proxyspex_hf.core.proxies.boosting import BoostedTrees
 from proxyspex_hf.core.proxies.gaussian import FEW_MASKS, GaussianProcess
 from proxyspex_hf.core.proxies.kernel import MaskKernel
@@ -31,6 +31,8 @@ _HARD = 0.2
 _TREES_UP_TO = 4_000_000
 #: A proxy must lower the blend's error by this share of it to be worth a second set of terms.
 _WORTH = 0.01
+#: The candidate that explains the difference to a sibling. Where it has a part, intervals are its.
+_TOLD = "gaussian with the sibling"
 
 
 class _Fitted(ProxyFit, Protocol):
@@ -64,31 +66,39 @@ class Blend:
         seed: int,
         progress: ProgressCallback | None = None,
     ) -> BlendFit:
-        gaussian = self.gaussian.fit(masks, values, folds, seed=seed, progress=progress)
-        fitted: dict[str, _Fitted] = {"gaussian": gaussian}
+        fitted: dict[str, _Fitted] = {}
+        kernels: dict[str, MaskKernel] = {}
 
         def compete(name: str, proxy: Any) -> None:
-            fitted[name] = proxy.fit(masks, values, folds, seed=seed, progress=progress)
+            fitted[name] = found = proxy.fit(masks, values, folds, seed=seed, progress=progress)
+            if isinstance(found, HasKernel):
+                kernels[name] = found.kernel
 
         counts = mask_weights(masks, values)
+        alone = replace(self.gaussian, sibling=None)
+        compete("gaussian", alone)
         compete("pursuit", self.pursuit)
+        if self.gaussian.sibling is not None:
+            compete(_TOLD, self.gaussian)
         if len(masks) <= FEW_MASKS:  # one kernel more is affordable, and worth it
-            compete("gaussian without neighbours", replace(self.gaussian, reach=0))
+            compete("gaussian without neighbours", replace(alone, reach=0))
         if min(f.cv.best.error for f in fitted.values()) > _HARD and masks.size <= _TREES_UP_TO:
             compete("boosting", self.trees)
         names = list(fitted)
         stacked = np.stack([f.out_of_fold for f in fitted.values()], axis=1)
-        alone = {name: _by_fold(f.out_of_fold, values, folds, counts) for name, f in fitted.items()}
-        best = min(names, key=lambda name: float(np.mean(alone[name])))
+        errors = {
+            name: _by_fold(f.out_of_fold, values, folds, counts) for name, f in fitted.items()
+        }
+        best = min(names, key=lambda name: float(np.mean(errors[name])))
         blended = _by_fold(cross_fitted(stacked, values, folds, counts), values, folds, counts)
         weights = stacking_weights(stacked, values, counts)
-        better = float(np.mean(blended)) < (1 - _WORTH) * float(np.mean(alone[best]))
+        better = float(np.mean(blended)) < (1 - _WORTH) * float(np.mean(errors[best]))
         if better and weights.any():
             parts = [(float(w), name) for w, name in zip(weights, names, strict=True) if w > 0]
         else:
             parts = [(1.0, best)]
         entries = [
-            CVEntry({"proxy": name, **f.cv.best.params}, alone[name]) for name, f in fitted.items()
+            CVEntry({"proxy": name, **f.cv.best.params}, errors[name]) for name, f in fitted.items()
         ]
         chosen = names.index(best)
         if len(parts) > 1:
@@ -98,7 +108,7 @@ class Blend:
         return BlendFit(
             CVReport(tuple(entries), chosen),
             tuple((w, fitted[name]) for w, name in parts),
-            gaussian.kernel,
+            kernels[_TOLD if _TOLD in (name for _, name in parts) else "gaussian"],
         )
 
 

@@ -21,6 +21,7 @@ from proxyspex_hf.core.proxies.base import CVEntry, CVReport, Folds, usable_core
 from proxyspex_hf.core.proxies.distil import enumerate_spectrum
 from proxyspex_hf.core.proxies.kernel import MaskKernel, Positions, damped, learn_kernel, signs
 from proxyspex_hf.core.proxies.kernel_spectrum import KernelExpansion
+from proxyspex_hf.core.proxies.sibling import Sibling
 from proxyspex_hf.core.sparsify import Projectable
 from proxyspex_hf.core.spectrum import FourierSpectrum
 from proxyspex_hf.core.trees import Extraction
@@ -53,6 +54,7 @@ class GaussianProcess:
             kernels and all of them the least squares (subset of regressors).
         n_jobs: kernels learnt at a time; the result does not depend on it.
         start: a kernel learnt from an earlier, similar function; see :func:`.kernel.learn_kernel`.
+        sibling: what a cheaper model says of the same features; see :mod:`.sibling`.
     """
 
     reach: int = 3
@@ -61,6 +63,7 @@ class GaussianProcess:
     centres: int = 2000
     n_jobs: int | None = None
     start: MaskKernel | None = None
+    sibling: Sibling | None = None
 
     def fit(
         self,
@@ -94,7 +97,13 @@ class GaussianProcess:
 
         def learn(rows: Positions) -> MaskKernel:
             chosen = rows[: self.learn_on if rows is order else self.learn_on // 2]
-            kernel = learn_kernel(x[chosen], values[chosen], reach=self.reach, likely=self.start)
+            kernel = learn_kernel(
+                x[chosen],
+                values[chosen],
+                reach=self.reach,
+                likely=self.start,
+                sibling=self.sibling,
+            )
             report.advance()
             return kernel
 

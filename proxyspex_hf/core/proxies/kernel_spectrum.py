@@ -2,8 +2,8 @@
 
 As a function of x_i = ±1 each factor of the product kernel is α + β x_i, so a product has one
 coefficient for every T: Σ_j w_j Π_{i∈T} r_ij with r = β/α. The singles and the pairs of the kernel
-add to the sets of order 1 and 2. Nothing is estimated; the only question is which of the 2^n sets
-to look at, and a beam search over the orders answers it.
+add to the sets of order 1 and 2, a sibling to its own. Nothing is estimated; the only question is
+which of the 2^n sets to look at, and a beam search over the orders answers it.
 
 The same holds with respect to any keep probability: replace x_i by its mean plus a standardised
 rest. Terms that matter for masks near the full input are the large ones of *that* expansion.
@@ -18,6 +18,8 @@ import numpy as np
 
 from proxyspex_hf.checks import FloatArray, IntArray
 from proxyspex_hf.core.proxies.kernel import MaskKernel
+from proxyspex_hf.core.sets import as_sets
+from proxyspex_hf.core.sparsify import KnownSpectrum
 from proxyspex_hf.core.spectrum import FourierSpectrum
 
 Members = tuple[int, ...]
@@ -54,7 +56,22 @@ class KernelExpansion:
 
     def coefficients(self, support: IntArray) -> FloatArray:
         """F(T) of each row of ``support`` (k, order), -1 as padding: (k,)."""
-        return _Biased(self, 0.0).coefficients(support)
+        out = _Biased(self, 0.0).coefficients(support)
+        known = self.of_sibling
+        if known is not None:
+            terms = known.to_dict()
+            out += [terms.get(members, 0.0) for members in as_sets(support)]
+        return out
+
+    @property
+    def of_sibling(self) -> FourierSpectrum | None:
+        """What of this function is the sibling's: ρ s."""
+        sibling = self.kernel.sibling
+        if sibling is None:
+            return None
+        # Σ_j a_j r² s(x_j)
+        rho = np.sqrt(self.kernel.shared) * (self.weights @ self.kernel.of_sibling(self.centres))
+        return sibling.with_coefficients(rho * sibling.coefficients)
 
     def correlations(self, support: IntArray, mean: float) -> FloatArray:
         """E[f chi_T] of each row of ``support`` where every x_i has mean ``mean``: (k,)."""
@@ -81,19 +98,25 @@ class KernelExpansion:
         either = (member[:, kernel.left] + member[:, kernel.right]) @ pairs
         out += both * share(order - 2) + (either - 2.0 * both) * share(order)
         out += (pairs.sum() - either + both) * share(order + 2)
+        known = self.of_sibling
+        if known is not None:
+            out += KnownSpectrum(known).correlations(support, mean)
         return out
 
     def largest(self, count: int, densities: Sequence[float], max_order: int | None) -> IntArray:
         """Sets among which the ``count`` largest terms at each keep probability are sought.
 
         Beam search: of each order the largest sets are extended by every feature. Rows of the
-        union over the densities, in canonical order, ∅ left out.
+        union over the densities and with the sibling's, in canonical order, ∅ left out.
         """
         n = self.centres.shape[1]
         order = n if max_order is None else min(max_order, n)
         found: set[Members] = set()
         for density in densities:
             found |= set(_Biased(self, 1.0 - 2.0 * density).largest(count, order))
+        known = self.of_sibling
+        if known is not None:
+            found |= set(as_sets(KnownSpectrum(known, max_order).candidates(count, densities)))
         width = max(map(len, found), default=0)
         support = np.full((len(found), width), -1, dtype=np.int32)
         for row, members in enumerate(sorted(found, key=lambda t: (len(t), t))):
