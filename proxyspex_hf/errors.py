@@ -43,7 +43,7 @@ class InputError(ProxySpexError, ValueError):
     Example:
         >>> explainer("It is not a bad film", target="NEUTRAL")
         Traceback (most recent call last):
-        proxyspex_hf.errors.InputError: there is no label 'NEUTRAL' ...
+        proxyspex_hf.errors.InputError: target='NEUTRAL' is not a label of this model; it has ...
     """
 
 

@@ -1,8 +1,8 @@
 """Reads the package's docstrings for the site as they are meant.
 
-Sphinx roles, such as ``:class:`.Prompt```, become Markdown, and so do tables in reStructuredText and
-its mark of a literal block. An ``Example:`` is the section that Google's style calls ``Examples:``;
-it would otherwise be read as a quotation.
+Sphinx roles, such as ``:class:`.Prompt```, become Markdown, and so do tables in reStructuredText
+and its mark of a literal block. An ``Example:`` is the section that Google's style calls
+``Examples:``; it would otherwise be read as a quotation.
 """
 
 from __future__ import annotations
