@@ -60,11 +60,11 @@ class Told:
     def note(self, posterior: Posterior | None) -> str:
         """For the record of the explanation that began with it."""
         rho = None if posterior is None else posterior.rho
-        if rho is None:
+        if rho is None or self.sibling is None:
             return f"A sibling ({self.who}) was of no use here, and was left out."
         return (
-            f"The values are explained as {rho:.2f} of what a sibling ({self.who}) says, both in "
-            "standard deviations, and the difference to it."
+            f"The values are explained as {rho / self.sibling.scale:.2f} times what a sibling "
+            f"({self.who}) says, and the difference to it."
         )
 
 

@@ -306,8 +306,7 @@ class ExplanationRecord:
     @property
     def sibling(self) -> Sibling | None:
         """What a cheaper model said, where the explanation began with it and had a use for it."""
-        told = None if self.doubt is None else self.doubt.kernel.sibling
-        return None if told is None else Sibling(told)
+        return None if self.doubt is None else self.doubt.kernel.sibling
 
     @cached_property
     def effects(self) -> tuple[Effect, ...]:

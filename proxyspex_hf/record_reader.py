@@ -12,6 +12,7 @@ import numpy as np
 from proxyspex_hf.checks import BoolArray, IntArray
 from proxyspex_hf.core.posterior import Doubt
 from proxyspex_hf.core.proxies.kernel import MaskKernel
+from proxyspex_hf.core.proxies.sibling import Sibling
 from proxyspex_hf.core.spectrum import FourierSpectrum
 from proxyspex_hf.errors import SchemaError
 from proxyspex_hf.json_reader import (
@@ -300,12 +301,25 @@ def _doubt(top: Reader) -> Doubt | None:
         raise SchemaError("doubt holds no kernel: its parameters are out of range.")
     kernel = MaskKernel(relevance=relevance, pairs=pairs, **numbers)
     if reader.data.get("sibling") is not None:
-        told, shared = _spectrum(reader.child("sibling")), reader.number("shared")
-        within = 0.0 <= shared <= MAX_KERNEL and abs(told.coefficients).max() <= MAX_KERNEL**3
-        if told.n_features != len(relevance) or not within:
-            raise SchemaError("doubt holds no sibling: it is of other features, or out of range.")
-        kernel = replace(kernel, sibling=told, shared=shared)
+        kernel = replace(kernel, sibling=_sibling(reader.child("sibling"), len(relevance)))
+        kernel = replace(kernel, shared=reader.number("shared"))
+        if not 0.0 <= kernel.shared <= MAX_KERNEL:
+            raise SchemaError("doubt.shared is no variance, or out of range.")
     return Doubt(kernel, level, scale, inflation)
+
+
+def _sibling(reader: Reader, n_features: int) -> Sibling:
+    told, relevance = _spectrum(reader), None
+    if reader.data.get("relevance") is not None:
+        relevance = reader.numbers("relevance", MAX_FEATURES)
+    within = abs(told.coefficients).max() <= MAX_KERNEL**3
+    if relevance is not None:
+        within = within and bool(((relevance >= 0.0) & (relevance <= MAX_KERNEL)).all())
+        within = within and len(relevance) == n_features
+    scale = reader.number("scale")
+    if told.n_features != n_features or not within or not scale > 0.0:
+        raise SchemaError("doubt.sibling is of other features, or out of range.")
+    return Sibling(told, relevance, scale)
 
 
 def _plain_row(row: Any) -> Mapping[str, Any]:

@@ -143,7 +143,15 @@ def _doubt_to_json(doubt: Doubt) -> dict[str, Any]:
     kernel = doubt.kernel
     told = {}
     if kernel.sibling is not None:
-        told = {"sibling": _spectrum_to_json(kernel.sibling), "shared": kernel.shared}
+        relevance = kernel.sibling.relevance
+        told = {
+            "sibling": {
+                **_spectrum_to_json(kernel.sibling.spectrum),
+                "relevance": None if relevance is None else relevance.tolist(),
+                "scale": kernel.sibling.scale,
+            },
+            "shared": kernel.shared,
+        }
     return {
         "relevance": kernel.relevance.tolist(),
         "tilt": kernel.tilt,

@@ -106,13 +106,14 @@ class Posterior:
 
     @property
     def rho(self) -> float | None:
-        """By how many of its standard deviations f rises where its sibling rises by one of its own;
-        None without a sibling."""
+        """By how much f rises where its sibling rises by one of its standard deviations; None
+        without a sibling."""
         if self.doubt.kernel.sibling is None:
             return None
         # The posterior mean of ρ, whose prior variance is r².
         told = self.doubt.kernel.of_sibling(self.rows)
-        return float(np.sqrt(self.doubt.kernel.shared) * (told @ self._weights))
+        rho = np.sqrt(self.doubt.kernel.shared) * (told @ self._weights)
+        return float(self.doubt.scale * rho)
 
     @cached_property
     def _factor(self) -> FloatArray:
@@ -339,7 +340,9 @@ def _of_sibling(kernel: MaskKernel, support: IntArray, shares: Shares) -> FloatA
     """r L_T s of each set T of one size (g, t): (g,)."""
     if kernel.sibling is None:
         return np.zeros(len(support))
-    return np.asarray(np.sqrt(kernel.shared) * mixed_derivatives(kernel.sibling, support, shares))
+    return np.asarray(
+        np.sqrt(kernel.shared) * mixed_derivatives(kernel.sibling.spectrum, support, shares)
+    )
 
 
 def own_share(support: IntArray, shares: Shares, x: FloatArray) -> FloatArray:

@@ -15,6 +15,7 @@ from proxyspex_hf.core.indices import INDICES, interactions
 from proxyspex_hf.core.intervals import with_intervals
 from proxyspex_hf.core.posterior import Doubt, Posterior, stretched
 from proxyspex_hf.core.proxies.kernel import MaskKernel, signs
+from proxyspex_hf.core.proxies.sibling import Sibling
 from proxyspex_hf.core.shares import shares_of
 
 N = 6
@@ -24,7 +25,7 @@ SUBSETS = all_masks(N)
 def a_posterior(seed: int, *, reach: int = 2, tilt: float = 0.1) -> Posterior:
     rng = np.random.default_rng(seed)
     sets = {(): 0.3, (1,): -0.8, (0, 4): 0.6, (2, 3, 5): 0.5, (0, 1, 2, 3, 4, 5): 0.4}
-    told = FourierSpectrum.from_dict(sets, N) if seed % 2 else None
+    told = Sibling(FourierSpectrum.from_dict(sets, N)) if seed % 2 else None
     kernel = MaskKernel(
         relevance=rng.uniform(0.05, 0.6, N),
         tilt=tilt,

@@ -30,7 +30,6 @@ from scipy.optimize import minimize
 from proxyspex_hf.checks import BoolArray, FloatArray
 from proxyspex_hf.core.frozen import Frozen
 from proxyspex_hf.core.proxies.sibling import Sibling
-from proxyspex_hf.core.spectrum import FourierSpectrum
 
 Positions = NDArray[np.int64]
 _NONE = np.zeros(0, dtype=np.int64)
@@ -74,7 +73,7 @@ class MaskKernel(Frozen):
         tilt: c.
         product, single, noise: the variances s², l² and that of the noise.
         pairs: (reach,) the variances q_d² for distances 1, 2, ...
-        sibling: s, where there is one.
+        sibling: whose spectrum is s, where there is one.
         shared: the variance r² of its share.
     """
 
@@ -84,7 +83,7 @@ class MaskKernel(Frozen):
     single: float
     noise: float
     pairs: FloatArray
-    sibling: FourierSpectrum | None = None
+    sibling: Sibling | None = None
     shared: float = 0.0
 
     def __post_init__(self) -> None:
@@ -106,7 +105,7 @@ class MaskKernel(Frozen):
         """r s(x) of each row, (m, n) signs -> (m,); 0 without a sibling."""
         if self.sibling is None:
             return np.zeros(len(x))
-        return np.asarray(np.sqrt(self.shared) * self.sibling.evaluate(x < 0))
+        return np.asarray(np.sqrt(self.shared) * self.sibling.spectrum.evaluate(x < 0))
 
     def pair_signs(self, x: FloatArray) -> FloatArray:
         """x_i x_{i+d} of every pair, all distances in turn: (m, n) -> (m, pairs)."""
@@ -289,7 +288,7 @@ class _Posterior:
             single=float(single),
             noise=float(noise),
             pairs=np.array(pairs),
-            sibling=None if self.sibling is None else self.sibling.spectrum,
+            sibling=self.sibling,
             shared=0.0 if self.sibling is None else float(np.exp(2.0 * theta[-1])),
         )
 

@@ -71,7 +71,7 @@ class KernelExpansion:
             return None
         # Σ_j a_j r² s(x_j)
         rho = np.sqrt(self.kernel.shared) * (self.weights @ self.kernel.of_sibling(self.centres))
-        return sibling.with_coefficients(rho * sibling.coefficients)
+        return sibling.spectrum.rescaled(0.0, float(rho))
 
     def correlations(self, support: IntArray, mean: float) -> FloatArray:
         """E[f chi_T] of each row of ``support`` where every x_i has mean ``mean``: (k,)."""

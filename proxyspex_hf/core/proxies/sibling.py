@@ -26,10 +26,18 @@ class Sibling(Frozen):
         spectrum: its values less their mean, over their standard deviation, as a spectrum.
         relevance: (n,) the relevances that its own Gaussian process has learnt; None where its
             spectrum is exact. Features that matter to one model tend to matter to the other.
+        scale: that standard deviation, in its values' unit.
     """
 
     spectrum: FourierSpectrum
     relevance: FloatArray | None = None
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.relevance is not None:
+            relevance = np.array(self.relevance, dtype=np.float64)
+            relevance.flags.writeable = False
+            object.__setattr__(self, "relevance", relevance)
 
     @classmethod
     def of(
@@ -42,7 +50,7 @@ class Sibling(Frozen):
         level, scale = level_and_scale(values)
         if scale == 0.0:
             return None
-        return cls(spectrum.rescaled(-level / scale, 1.0 / scale), relevance)
+        return cls(spectrum.rescaled(-level / scale, 1.0 / scale), relevance, scale)
 
     @property
     def log_relevance(self) -> FloatArray | None:
