@@ -304,7 +304,7 @@ def _doubt(top: Reader) -> Doubt | None:
         kernel = replace(kernel, sibling=_sibling(reader.child("sibling"), len(relevance)))
         kernel = replace(kernel, shared=reader.number("shared"))
         if not 0.0 <= kernel.shared <= MAX_KERNEL:
-            raise SchemaError("doubt.shared is no variance, or out of range.")
+            raise SchemaError("doubt.shared is not a variance, or out of range.")
     return Doubt(kernel, level, scale, inflation)
 
 
