@@ -43,6 +43,7 @@ def test_every_option_of_every_command_is_told() -> None:
     told = {part.split("\n", 1)[0]: part for part in parts}
     assert list(told) == list(commands.choices)
     for name, command in commands.choices.items():
+        assert (command.epilog or "").strip() in told[name]
         for option in command._option_string_actions:
             if option not in ("-h", "--help"):
                 row = re.search(rf"^\|.*`{option}[ `].*\| (.*) \|$", told[name], re.MULTILINE)

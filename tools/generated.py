@@ -78,6 +78,8 @@ def commands() -> Iterator[str]:
                 title = {"positional arguments": "arguments"}.get(group.title or "", group.title)
                 yield from _table((title or "", "meaning"), map(_option, actions))
                 yield ""
+        if command.epilog:
+            yield f"```text\n{command.epilog.strip()}\n```\n"
 
 
 def _usage(name: str, command: argparse.ArgumentParser) -> str:
@@ -98,7 +100,7 @@ def _option(action: argparse.Action) -> list[str]:
     takes = ""
     if action.nargs != 0 and not isinstance(action, argparse.BooleanOptionalAction):
         if action.choices:
-            takes = " " + "|".join(map(str, action.choices))
+            takes = " {" + ",".join(map(str, action.choices)) + "}"
         elif isinstance(action.metavar, tuple):
             takes = " " + " ".join(action.metavar)
         else:

@@ -96,5 +96,5 @@ def test_files_that_hold_no_masks(tmp_path: Path) -> None:
         PackedMasks.open(tmp_path / "missing.npy", 9)
     # An array of objects would be unpickled: it is refused.
     np.save(tmp_path / "objects.npy", np.array([[{}]], dtype=object), allow_pickle=True)
-    with pytest.raises(InputError, match="no file of packed masks"):
+    with pytest.raises(InputError, match="not a file of packed masks"):
         PackedMasks.open(tmp_path / "objects.npy", 8)
