@@ -70,6 +70,7 @@ class InteractionExplanation(HubVerbs):
 
     @property
     def features(self) -> Features:
+        """What the masks switch: labels, and where each lies in the text or the image."""
         return self.record.features
 
     @property
@@ -295,7 +296,11 @@ class InteractionExplanation(HubVerbs):
         return pd.DataFrame(rows, columns=columns)
 
     def to_html(self, path: str | Path | None = None) -> str:
-        """The page as one self-contained HTML file; also written to ``path`` if given."""
+        """The page as one self-contained HTML file; also written to ``path`` if given.
+
+        Raises:
+            InputError: the file cannot be written.
+        """
         from proxyspex_hf.viz import render_html
 
         page = render_html(self.record)
@@ -327,7 +332,11 @@ class InteractionExplanation(HubVerbs):
             )
 
     def save(self, path: str | Path) -> None:
-        """Write the explanation as one JSON file, whole or not at all."""
+        """Write the explanation as one JSON file, whole or not at all.
+
+        Raises:
+            InputError: it is larger than what :meth:`load` reads, or the file cannot be written.
+        """
         write_whole(path, dumps(self.record))
 
     @classmethod

@@ -39,6 +39,7 @@ class Interaction(NamedTuple):
 
     @property
     def order(self) -> int:
+        """How many features take part."""
         return len(self.members)
 
     @property

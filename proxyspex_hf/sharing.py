@@ -27,7 +27,19 @@ def push_explanations(
 ) -> PushResult:
     """Add explanations to a data set on the Hub, in one commit or not at all.
 
-    Arguments and errors as :meth:`InteractionExplanation.push_to_hub`.
+    What is there already is not pushed again. Other arguments and errors as
+    :meth:`InteractionExplanation.push_to_hub`.
+
+    Args:
+        explanations: any number of them, also of different models.
+        repo_id: ``"owner/name"`` of the data set; made if there is none.
+
+    Returns:
+        The ids of all, and of those that were new.
+
+    Raises:
+        HubError: the Hub could not be reached or refused; what was to be pushed is kept on disk.
+        InputError: something else than explanations, or none.
 
     Example:
         >>> pushed = push_explanations([explanation], "me/explanations")
@@ -62,10 +74,15 @@ def pull_explanations(
 ) -> Iterator[InteractionExplanation]:
     """Read explanations from the Hub one after the other, so that any number fits into memory.
 
+    Other arguments and errors as :meth:`InteractionExplanation.from_hub`.
+
     Args:
+        repo_id: ``"owner/name"`` of the data set.
         ids: those to read, by their ids or at least six first digits of them; default all.
 
-    Other arguments and errors as :meth:`InteractionExplanation.from_hub`.
+    Raises:
+        HubError: the Hub could not be reached or refused.
+        SchemaError: a file is damaged, altered, or of a newer version.
 
     Example:
         >>> pushed = push_explanations([explanation], "me/explanations")

@@ -33,6 +33,7 @@ class Progress:
 
     @property
     def eta(self) -> float | None:
+        """Seconds left at the present pace; None until something is done."""
         now = self.done - self.before
         return None if now <= 0 else self.elapsed / now * (self.total - self.done)
 

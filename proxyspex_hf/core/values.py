@@ -57,6 +57,7 @@ class FunctionOfMasks:
 
     @property
     def n_features(self) -> int:
+        """n, as it was given."""
         return self._n
 
     def __call__(self, masks: BoolArray) -> FloatArray:
@@ -86,6 +87,7 @@ class Cached:
 
     @property
     def n_features(self) -> int:
+        """n, as the wrapped function has it."""
         return self._function.n_features
 
     def __call__(self, masks: BoolArray, progress: ProgressCallback | None = None) -> FloatArray:

@@ -182,10 +182,12 @@ class DataAttribution:
 
     @property
     def n_features(self) -> int:
+        """n: training points, or groups of them."""
         return self.masks.n_features
 
     @property
     def n_tests(self) -> int:
+        """t: test points, the columns of the margins."""
         return int(self.margins.shape[1])
 
     @property

@@ -65,6 +65,7 @@ class HeadEnergy:
 
     @property
     def total(self) -> float:
+        """The energy of all sets but ∅."""
         return self.linear + self.within_layer + self.across_layers
 
     @property
