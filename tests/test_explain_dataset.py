@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
 from functools import partial
 from pathlib import Path
@@ -280,6 +281,42 @@ def mortal_explainer(folder: str) -> InteractionExplainer:
     rule = Mortal(folder)
     rule.__name__ = "rule"  # type: ignore[attr-defined]
     return explainer_of(rule)
+
+
+#: A driver that dies by SIGKILL at the tenth text, once.
+_DRIVER = """
+import sys
+sys.path[:0] = {paths!r}
+from pathlib import Path
+from test_explain_dataset import TEXTS, explain_dataset, mortal_explainer
+rows = [{{"text": text}} for text in TEXTS]
+explainer = mortal_explainer({marks!r})
+run = explain_dataset(rows, "text", explainer, out=Path({out!r}), shard_size=6)
+print(run.rows, run.known, run.explained, run.failed)
+"""
+
+
+def test_a_killed_driver_repeats_no_finished_input(home: Path) -> None:
+    marks = home / "marks"
+    marks.mkdir()
+    code = _DRIVER.format(paths=[p for p in sys.path if p], marks=str(marks), out=str(home / "out"))
+    ended = []
+    for _ in range(2):
+        environment = {**os.environ, "HF_HOME": str(home / "home")}
+        ended.append(
+            subprocess.run(
+                [sys.executable, "-c", code], capture_output=True, text=True, env=environment
+            )
+        )
+    assert ended[0].returncode == -signal.SIGKILL, ended[0].stderr
+    assert ended[1].returncode == 0, ended[1].stderr
+    # Eight rows are asked together: six were in a shard, two lay finished beside it.
+    assert ended[1].stdout.split() == ["16", "6", "10", "0"]
+    first, second = (int(line) for line in dict.fromkeys((marks / "9.asked").read_text().split()))
+    by = {i: set(map(int, (marks / f"{i}.asked").read_text().split())) for i in range(16)}
+    assert [i for i in range(16) if by[i] == {first}] == [*range(8)]
+    assert [i for i in range(16) if by[i] == {second}] == [*range(10, 16)]
+    assert len(lists(home / "out")) == 16
 
 
 @pytest.mark.filterwarnings("ignore")  # of Ray's own, at its start and end

@@ -57,7 +57,12 @@ class Done:
 
 
 def explainer_key(explainer: InteractionExplainer) -> str:
-    """All that decides explanations beside the input: the model as it is now, and the options."""
+    """All that decides explanations beside the input: the model as it is now, the options, and a
+    sibling's.
+
+    Raises:
+        InputError: the sibling is one explanation.
+    """
     pipe, options = explainer.pipe, explainer.options
     model = pipe if isinstance(pipe, ServedModel) else getattr(pipe, "model", None)
     chosen = {
@@ -65,6 +70,13 @@ def explainer_key(explainer: InteractionExplainer) -> str:
         for field in fields(options)
         if field.name not in _NOT_DECIDING
     }
+    if isinstance(options.sibling, InteractionExplainer):
+        chosen["sibling"] = explainer_key(options.sibling)
+    elif options.sibling is not None:
+        raise InputError(
+            "the sibling of a data set's explainer must be an explainer: an explanation is of one "
+            "input."
+        )
     return _hashed(as_text([identity_of(pipe, model, task_of(pipe)), chosen]))
 
 

@@ -3,14 +3,15 @@
     python tests/bench/sibling.py                          # every pair: an hour
     python tests/bench/sibling.py --pairs layer bits4 --words 44 --seeds 3
 
-*layer* and *bits4* explain the shipped classifier on the demo's review as users do (masks chosen in
-rounds), with a copy of it as the sibling: without its last layer, or with weights rounded to 4 bits.
-*bert* and *tomatoes* are value tables of six-layer encoders (``data/``), whose masks are drawn with
-0.5, 0.7 and 0.9 of the features kept; their sibling is the shipped classifier of two layers. *other*
-is a sibling that was trained for nothing: random weights.
+*layer* and *bits4* explain the shipped classifier on the demo's review as users do (masks chosen
+in rounds), with a copy of it as the sibling: without its last layer, or with weights rounded to 4
+bits. *bert* and *tomatoes* are value tables of six-layer encoders (``data/``), whose masks are
+drawn with 0.5, 0.7 and 0.9 of the features kept; their sibling is the shipped two-layer classifier.
+*other* is a sibling of random weights, which has nothing to say.
 
-The sibling is explained from 8 n log2 n masks, as by default. R² is of masks that nothing was fitted
-to, at each density; medians over seeds, and the worst difference to the same seed without a sibling.
+The sibling is explained from 8 n log2 n masks, as by default. R² is of masks that nothing was
+fitted to, at each density: medians over seeds, and the worst difference to the same seed without a
+sibling.
 """
 
 from __future__ import annotations
