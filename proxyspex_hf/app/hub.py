@@ -15,6 +15,7 @@ from proxyspex_hf.app.parts import (
     chosen,
     done,
     error,
+    found_again,
     listed,
     listing,
     notice,
@@ -178,7 +179,15 @@ def open_link(shared: Shared, tab: Shelf, demo: gr.Blocks) -> None:
     """Show what the page's address asks for, when it is opened and on the way back."""
 
     def load(session: Session, request: gr.Request, token: gr.OAuthToken | None) -> dict[Any, Any]:
-        return opened(session, dict(request.query_params), token)
+        query = dict(request.query_params)
+        updates = opened(session, query, token)
+        if "run" not in query:
+            return updates
+        try:
+            run = shared.house.underway.find(query["run"], str(request.session_hash))
+        except InputError as problem:
+            return {**updates, shared.news: error(in_words(problem), run="")}
+        return {**updates, shared.news: found_again(run.name)}
 
     def back(session: Session, event: gr.EventData, token: gr.OAuthToken | None) -> dict[Any, Any]:
         data = event._data
@@ -195,10 +204,10 @@ def open_link(shared: Shared, tab: Shelf, demo: gr.Blocks) -> None:
             if source is None or source == session.source:  # nothing, or what is shown already
                 return {shared.news: ""}
             if source.kind == "example":
-                return shared.show(replace(session, source=source, made=None))
+                return shared.show(session.showing(source, None))
             if source.kind == "own":
                 made = shared.house.kept.get(source.name)
-                return shared.show(replace(session, source=source, made=made))
+                return shared.show(session.showing(source, made))
             if source.id:
                 return _pulled(shared, session, source, token)
         except Exception as problem:  # noqa: BLE001 - whatever it is, the page says it in words
@@ -229,7 +238,7 @@ def _pulled(
         token=_token(shared, token),
     )
     source = replace(source, id=content_id(made.record))
-    return shared.show(replace(session, source=source, made=made))
+    return shared.show(session.showing(source, made))
 
 
 def _place(repo: str, config: str, revision: str) -> Source:

@@ -137,11 +137,11 @@ def _guarded(demo: gr.Blocks, house: House, access: Access) -> Any:
             house.presence,
             house.uploads,
             unanswered=lambda page: unanswered(demo, page),
-            gone=house.gone,
         )
         looks = asyncio.create_task(_forget(demo, house))
         yield
         looks.cancel()
+        await house.underway.close()
         with suppress(asyncio.CancelledError):
             await looks
 
@@ -154,7 +154,6 @@ async def _forget(demo: gr.Blocks, house: House) -> None:
     while True:
         await asyncio.sleep(_LOOK)
         for page in house.presence.forgotten():
-            house.gone(page)
             await drop_handlers(demo, page)
             left[page] = loop.time()
         over = [page for page, since in left.items() if loop.time() - since > _STATE_KEPT]

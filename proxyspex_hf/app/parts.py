@@ -25,6 +25,7 @@ __all__ = [
     "chosen",
     "done",
     "error",
+    "found_again",
     "listed",
     "listing",
     "notice",
@@ -40,7 +41,11 @@ _MOST_RECURRING, _MOST_LABELS = 60, 20
 
 
 def notice(name: str) -> gr.HTML:
-    """A line that says what goes on; ``name`` is its element's id."""
+    """A line that says what goes on; ``name`` is its element's id.
+
+    The run that its news name is kept in the address. Told of one that is :func:`found_again`,
+    its event ``attach`` carries that ``run``.
+    """
     return gr.HTML(
         value="",
         html_template=_asset("notice.html"),
@@ -50,14 +55,18 @@ def notice(name: str) -> gr.HTML:
     )
 
 
-def said(text: str) -> str:
-    """The value of a notice: plain news."""
-    return embed_json({"kind": "said", "text": text})
+def said(text: str, run: str | None = None) -> str:
+    """The value of a notice: plain news.
+
+    Args:
+        run: the name for the address; empty where none belongs there any more, None leaves it.
+    """
+    return embed_json({"kind": "said" if text else "", "text": text, "run": run})
 
 
-def error(text: str) -> str:
-    """Something that did not work."""
-    return embed_json({"kind": "error", "text": text})
+def error(text: str, run: str | None = None) -> str:
+    """Something that did not work; ``run`` as for :func:`said`."""
+    return embed_json({"kind": "error", "text": text, "run": run})
 
 
 def done(text: str, links: Sequence[dict[str, str]] = ()) -> str:
@@ -65,8 +74,13 @@ def done(text: str, links: Sequence[dict[str, str]] = ()) -> str:
     return embed_json({"kind": "done", "text": text, "links": list(links)})
 
 
-def step(now: Step) -> str:
-    """Where a running job stands."""
+def found_again(run: str) -> str:
+    """The page's address names a run of its visitor's."""
+    return embed_json({"kind": "", "attach": run})
+
+
+def step(now: Step, run: str | None = None) -> str:
+    """Where a running job stands; ``run`` as for :func:`said`."""
     count = f" {now.done:,} of {now.total:,}" if now.total > 1 else ""
     # What takes no time is no news.
     left = now.eta if now.eta is not None and now.eta >= 1 else None
@@ -75,6 +89,7 @@ def step(now: Step) -> str:
     return embed_json(
         {
             "kind": "step",
+            "run": run,
             "phase": phase,
             "text": f"{phase}{count}{rest}",
             "done": now.done if now.total > 1 else 0,

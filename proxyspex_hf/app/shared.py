@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,17 +10,16 @@ from typing import Any, TypeVar
 import gradio as gr
 
 from proxyspex_hf.app.house import House
-from proxyspex_hf.app.jobs import Cost, Found, Halted, Job, Step, cost_of, explain
+from proxyspex_hf.app.jobs import Cost, Found, Halted, Job, Step, cost_of, explain, explanation_of
 from proxyspex_hf.app.session import Session
 from proxyspex_hf.app.settings import Settings
 from proxyspex_hf.app.viewer import shown
 from proxyspex_hf.app.wording import in_words
 from proxyspex_hf.errors import InputError
-from proxyspex_hf.explanation import InteractionExplanation
 from proxyspex_hf.record import ExplanationRecord
-from proxyspex_hf.serialize import dumps, record_from_json
+from proxyspex_hf.serialize import dumps
 
-__all__ = ["EXPLORE", "HUB", "OWN_TAB", "Runs", "Shared", "explanation_of", "value_of"]
+__all__ = ["EXPLORE", "HUB", "OWN_TAB", "Runs", "Shared", "value_of"]
 
 EXPLORE, OWN_TAB, HUB = "explore", "own", "hub"
 _Result = TypeVar("_Result")
@@ -130,8 +128,3 @@ def value_of(session: Session, settings: Settings) -> str:
     explanation = session.explanation
     reason = settings.models.reason(explanation.record)
     return shown(explanation, source=session.source, model=reason)
-
-
-def explanation_of(text: str) -> InteractionExplanation:
-    """The explanation of a file's text."""
-    return InteractionExplanation(record_from_json(json.loads(text)))

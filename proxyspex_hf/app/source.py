@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 from proxyspex_hf.errors import InputError
 
-__all__ = ["OWN", "Source"]
+__all__ = ["Source"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 _KEPT = re.compile(r"[A-Za-z0-9_-]{22}")
@@ -70,10 +70,6 @@ class Source:
             revision=_checked(params, "revision", _REVISION) if "revision" in params else None,
             config_name=_checked(params, "config", _NAME) if "config" in params else "explanations",
         )
-
-
-#: An explanation made on the open page.
-OWN = Source("own")
 
 
 def _checked(params: Mapping[str, str], name: str, pattern: re.Pattern[str]) -> str:

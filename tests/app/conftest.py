@@ -22,7 +22,8 @@ from proxyspex_hf.app.models import SHIPPED
 
 @dataclass
 class Calls:
-    """How many inputs the models were run on; ``pause`` makes each forward pass take longer."""
+    """How many inputs the models were run on; ``pause`` makes each forward pass take longer,
+    for as long as it says so."""
 
     rows: int = 0
     pause: float = 0.0
@@ -32,8 +33,8 @@ class Calls:
         given = kwargs.get("input_ids", args[0] if args else None)
         with self.lock:
             self.rows += 1 if given is None else len(given)
-        end = time.monotonic() + self.pause
-        while time.monotonic() < end:  # not sleep, which some fixtures shorten
+        start = time.monotonic()
+        while time.monotonic() < start + self.pause:  # not sleep, which some fixtures shorten
             threading.Event().wait(0.01)
 
 
