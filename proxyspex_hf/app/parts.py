@@ -40,7 +40,7 @@ _EXCERPT = 160
 _MOST_RECURRING, _MOST_LABELS = 60, 20
 
 
-def notice(name: str) -> gr.HTML:
+def notice(name: str, *, render: bool = True) -> gr.HTML:
     """A line that says what goes on; ``name`` is its element's id.
 
     The run that its news name is kept in the address. Told of one that is :func:`found_again`,
@@ -52,6 +52,7 @@ def notice(name: str) -> gr.HTML:
         js_on_load=_asset("notice.js"),
         apply_default_css=False,
         elem_id=name,
+        render=render,
     )
 
 
@@ -99,7 +100,8 @@ def step(now: Step, run: str | None = None) -> str:
 
 
 def listing() -> gr.HTML:
-    """The explanations of a data set; its event ``open`` carries the ``id`` of one."""
+    """The explanations of a data set; its event ``open`` carries the ``id`` of one, ``compare`` the
+    ``ids`` of the two that were ticked."""
     return gr.HTML(
         value="[]",
         html_template=_asset("listing.html"),

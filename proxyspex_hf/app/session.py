@@ -37,6 +37,8 @@ class Session:
     def showing(self, source: Source, made: InteractionExplanation | None) -> Session:
         """The page with another explanation, or with the same under another address."""
         before = self if source != self.source else self.before
+        if source.kind == "example":
+            made = None  # all pages share it
         return Session(source, made, before and replace(before, before=None))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Session:

@@ -27,7 +27,10 @@ from proxyspex_hf.viz.static import static_page
 from proxyspex_hf.viz.view import view
 from proxyspex_hf.viz.wording import visible
 
-__all__ = ["frame", "page_data", "plain_page", "render_html", "render_notebook", "script", "style"]
+__all__ = [
+    *("dom_script", "frame", "page_data", "plain_page", "render_html", "render_notebook"),
+    *("script", "style"),
+]
 
 #: In this order they are one program.
 _SCRIPTS = (
@@ -128,6 +131,12 @@ def frame(page: str = "") -> str:
 def script() -> str:
     """The page's program. It needs ``element``, ``props``, ``trigger`` and ``watch`` around it."""
     return "\n".join(_asset(f"{name}.js") for name in _SCRIPTS)
+
+
+@cache
+def dom_script() -> str:
+    """What makes elements of text, for a page of another host's own."""
+    return _asset("dom.js")
 
 
 @cache

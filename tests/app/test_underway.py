@@ -7,6 +7,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +32,12 @@ from proxyspex_hf.serialize import dumps
 Visit = Callable[..., Any]
 JOB = Job(SHIPPED[0], text="not bad")
 TEXT = "It could have been great, but the plot is dull and never funny for me, nor was it short."
+
+
+def run(use: Callable[[], Any]) -> None:
+    """In a thread of its own: a browser's loop may run in this one."""
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(lambda: asyncio.run(use())).result(60)
 
 
 @pytest.fixture
@@ -112,7 +119,7 @@ def test_two_pages_watch_one_run_and_either_stops_it(
         # It goes on with the answers of the page that began.
         assert underway.begin("two", run.job, Session()).room == "one"
 
-    asyncio.run(use())
+    run(use)
 
 
 def test_left_alone_it_stops_after_the_time_to_come_back(
@@ -149,7 +156,7 @@ def test_left_alone_it_stops_after_the_time_to_come_back(
         presence.connect("later", me)
         assert underway.attach(runs[0].name, "later").told is told[0]
 
-    asyncio.run(use())
+    run(use)
 
 
 def test_what_was_found_is_there_for_who_comes_back(
@@ -166,7 +173,7 @@ def test_what_was_found_is_there_for_who_comes_back(
         again = [told async for told in underway.watch(run, endless)]
         assert again == [end]
 
-    asyncio.run(use())
+    run(use)
 
 
 def test_one_visitor_cannot_fill_the_shelf(house: tuple[Underway, Presence, Turns]) -> None:

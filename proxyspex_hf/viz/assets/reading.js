@@ -22,6 +22,7 @@ parts.reading = (() => {
     badges = svg("g", { class: "badges" });
     picture = svg("svg", { class: `picture${Math.min(width, height) < 128 ? " small" : ""}`, viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": "The image" },
       svg("image", { width, height, href: `data:image/png;base64,${png}` }),
+      data.cut ? svg("path", { class: "cut", d: data.cut[0], "fill-rule": "evenodd" }, svg("title", { text: data.cut[1] })) : null,
       data.regions.map((d, i) => feature(svg("path", { d, "fill-rule": "evenodd" }, svg("title", { text: plainName(i) })), i)), badges);
     return picture;
   };
@@ -67,6 +68,7 @@ parts.reading = (() => {
         has("joined") ? el("span", { class: "key mix", text: "only in combination" }) : null,
         has("unsure") ? el("span", { class: "key unsure", text: "unsure" }) : null,
         data.pieces.some(([, , fixed]) => fixed) ? el("span", { class: "key fixed", text: "never masked" }) : null,
+        data.cut ? el("span", { text: data.cut[1] }) : null,
         data.scale.hint ? el("span", { text: data.scale.hint }) : null));
   };
 
