@@ -40,7 +40,9 @@ def open_link(shared: Shared, tab: Shelf, demo: gr.Blocks) -> None:
         query = data.get("query") if isinstance(data, dict) else None
         if not isinstance(query, str) or len(query) > _MOST_QUERY:
             return {shared.news: error("This address names nothing that can be opened.")}
-        return opened(session, dict(parse_qsl(query)), token)
+        # Shown already it may be, and under another tab.
+        selected = {shared.tabs: gr.Tabs(selected=EXPLORE)}
+        return selected | opened(session, dict(parse_qsl(query)), token)
 
     def opened(
         session: Session, query: dict[str, str], token: gr.OAuthToken | None
@@ -51,8 +53,8 @@ def open_link(shared: Shared, tab: Shelf, demo: gr.Blocks) -> None:
                 return shared.show_beside(pair, lambda each: resolved(shared, each, token)[1])
             if source is None:
                 return {shared.news: ""}
-            if source == session.source:  # shown already, if under another tab
-                return {shared.news: "", shared.tabs: gr.Tabs(selected=EXPLORE)}
+            if source == session.source:  # shown already
+                return {shared.news: ""}
             if source.kind != "hub" or source.id:
                 return shared.show(session.showing(*resolved(shared, source, token)))
         except Exception as problem:  # noqa: BLE001 - whatever it is, the page says it in words

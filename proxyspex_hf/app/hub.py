@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from itertools import islice
 from typing import Any
 
 import gradio as gr
@@ -29,13 +28,13 @@ from proxyspex_hf.errors import InputError
 from proxyspex_hf.explanation import InteractionExplanation
 from proxyspex_hf.hub.push import push as push_records
 from proxyspex_hf.hub.rows import content_id
-from proxyspex_hf.overview import explanations_summary
-from proxyspex_hf.sharing import pull_explanations
+from proxyspex_hf.overview import hub_summary
+from proxyspex_hf.viz.wording import visible
 
 __all__ = ["QUIETLY", "Shelf", "resolved", "shelf", "token_of"]
 
-#: Explanations that are summarized on the page: each takes up to a second.
-_MOST_SUMMARIZED = 50
+#: Explanations that are summarized on the page, from their columns: two seconds.
+_MOST_SUMMARIZED = 5_000
 _LIMIT: dict[str, Any] = {
     "show_progress": "minimal",
     "concurrency_limit": 4,
@@ -110,22 +109,18 @@ def shelf(shared: Shared) -> Shelf:
     ) -> tuple[str, str]:
         try:
             where = _place(repo, config, revision)
-            pulled = pull_explanations(
+            found = hub_summary(
                 where.repo_id,
                 config_name=where.config_name,
                 revision=where.revision,
                 token=token_of(shared, token),
+                most=_MOST_SUMMARIZED,
             )
-            given = list(islice(pulled, _MOST_SUMMARIZED + 1))
-            more = len(given) > _MOST_SUMMARIZED
-            found = explanations_summary(given[:_MOST_SUMMARIZED])
         except Exception as problem:  # noqa: BLE001 - whatever it is, the page says it in words
             return "", error(in_words(problem))
-        kind = found.explanations[0].record.target.kind
-        about = f"In {len(found.explanations)} explanations, mean effects in {kind}, ± 90%."
-        if more:
-            about += f" There are more: proxyspex-hf summary --repo {where.repo_id} reads them all."
-        return recurred(found, about), ""
+        kind = visible(found.summarized[0].kind)
+        about = f"In {len(found.summarized):,} explanations, mean effects in {kind}, ± 90%."
+        return recurred(found, f"{about} {found.note}".strip()), ""
 
     def open_one(
         session: Session,

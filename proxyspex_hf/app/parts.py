@@ -15,7 +15,6 @@ import gradio as gr
 from proxyspex_hf.app.jobs import Step
 from proxyspex_hf.app.wording import seconds_text
 from proxyspex_hf.hub.entries import HubEntry, is_id
-from proxyspex_hf.hub.rows import content_id
 from proxyspex_hf.overview import Overview, Recurring
 from proxyspex_hf.viz.markup import embed_json
 from proxyspex_hf.viz.wording import number, r2_text, signed, visible
@@ -146,10 +145,9 @@ def recurring() -> gr.HTML:
 
 
 def recurred(overview: Overview, about: str) -> str:
-    """The value of what recurs: for all labels together, and for each."""
+    """The value of what recurs in a data set: for all labels together, and for each."""
     titles = [
-        {"id": content_id(e.record), "title": visible(e.text or e.record.task)[:_EXCERPT]}
-        for e in overview.explanations
+        {"id": each.id, "title": visible(each.title)[:_EXCERPT]} for each in overview.summarized
     ]
     groups = [("", overview.recurring)]
     if len(overview.by_label) > 1:
