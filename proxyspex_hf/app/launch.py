@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -78,7 +79,7 @@ def running(
     Args:
         settings: what it allows.
         host: address to listen on; default what Gradio takes: this machine alone.
-        port: default the first free one from 7860.
+        port: default the first free one from 7860; 0 is any free one, which ``url`` names.
 
     Raises:
         OSError: the port is taken.
@@ -89,6 +90,8 @@ def running(
     folders = Folders()
     house = House.of(settings, folders)
     access = settings.access.listening_on(host)
+    if port == 0:
+        port = _free_port(host)
     with kept_in(folders.uploads) as uploads:
         house.uploads.folder = uploads
         demo = build(settings, folders, house)
@@ -122,6 +125,15 @@ def running(
         finally:
             demo.close(verbose=False)
             folders.close()
+
+
+def _free_port(host: str | None) -> int:
+    """A port that nobody listens on; Gradio takes 0 for a port like any other, and none is free."""
+    address = (host or "127.0.0.1").strip("[]")
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.bind((address, 0))
+        return int(probe.getsockname()[1])
 
 
 def _guarded(demo: gr.Blocks, house: House, access: Access) -> Any:

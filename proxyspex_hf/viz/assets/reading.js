@@ -1,5 +1,7 @@
 // The input in reading order: words and regions tinted by effect, chosen combinations as brackets.
 const LANE = 11, STUB = 13, BADGE = 15;
+// Characters of a fixed text that is folded, and of each end that then stays.
+const LONG = 240, ENDS = 60;
 const LOOKS = { for: "pos", against: "neg", joined: "mix", unsure: "unsure", idle: "idle" };
 
 parts.reading = (() => {
@@ -26,10 +28,22 @@ parts.reading = (() => {
       data.regions.map((d, i) => feature(svg("path", { d, "fill-rule": "evenodd" }, svg("title", { text: plainName(i) })), i)), badges);
     return picture;
   };
+  // A long text that is never masked, such as a chat's other messages, is folded on a narrow page.
+  const fixedText = (content) => {
+    if (content.length < LONG) return el("span", { class: "fixed", text: content });
+    const cut = content.indexOf(" ", ENDS), end = content.lastIndexOf(" ", content.length - ENDS);
+    if (cut < 0 || end <= cut) return el("span", { class: "fixed", text: content });
+    const fold = button("…", () => {
+      whole.classList.toggle("open");
+      fold.setAttribute("aria-expanded", String(whole.classList.contains("open")));
+    }, { class: "small fold", "aria-expanded": "false", "aria-label": "The whole of the text that is never masked" });
+    const whole = el("span", { class: "fixed" }, content.slice(0, cut), fold, el("span", { class: "middle", text: content.slice(cut, end) }), content.slice(end));
+    return whole;
+  };
   const words = () => {
     if (data.pieces.length)
       return data.pieces.map(([content, i, fixed]) => i === null
-        ? (fixed ? el("span", { class: "fixed", text: content }) : document.createTextNode(content))
+        ? (fixed ? fixedText(content) : document.createTextNode(content))
         : feature(el("span", { text: content }), i));
     if (data.regions.length) return [];
     return data.labels.flatMap((label, i) => [feature(el("span", { text: label }), i), " "]);
