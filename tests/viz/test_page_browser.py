@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -168,8 +169,29 @@ def test_print_is_the_story_alone(open_page: Open) -> None:
     view.page.emulate_media(media="print")
     assert view.page.locator("input:visible, .whatif:visible, .details:visible").count() == 0
     assert view.page.locator(".sentence:visible").count() == 5
-    pages = view.page.pdf(format="A4") if view.page.context.browser.version else b""
-    assert pages.count(b"/Type /Page\n") + pages.count(b"/Type /Page ") <= 1
+
+
+def test_a_long_text_that_is_never_masked_is_folded_on_a_phone(open_page: Open) -> None:
+    fixed = "You are a patient film critic. " * 20
+    record = make_record("It is not bad")
+    start = len(fixed)
+    spans = tuple((a + start, b + start) for a, b in record.features.spans)
+    record = replace(
+        record, text=fixed + record.text, features=replace(record.features, spans=spans)
+    )
+    wide, narrow = (
+        open_page(record, viewport={"width": width, "height": 800}) for width in (1200, 390)
+    )
+    assert wide.page.locator(".written").inner_text().count("critic") == 20
+    assert wide.page.locator(".fold:visible").count() == 0
+    written = narrow.page.locator(".written")
+    assert written.inner_text().count("critic") == 4
+    tall = written.bounding_box()["height"]
+    narrow.page.get_by_role("button", name="The whole of the text").click()
+    assert written.inner_text().count("critic") == 20
+    assert written.bounding_box()["height"] > 2 * tall
+    narrow.page.get_by_role("button", name="The whole of the text").click()
+    assert written.inner_text().count("critic") == 4
 
 
 def test_a_notebook_s_frame_is_the_whole_page(open_page: Open) -> None:

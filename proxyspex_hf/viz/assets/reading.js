@@ -34,11 +34,11 @@ parts.reading = (() => {
     const cut = content.indexOf(" ", ENDS), end = content.lastIndexOf(" ", content.length - ENDS);
     if (cut < 0 || end <= cut) return el("span", { class: "fixed", text: content });
     const fold = button("…", () => {
-      whole.classList.toggle("open");
-      fold.setAttribute("aria-expanded", String(whole.classList.contains("open")));
+      node.classList.toggle("open");
+      fold.setAttribute("aria-expanded", String(node.classList.contains("open")));
     }, { class: "small fold", "aria-expanded": "false", "aria-label": "The whole of the text that is never masked" });
-    const whole = el("span", { class: "fixed" }, content.slice(0, cut), fold, el("span", { class: "middle", text: content.slice(cut, end) }), content.slice(end));
-    return whole;
+    const node = el("span", { class: "fixed" }, content.slice(0, cut), fold, el("span", { class: "middle", text: content.slice(cut, end) }), content.slice(end));
+    return node;
   };
   const words = () => {
     if (data.pieces.length)
