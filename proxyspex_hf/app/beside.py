@@ -27,8 +27,9 @@ __all__ = [
 ]
 
 BESIDE = "beside"
-#: Characters of an input by which it is called in a table's head.
-_NAME = 40
+#: Characters of an input by which it is called in a table's head, and words of it that stand before
+#: those in which two differ.
+_NAME, _BEFORE = 40, 2
 _HOW = (
     "Nothing is compared yet. Explain an input, change a word, and explain it again: “Compare with "
     "the one before” then stands above the picture. Or tick two explanations of a data set in "
@@ -116,19 +117,24 @@ def compare_with_before(shared: Shared) -> None:
 
 
 def _names(first: InteractionExplanation, second: InteractionExplanation) -> tuple[str, str]:
-    """By what tells them apart: their inputs, else their models."""
-    for names in (
-        [_excerpt(each.text) for each in (first, second)],
-        [_excerpt(each.record.provenance.model) for each in (first, second)],
-    ):
+    """By what tells them apart: their inputs where these begin to differ, else their models."""
+    texts = [visible(each.text).split() for each in (first, second)]
+    pairs = enumerate(zip(*texts, strict=False))
+    same = next((i for i, (one, other) in pairs if one != other), min(map(len, texts)))
+    models = [visible(each.record.provenance.model).split() for each in (first, second)]
+    for words, start in ((texts, max(0, same - _BEFORE)), (models, 0)):
+        names = [_excerpt(each, start) for each in words]
         if names[0] != names[1] and all(names):
             return names[0], names[1]
-    return "the one before", "this one"
+    return "The one before", "this one"
 
 
-def _excerpt(text: str) -> str:
-    plain = " ".join(visible(text).split())
-    return plain if len(plain) <= _NAME else f"{plain[: _NAME - 1].rstrip()}…"
+def _excerpt(words: list[str], start: int) -> str:
+    """Some words from ``start`` on, with ellipses for the others."""
+    plain = " ".join(words[start:])
+    if len(plain) > _NAME:
+        plain = f"{plain[: _NAME - 1].rstrip()}…"
+    return f"…{plain}" if start else plain
 
 
 def _asset(name: str) -> str:

@@ -17,7 +17,7 @@ from proxyspex_hf.app.wording import seconds_text
 from proxyspex_hf.hub.entries import HubEntry, is_id
 from proxyspex_hf.overview import Overview, Recurring
 from proxyspex_hf.viz.markup import embed_json
-from proxyspex_hf.viz.wording import number, r2_text, signed, visible
+from proxyspex_hf.viz.wording import number, r2_text, shortened, signed, visible
 
 __all__ = [
     "CSS",
@@ -127,7 +127,7 @@ def _row(entry: HubEntry) -> dict[str, str]:
     )
     return {
         "id": entry.id,
-        "title": visible(entry.text)[:_EXCERPT] if entry.text else visible(entry.task),
+        "title": shortened(visible(entry.text or entry.task), _EXCERPT),
         "strongest": strongest or "no effect can be told from zero",
         "about": f"{about}{faithful}",
     }
@@ -147,7 +147,7 @@ def recurring() -> gr.HTML:
 def recurred(overview: Overview, about: str) -> str:
     """The value of what recurs in a data set: for all labels together, and for each."""
     titles = [
-        {"id": each.id, "title": visible(each.title)[:_EXCERPT]} for each in overview.summarized
+        {"id": each.id, "title": shortened(visible(each.title), _EXCERPT)} for each in overview.summarized
     ]
     groups = [("", overview.recurring)]
     if len(overview.by_label) > 1:

@@ -68,7 +68,7 @@ def render_comparison(
     body = (
         f"<header><h2>{escape(visible(names[0]))} beside {escape(visible(names[1]))}</h2></header>"
         f'<div class="pair">{columns}</div>'
-        f'<section class="card"><h3>What differs</h3>{table}{more}</section>'
+        f'<section class="card differs"><h3>What differs</h3>{table}{more}</section>'
     )
     return plain_page(f"{names[0]} beside {names[1]}", body)
 

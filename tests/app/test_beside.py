@@ -8,8 +8,10 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from record_factory import make_record
 
-from proxyspex_hf import compare
+from proxyspex_hf import InteractionExplanation, compare
+from proxyspex_hf.app.beside import _names
 from proxyspex_hf.app.examples import load_example
 from proxyspex_hf.app.session import Session
 from proxyspex_hf.app.source import Pair, Source
@@ -43,6 +45,22 @@ def test_a_pair_is_named_by_the_queries_of_both() -> None:
 def test_a_link_to_no_pair_is_refused(query: dict[str, str], said: str) -> None:
     with pytest.raises(InputError, match=re.escape(said)):
         Pair.from_query(query)
+
+
+@pytest.mark.parametrize(
+    ("texts", "names"),
+    [
+        (("a b c d e", "a b c x e"), ("…b c d e", "…b c x e")),
+        (("a b", "a b c"), ("a b", "a b c")),
+        (("x " * 60, "y " * 60), (f"{'x ' * 20}".strip() + "…", f"{'y ' * 20}".strip() + "…")),
+        (("a b", "a b"), ("The one before", "this one")),
+    ],
+)
+def test_two_are_called_by_what_tells_them_apart(
+    texts: tuple[str, str], names: tuple[str, str]
+) -> None:
+    first, second = (InteractionExplanation(make_record(text.strip())) for text in texts)
+    assert _names(first, second) == names
 
 
 def test_the_page_remembers_one_step() -> None:
@@ -94,6 +112,8 @@ def test_before_and_after_an_edit(visit: Visit, app: Any) -> None:
         assert row[0] == " × ".join(found.labels)
         first_number = float(row[3].replace("\N{MINUS SIGN}", "-").split(" ")[0])
         assert first_number == pytest.approx(found.difference, abs=0.051)
+    heading = opened.page.locator("#comparison h2").inner_text()
+    assert heading == "<i>It</i> is not bad, not dull. beside <i>It</i> is bad, not dull."
     stories = opened.page.locator("#comparison .pair > section")
     assert [texts[i] in stories.nth(i).inner_text() for i in (0, 1)] == [True, True]
     assert opened.page.locator("#comparison :is(img, script, iframe, a)").count() == 0

@@ -29,7 +29,7 @@ const story = (side) => el("section", { class: "card story" },
 
 const table = ({ sides, rows, more, about }) => {
   const head = (text) => el("th", { scope: "col" }, el("bdi", { text }));
-  return el("section", { class: "card" }, el("h3", { text: "What differs" }),
+  return el("section", { class: "card differs" }, el("h3", { text: "What differs" }),
     rows.length
       ? el("div", { class: "scroll" }, el("table", {},
           el("thead", {}, el("tr", {}, head("Effect"), sides.map(({ name }) => head(name)), head("Difference ± 90%"))),

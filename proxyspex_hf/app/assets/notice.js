@@ -30,7 +30,7 @@ function linked(link) {
 }
 
 // The run that goes on stands in the address, so that a reload finds it again.
-let run = null;
+let run = null, seen = null;
 function keepRun() {
   const query = new URLSearchParams(window.location.search);
   if ((query.get("run") ?? "") === (run ?? "")) return;
@@ -53,6 +53,8 @@ function show() {
   bar.replaceChildren();
   said.replaceChildren();
   if (news.kind === "step") {
+    if (news.run && news.run !== seen) requestAnimationFrame(() => element.scrollIntoView({ block: "nearest" }));
+    seen = news.run || seen;
     // A screen reader is told of the phase, not of each batch.
     const meter = document.createElement("progress");
     meter.setAttribute("aria-label", news.phase);
