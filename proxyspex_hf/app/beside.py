@@ -29,7 +29,7 @@ __all__ = [
 BESIDE = "beside"
 #: Characters of an input by which it is called in a table's head, and words of it that stand before
 #: those in which two differ.
-_NAME, _BEFORE = 40, 2
+_NAME, _BEFORE = 32, 2
 _HOW = (
     "Nothing is compared yet. Explain an input, change a word, and explain it again: “Compare with "
     "the one before” then stands above the picture. Or tick two explanations of a data set in "

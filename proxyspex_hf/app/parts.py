@@ -147,7 +147,8 @@ def recurring() -> gr.HTML:
 def recurred(overview: Overview, about: str) -> str:
     """The value of what recurs in a data set: for all labels together, and for each."""
     titles = [
-        {"id": each.id, "title": shortened(visible(each.title), _EXCERPT)} for each in overview.summarized
+        {"id": each.id, "title": shortened(visible(each.title), _EXCERPT)}
+        for each in overview.summarized
     ]
     groups = [("", overview.recurring)]
     if len(overview.by_label) > 1:

@@ -52,14 +52,16 @@ def render_comparison(
     )
     rows = "".join(
         f'<tr><th scope="row"><bdi>{escape(line.labels)}</bdi></th>'
+        f'<td class="num"><b>{_said(line, decimals)}</b></td>'
         + "".join(f'<td class="num">{_effect(effect, decimals)}</td>' for effect in line.effects)
-        + f'<td class="num"><b>{_said(line, decimals)}</b></td></tr>'
+        + "</tr>"
         for line in sure[:top]
     )
     heads = "".join(f'<th scope="col"><bdi>{escape(visible(n))}</bdi></th>' for n in names)
     table = (
-        f'<div class="scroll"><table><thead><tr><th scope="col">Effect</th>{heads}'
-        f'<th scope="col">Difference ± 90%</th></tr></thead><tbody>{rows}</tbody></table></div>'
+        f'<div class="scroll"><table><thead><tr><th scope="col">Effect</th>'
+        f'<th scope="col">Difference ± 90%</th>{heads}</tr></thead>'
+        f"<tbody>{rows}</tbody></table></div>"
         if sure
         else "<p>No difference can be told from zero.</p>"
     )

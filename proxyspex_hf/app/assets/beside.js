@@ -32,11 +32,11 @@ const table = ({ sides, rows, more, about }) => {
   return el("section", { class: "card differs" }, el("h3", { text: "What differs" }),
     rows.length
       ? el("div", { class: "scroll" }, el("table", {},
-          el("thead", {}, el("tr", {}, head("Effect"), sides.map(({ name }) => head(name)), head("Difference ± 90%"))),
+          el("thead", {}, el("tr", {}, head("Effect"), head("Difference ± 90%"), sides.map(({ name }) => head(name)))),
           el("tbody", {}, rows.map(([labels, first, second, difference, sign]) => el("tr", {},
             el("th", { scope: "row" }, el("bdi", { text: labels })),
-            el("td", { class: "num", text: first }), el("td", { class: "num", text: second }),
-            el("td", { class: `num ${sign > 0 ? "pos" : "neg"}` }, el("b", { text: difference })))))))
+            el("td", { class: `num ${sign > 0 ? "pos" : "neg"}` }, el("b", { text: difference })),
+            el("td", { class: "num", text: first }), el("td", { class: "num", text: second }))))))
       : el("p", { text: "No difference can be told from zero." }),
     more ? el("p", { class: "fine", text: `… and ${more} more.` }) : null,
     el("p", { class: "fine", text: about }));
