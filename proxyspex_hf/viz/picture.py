@@ -138,7 +138,7 @@ def _layout(record: ExplanationRecord, measure: Measure) -> tuple[list[Shape], i
     y += 12
     looks = tints(record)
     if record.picture is not None:
-        shapes, y = _image(record, looks, y)
+        shapes, y = _image(record, looks, y, measure)
         y += 8
     text = _Pen(y, 18, 30, measure)
     _text(text, record, looks)
@@ -207,7 +207,7 @@ def _feature(pen: _Pen, text: str, look: tuple[str, int]) -> None:
 
 
 def _image(
-    record: ExplanationRecord, looks: list[tuple[str, int]], y: float
+    record: ExplanationRecord, looks: list[tuple[str, int]], y: float, measure: Measure
 ) -> tuple[list[Shape], float]:
     """The image, as large as the picture has room for, with its tinted regions."""
     picture = record.picture
@@ -240,6 +240,6 @@ def _image(
             shapes.append(Outline(points, _INKS[look], 0.55 * step / 8, look == "against"))
     if found is None:
         return shapes, y + height
-    why = _Pen(y + height + 4, 12, 18, width_of)
+    why = _Pen(y + height + 4, 12, 18, measure)
     _sentence(why, [("text", CUT)], _FAINT)
     return shapes + why.shapes, why.bottom

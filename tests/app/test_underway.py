@@ -227,11 +227,11 @@ def test_a_reload_finds_the_run_again_and_asks_nothing_twice(visit: Visit, app: 
     opened = visit()
     opened.page.evaluate("() => { window.before = true; }")
     _write(opened, TEXT + " Two.")
-    app.calls.pause, start = 0.25, app.calls.rows
+    app.calls.let_through(1)
+    start = app.calls.rows
     try:
         opened.page.get_by_role("button", name="Explain", exact=True).click()
         _asked(opened)
-        app.calls.pause = 60.0  # it stands still while the page reloads
         address = opened.page.url
         assert re.search(r"[?&]run=[A-Za-z0-9_-]{22}(&|$|#)", address)
         running = [r for r in app.running.house.underway._runs.values() if r.state == "going"]
@@ -253,10 +253,11 @@ def test_a_reload_finds_the_run_again_and_asks_nothing_twice(visit: Visit, app: 
         assert TEXT not in other.page.content()
         assert running[0].state == "going"
         assert len(running[0].pages) == 3
-        app.calls.pause = 0.2
-        bar.filter(has_not_text=re.compile(rf"\b{done} of")).wait_for()  # it goes on
+        app.calls.let_through(0)  # of those that wait, the next
+        news = opened.page.locator("#own-news .bar")
+        news.filter(has_not_text=re.compile(rf"\b{done} of")).wait_for(state="attached")
     finally:
-        app.calls.pause = 0.0
+        app.calls.let_through(None)
     opened.shown("Two.")
     opened.page.wait_for_url("**/?own=*")
     assert "run=" not in opened.page.url
@@ -274,19 +275,18 @@ def test_after_a_reload_stop_really_stops_and_continue_asks_nothing_twice(
 ) -> None:
     opened = visit()
     _write(opened, TEXT + " Three.")
-    app.calls.pause = 0.25
+    app.calls.let_through(1)
     try:
         opened.page.get_by_role("button", name="Explain", exact=True).click()
         _asked(opened)
-        app.calls.pause = 60.0
         reload(opened)
         _asked(opened)
         opened.page.get_by_role("button", name="Stop").click()
         opened.page.locator("#own-news .bar", has_text="Stopping").wait_for()
-        app.calls.pause = 0.0
+        app.calls.let_through(None)
         opened.news("own-news").filter(has_text="answers are kept").wait_for()
     finally:
-        app.calls.pause = 0.0
+        app.calls.let_through(None)
     said = opened.news("own-news").inner_text()
     assert int(re.findall(r"(\d+) of", said)[0]) > 0
     before = app.calls.rows
