@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from proxyspex_hf.hub.entries import HubEntry
     from proxyspex_hf.hub.push import PushResult
     from proxyspex_hf.interaction import Interaction
-    from proxyspex_hf.overview import Overview, Recurring, explanations_summary
+    from proxyspex_hf.overview import Overview, Recurring, explanations_summary, hub_summary
     from proxyspex_hf.prompts import Prompt, PromptPart, context_prompt
     from proxyspex_hf.sharing import pull_explanations, push_explanations
 
@@ -74,6 +74,7 @@ _PLACES = {
     "context_prompt": "prompts",
     "explain_dataset": "dataset.explain",
     "explanations_summary": "overview",
+    "hub_summary": "overview",
     "pull_explanations": "sharing",
     "push_explanations": "sharing",
 }
@@ -111,6 +112,7 @@ __all__ = [
     "context_prompt",
     "explain_dataset",
     "explanations_summary",
+    "hub_summary",
     "pull_explanations",
     "push_explanations",
 ]

@@ -28,7 +28,7 @@ _BY_ADDRESS = (
 def add_app_command(commands: Any) -> None:
     """Add it to the subparsers of the command line."""
     app = commands.add_parser("app", help="explore and explain in the browser, without code")
-    app.add_argument("--port", type=int, help="default: the first free one from 7860")
+    app.add_argument("--port", type=int, help="default: the first free one from 7860; 0: any")
     app.add_argument(
         "--host",
         default="127.0.0.1",
@@ -43,6 +43,13 @@ def add_app_command(commands: Any) -> None:
         metavar="NAME",
         help="a name that the app answers to beside this machine's own and that of --host, such as "
         "example.org, or example.org:8443 for one port alone; may be given several times",
+    )
+    app.add_argument(
+        "--proxied",
+        action="store_true",
+        help="a proxy of yours stands in front of the app, and nobody reaches it any other way: "
+        "its X-Forwarded-For then tells whose a request is. Needs --allow-host with the name by "
+        "which people call it",
     )
     app.add_argument(
         "--model",
@@ -71,11 +78,15 @@ def _app(given: argparse.Namespace) -> int:
 
     if given.port is not None and not 0 <= given.port <= _LAST_PORT:
         raise InputError(f"--port must be from 0 to {_LAST_PORT}, got {given.port}.")
-    access = Access(tuple(given.allow_host))
+    if given.proxied and not given.allow_host:
+        raise InputError(
+            "--proxied needs the name by which people call the app: give --allow-host NAME, too."
+        )
+    access = Access(tuple(given.allow_host), proxied=given.proxied)
     # Another name is another machine's way here, through a tunnel or a proxy.
     names = [authority(name) for name in given.allow_host]
     own_names = all(name is not None and is_loopback(name[0]) for name in names)
-    alone = own_names and is_loopback(given.host.strip("[]"))
+    alone = own_names and is_loopback(given.host.strip("[]")) and not given.proxied
     # On the user's own machine, their patience is the limit.
     day = 24 * 3600.0
     own = Limits(characters=50_000, features=1000, calls=200_000, seconds=day)

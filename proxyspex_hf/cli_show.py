@@ -60,7 +60,7 @@ def add_show_commands(commands: Any) -> None:
         "  proxyspex-hf summary --repo me/explanations --label POSITIVE",
     )
     summary.add_argument("files", nargs="*", type=Path, help="files, or folders of a data set")
-    summary.add_argument("--repo", metavar="OWNER/NAME", help="a data set on the Hub, all of it")
+    summary.add_argument("--repo", metavar="OWNER/NAME", help="a data set: its newest 10,000")
     summary.add_argument("--config", default="explanations", help="collection in the data set")
     summary.add_argument("--revision", help="branch, tag or commit of the data set")
     summary.add_argument("--label", help="only explanations of this label or output")
@@ -93,18 +93,18 @@ def _compare(given: argparse.Namespace) -> int:
 
 
 def _summary(given: argparse.Namespace) -> int:
-    from proxyspex_hf.overview import explanations_summary
-    from proxyspex_hf.sharing import pull_explanations, read_explanations
+    from proxyspex_hf.overview import explanations_summary, hub_summary
+    from proxyspex_hf.sharing import read_explanations
 
     check_output(given)
     if bool(given.files) == bool(given.repo):
         raise InputError("give files or folders to summarize, or --repo for a data set.")
-    explanations = (
-        pull_explanations(given.repo, config_name=given.config, revision=given.revision)
-        if given.repo
-        else (each for place in given.files for each in read_explanations(place))
-    )
-    found = explanations_summary(explanations)
+    if given.repo:
+        where = {"config_name": given.config, "revision": given.revision}
+        found = hub_summary(given.repo, most=10_000, **where)
+    else:
+        files = (each for place in given.files for each in read_explanations(place))
+        found = explanations_summary(files)
     if given.html is not None:
         found.to_html(given.html)
     rows = [
@@ -118,7 +118,12 @@ def _summary(given: argparse.Namespace) -> int:
         }
         for r in found.top(given.top, label=given.label)
     ]
-    data = {"explanations": len(found.explanations), "label": given.label, "recurring": rows}
+    data = {
+        "explanations": len(found.explanations),
+        "note": found.note,
+        "label": given.label,
+        "recurring": rows,
+    }
     _say(given, data, found.to_text(top=given.top, label=given.label))
     return 0
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,13 +16,23 @@ from proxyspex_hf.errors import InputError
 from proxyspex_hf.explanation import InteractionExplanation
 from proxyspex_hf.files import write_whole
 from proxyspex_hf.record import ExplanationRecord, Features
-from proxyspex_hf.viz.compare_page import Line, render_comparison, render_comparison_text
+from proxyspex_hf.viz.compare_page import (
+    Line,
+    comparison_data,
+    render_comparison,
+    render_comparison_text,
+)
 from proxyspex_hf.viz.wording import visible
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Comparison", "Difference", "compare"]
+__all__ = ["Comparison", "Difference", "check_comparable", "compare"]
+
+
+#: Numbers whose sum over two labels is constant (0 or 1): an effect on the one is that on the
+#: other with its sign turned.
+_TURNED = ("log-odds", "margin", "probability")
 
 
 @dataclass(frozen=True)
@@ -110,6 +120,10 @@ class Comparison:
             write_whole(path, page)
         return page
 
+    def page_data(self, *, top: int = 30) -> dict[str, Any]:
+        """What :meth:`to_html` says, as JSON for the app's page."""
+        return comparison_data(self._records, self.names, self._lines, top=top)
+
     def to_text(self, *, top: int = 10) -> str:
         """The table for a terminal."""
         return render_comparison_text(self._records, self.names, self._lines, top=top)
@@ -141,7 +155,9 @@ def compare(
     """Effect by effect, what ``second`` has more than ``first``, with 90% intervals.
 
     Features are matched in order, by their texts; regions of images by their place, where both
-    are divided alike. The two are taken to err independently.
+    are divided alike. The two are taken to err independently. Where they explain the two labels of
+    a model that chooses between them (log-odds, margin, probability), as before and after an edit
+    that flips the answer, the second's effects are turned to the first's label.
 
     Args:
         first: an explanation, of a number such as log-odds.
@@ -157,18 +173,7 @@ def compare(
     """
     if len(names) != 2:
         raise InputError(f"names must be two, got {len(names)}.")
-    kinds = [each.record.target.kind for each in (first, second)]
-    if kinds[0] != kinds[1]:
-        raise InputError(
-            f"the first explains a {kinds[0]}, the second a {kinds[1]}: their effects have "
-            "different units. Explain both with the same value=."
-        )
-    targets = first.record.target, second.record.target
-    if targets[0].other is not None and targets[0].other == targets[1].label:
-        raise InputError(
-            f"the first explains {targets[0].label!r}, the second {targets[1].label!r} of the "
-            f"same two: every sign is reversed. Explain both with target={targets[0].label!r}."
-        )
+    check_comparable(first, second)
     pairs = _matched(first.features, second.features)
     back = {j: i for i, j in pairs.items()}
     ours = {e.members: e for e in first.record.effects}
@@ -182,10 +187,45 @@ def compare(
             wanted[_moved(effect.members, back), effect.members] = None
     _complete(first.record, ours, [a for a, _ in wanted if a is not None])
     _complete(second.record, theirs, [b for _, b in wanted if b is not None])
+    if _is_opposite(first, second):
+        theirs = {members: _turned(effect) for members, effect in theirs.items()}
     both = first.features, second.features
     found = [_difference(*both, a, b, ours, theirs) for a, b in wanted]
     found.sort(key=_size)
     return Comparison(first, second, (str(names[0]), str(names[1])), tuple(found))
+
+
+def check_comparable(first: InteractionExplanation, second: InteractionExplanation) -> None:
+    """Whether two explanations can be compared.
+
+    Raises:
+        InputError: they explain numbers of different kinds, or opposite labels in numbers of which
+            neither follows from the other.
+    """
+    targets = first.record.target, second.record.target
+    if targets[0].kind != targets[1].kind:
+        raise InputError(
+            f"the first explains a {targets[0].kind}, the second a {targets[1].kind}: their "
+            "effects have different units. Explain both with the same value=."
+        )
+    if _is_opposite(first, second) and targets[0].kind not in _TURNED:
+        raise InputError(
+            f"the first explains {targets[0].label!r}, the second {targets[1].label!r} of the "
+            f"same two: every sign is turned. Explain both with target={targets[0].label!r}."
+        )
+
+
+def _is_opposite(first: InteractionExplanation, second: InteractionExplanation) -> bool:
+    """Whether the second explains the other one of the first's two labels."""
+    other = first.record.target.other
+    return other is not None and other == second.record.target.label
+
+
+def _turned(effect: Effect) -> Effect:
+    """The effect on the other one of two labels."""
+    ends = effect.interval
+    turned = None if ends is None else (-ends[1], -ends[0])
+    return replace(effect, value=-effect.value, interval=turned)
 
 
 def _size(found: Difference) -> tuple[bool, float, tuple[str, ...]]:

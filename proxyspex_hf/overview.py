@@ -6,14 +6,17 @@ import math
 import statistics
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, overload
 
 from proxyspex_hf.errors import InputError
 from proxyspex_hf.explanation import InteractionExplanation
 from proxyspex_hf.files import write_whole
+from proxyspex_hf.hub.pull import pull, pull_one
+from proxyspex_hf.hub.rows import content_id
+from proxyspex_hf.hub.summaries import Summarized, summaries
 from proxyspex_hf.record import ExplanationRecord
 from proxyspex_hf.viz.overview_page import Group, render_overview, render_overview_text
 from proxyspex_hf.viz.wording import visible
@@ -21,10 +24,12 @@ from proxyspex_hf.viz.wording import visible
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Overview", "Recurring", "explanations_summary"]
+__all__ = ["Overview", "Recurring", "explanations_summary", "hub_summary"]
 
 #: Explanations that stay in memory for their stories.
 _MOST = 10_000
+#: Explanations without plain columns that are read whole: each takes up to a second.
+_MOST_WHOLE = 50
 _EXAMPLES = 3
 
 
@@ -63,18 +68,22 @@ class Overview:
     """What recurs in many explanations of one kind of number.
 
     Attributes:
-        explanations: them.
+        explanations: them; of a data set on the Hub, each is read when it is looked at.
         recurring: over all labels, the most frequent first, then by the size of the mean.
         by_label: the same for each label.
+        summarized: what was counted of each.
+        note: what was left out of the count, in words; empty where nothing was.
 
     Example:
         >>> len(explanations_summary([explanation]).explanations)
         1
     """
 
-    explanations: tuple[InteractionExplanation, ...]
+    explanations: Sequence[InteractionExplanation]
     recurring: tuple[Recurring, ...]
     by_label: dict[str, tuple[Recurring, ...]]
+    summarized: tuple[Summarized, ...] = ()
+    note: str = ""
 
     def top(
         self, k: int = 10, *, order: int | None = None, label: str | None = None
@@ -118,7 +127,7 @@ class Overview:
 
     def to_html(self, path: str | Path | None = None, *, top: int = 40) -> str:
         """One HTML file without scripts: a click on a row opens its examples."""
-        page = render_overview(self._records, self._groups, top=top)
+        page = render_overview(self._records, self._groups, top=top, note=self.note)
         if path is not None:
             write_whole(path, page)
         return page
@@ -126,11 +135,12 @@ class Overview:
     def to_text(self, *, top: int = 15, label: str | None = None) -> str:
         """The list for a terminal."""
         rows = tuple(self.top(len(self.recurring), label=label))
-        return render_overview_text(self._records, Group(label or "", rows), top=top)
+        group = Group(label or "", rows)
+        return render_overview_text(self._records, group, top=top, note=self.note)
 
     @property
-    def _records(self) -> list[ExplanationRecord]:
-        return [explanation.record for explanation in self.explanations]
+    def _records(self) -> Sequence[ExplanationRecord]:
+        return _Records(self.explanations)
 
     @property
     def _groups(self) -> list[Group]:
@@ -171,37 +181,152 @@ def explanations_summary(explanations: Iterable[InteractionExplanation]) -> Over
             raise InputError(f"at most {_MOST:,} explanations are summarized at once.")
     if not given:
         raise InputError("there is no explanation to summarize.")
-    kinds = {explanation.record.target.kind for explanation in given}
+    return _overview(tuple(given), [_summarized(explanation) for explanation in given])
+
+
+def hub_summary(
+    repo_id: str,
+    *,
+    config_name: str = "explanations",
+    revision: str | None = None,
+    token: str | bool | None = None,
+    most: int = 5_000,
+) -> Overview:
+    """The same for a data set on the Hub, from its plain columns: no whole explanation is read,
+    but for examples that are looked at.
+
+    Of rows that were written before 0.2, which have no such columns, the newest 50 are read whole.
+    What was left out is said in ``note``.
+
+    Args:
+        most: explanations, the newest; up to 10,000.
+
+    Other arguments and errors as :meth:`InteractionExplanation.from_hub`; as
+    :func:`explanations_summary`, too.
+
+    Example:
+        >>> hub_summary("me/explanations").top(3)  # doctest: +SKIP
+    """
+    if not isinstance(most, int) or not 1 <= most <= _MOST:
+        raise InputError(f"most must be from 1 to {_MOST:,}, got {most!r}.")
+    where: dict[str, Any] = {"config_name": config_name, "revision": revision, "token": token}
+    read = summaries(repo_id, most=most, **where)
+    older = list(read.lacking[:_MOST_WHOLE])
+    whole = {}
+    if older:
+        records = pull(repo_id, older, **where)
+        whole = {content_id(record): InteractionExplanation(record) for record in records}
+    given = [*read.rows, *(_summarized(each, name) for name, each in whole.items())]
+
+    def one(name: str) -> InteractionExplanation:
+        return InteractionExplanation(pull_one(repo_id, name, **where))
+
+    explanations = _Pulled([each.id for each in given], whole, one)
+    seen = len(read.rows) + len(read.lacking)
+    note = f"These are the newest of {read.total:,}." if seen < read.total else ""
+    if len(read.lacking) > len(older):
+        note += (
+            f" {len(read.lacking):,} were written before 0.2, without a column of effects: of "
+            f"those only the newest {len(older)} are counted."
+        )
+    return replace(_overview(explanations, given), note=note.strip())
+
+
+class _Records(Sequence[ExplanationRecord]):
+    """The records of explanations, which may be read only when they are looked at."""
+
+    def __init__(self, explanations: Sequence[InteractionExplanation]) -> None:
+        self._explanations = explanations
+
+    def __len__(self) -> int:
+        return len(self._explanations)
+
+    @overload
+    def __getitem__(self, place: int) -> ExplanationRecord: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[ExplanationRecord]: ...
+    def __getitem__(self, place: int | slice) -> ExplanationRecord | Sequence[ExplanationRecord]:
+        found = self._explanations[place]
+        if isinstance(found, InteractionExplanation):
+            return found.record
+        return [explanation.record for explanation in found]
+
+
+class _Pulled(Sequence[InteractionExplanation]):
+    """Explanations of a data set, each read when it is looked at."""
+
+    def __init__(
+        self,
+        ids: list[str],
+        whole: dict[str, InteractionExplanation],
+        one: Callable[[str], InteractionExplanation],
+    ) -> None:
+        self._ids, self._whole, self._one = ids, dict(whole), one
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    @overload
+    def __getitem__(self, place: int) -> InteractionExplanation: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[InteractionExplanation]: ...
+    def __getitem__(
+        self, place: int | slice
+    ) -> InteractionExplanation | Sequence[InteractionExplanation]:
+        if isinstance(place, slice):
+            return [self[i] for i in range(len(self))[place]]
+        name = self._ids[place]
+        if name not in self._whole:
+            self._whole[name] = self._one(name)
+        return self._whole[name]
+
+
+def _summarized(explanation: InteractionExplanation, identity: str = "") -> Summarized:
+    record = explanation.record
+    return Summarized(
+        id=identity,
+        title=explanation.text or record.task,
+        label=record.target.label,
+        kind=record.target.kind,
+        features=record.features.labels,
+        effects=tuple((e.members, e.value) for e in record.effects if e.is_sure),
+    )
+
+
+def _overview(
+    explanations: Sequence[InteractionExplanation], given: Sequence[Summarized]
+) -> Overview:
+    """Count.
+
+    Raises:
+        InputError: numbers of different kinds.
+    """
+    kinds = {each.kind for each in given}
     if len(kinds) > 1:
         raise InputError(
             f"the explanations are of {', '.join(sorted(kinds))}: numbers of different units have "
             "no mean. Summarize those of one kind."
         )
     numbered = list(enumerate(given))
-    labels = dict.fromkeys(explanation.record.target.label for explanation in given)
     by_label = {
-        label: _recurring([(i, e) for i, e in numbered if e.record.target.label == label], label)
-        for label in labels
+        label: _recurring([(i, each) for i, each in numbered if each.label == label], label)
+        for label in dict.fromkeys(each.label for each in given)
     }
-    return Overview(tuple(given), _recurring(numbered, ""), by_label)
+    return Overview(explanations, _recurring(numbered, ""), by_label, tuple(given))
 
 
-def _recurring(
-    numbered: list[tuple[int, InteractionExplanation]], label: str
-) -> tuple[Recurring, ...]:
+def _recurring(numbered: list[tuple[int, Summarized]], label: str) -> tuple[Recurring, ...]:
     sizes: dict[tuple[str, ...], dict[int, float]] = defaultdict(dict)
     present: dict[str, set[int]] = defaultdict(set)
-    for index, explanation in numbered:
-        words = [_word(text) for text in explanation.features.labels]
+    for index, each in numbered:
+        words = [_word(text) for text in each.features]
         for word in words:
             present[word].add(index)
-        for effect in explanation.record.effects:
-            if not effect.is_sure:
-                continue
-            key = tuple(sorted(words[i] for i in effect.members))
+        for members, value in each.effects:
+            key = tuple(sorted(words[i] for i in members))
             before = sizes[key].get(index, 0.0)
-            if abs(effect.value) > abs(before):  # a word that stands there twice counts once
-                sizes[key][index] = effect.value
+            if abs(value) > abs(before):  # a word that stands there twice counts once
+                sizes[key][index] = value
     found = []
     for key, values in sizes.items():
         total = set.intersection(*(present[word] for word in key))

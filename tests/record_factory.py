@@ -14,6 +14,7 @@ import numpy as np
 from proxyspex_hf.core.masks import sample_masks
 from proxyspex_hf.core.posterior import Doubt
 from proxyspex_hf.core.proxies.kernel import MaskKernel
+from proxyspex_hf.core.proxies.sibling import Sibling
 from proxyspex_hf.core.spectrum import FourierSpectrum
 from proxyspex_hf.record import (
     DensityScore,
@@ -158,7 +159,9 @@ def make_record(
     return replace(record, **changes)
 
 
-def with_doubt(record: ExplanationRecord, noise: float = 0.001) -> ExplanationRecord:
+def with_doubt(
+    record: ExplanationRecord, noise: float = 0.001, sibling: Sibling | None = None
+) -> ExplanationRecord:
     """The same with intervals: a kernel made by hand, no mask held out, some masks chosen."""
     queries = record.queries
     # Without the neighbours of the whole input: effects there are not known outright.
@@ -177,6 +180,8 @@ def with_doubt(record: ExplanationRecord, noise: float = 0.001) -> ExplanationRe
         single=0.05,
         noise=noise,
         pairs=np.array([0.01]),
+        sibling=sibling,
+        shared=0.0 if sibling is None else 0.3,
     )
     values = queries.values
     scores = [

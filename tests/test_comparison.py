@@ -107,11 +107,39 @@ def test_what_cannot_be_compared_is_refused() -> None:
     with pytest.raises(InputError, match="names must be two, got 1"):
         compare(BEFORE, AFTER, ("one",))
     two = [
-        explained("a b", {(0,): 1.0}, target=Target(label, i, "log-odds", label, other=against))
+        explained("a b", {(0,): 1.0}, target=Target(label, i, "logit", label, other=against))
         for i, (label, against) in enumerate([("NO", "YES"), ("YES", "NO")])
     ]
     with pytest.raises(InputError, match=r"every sign is reversed.*target='NO'"):
         compare(*two)
+
+
+def test_the_other_one_of_two_labels_is_turned() -> None:
+    first, second = (
+        explained("a b", {(0,): effect}, target=Target(label, i, "log-odds", label, other=against))
+        for i, (label, against, effect) in enumerate([("NO", "YES", 1.0), ("YES", "NO", -3.0)])
+    )
+    found = compare(first, second)
+    assert found.differences[0].labels == ("a",)
+    assert found.differences[0].effects == (1.0, 3.0)  # on NO, in both
+    assert found.differences[0].difference == 2.0
+    assert "On NO: those of the second, which explains YES, are turned to it." in " ".join(
+        found.to_text().split()
+    )
+    # With intervals: a second explanation of the same, by the other label, differs in nothing.
+    record = with_doubt(review_record())
+    turned = replace(
+        record,
+        target=replace(record.target, label="B", other="A", kind="log-odds"),
+        spectrum=replace(record.spectrum, coefficients=-record.spectrum.coefficients),
+    )
+    same = replace(record, target=replace(record.target, label="A", other="B", kind="log-odds"))
+    pair = compare(InteractionExplanation(same), InteractionExplanation(turned))
+    assert all(d.difference == pytest.approx(0.0, abs=1e-9) for d in pair.differences)
+    ends = [d.interval for d in pair.differences if d.interval is not None]
+    assert len(ends) > 5
+    assert all(low <= 1e-9 and high >= -1e-9 for low, high in ends)
+    assert any(low < -0.01 for low, _ in ends)
 
 
 def test_recurring_words_are_counted_over_inputs() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -43,7 +42,7 @@ def answer_the_picture(shared: Shared, buttons: dict[str, gr.Button]) -> None:
     """Wire the examples, and the five things that the picture can ask for."""
 
     def example(name: str, session: Session) -> dict[Any, Any]:
-        return shared.show(replace(session, source=Source("example", name=name), made=None))
+        return shared.show(session.showing(Source("example", name=name), None))
 
     for name, button in buttons.items():
         button.click(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
+from PIL import Image
 
 from proxyspex_hf.app.jobs import PICTURES, TEXTS, Job, checked
 from proxyspex_hf.app.models import TASKS
@@ -14,7 +16,7 @@ from proxyspex_hf.app.pictures import KINDS
 from proxyspex_hf.app.settings import Settings
 from proxyspex_hf.errors import InputError
 
-__all__ = ["FIRST", "TEXT_LABELS", "Form", "form", "job_of"]
+__all__ = ["FIRST", "TEXT_LABELS", "Form", "filled", "form", "job_of"]
 
 _FEATURES = ("words", "sentences", "tokens")
 TEXT_LABELS = {
@@ -67,6 +69,32 @@ class Form:
             *(self.model, self.task, self.text, self.question, self.picture),
             *(self.features, self.patches, self.target, self.alpha, self.seed),
         ]
+
+    @property
+    def fields(self) -> list[Any]:
+        """What :func:`filled` gives updates for."""
+        return [*self.values, self.file, self.preview]
+
+
+def filled(form: Form, job: Job) -> dict[Any, Any]:
+    """Updates that make the form say a job again."""
+    task = job.model.task
+    reads, looks = task in TEXTS, task in PICTURES
+    preview = Image.open(io.BytesIO(job.picture)) if job.picture else None
+    return {
+        form.model: job.model.name,
+        form.task: task,
+        form.text: gr.Textbox(job.text, visible=reads, label=TEXT_LABELS.get(task, "Text")),
+        form.question: gr.Textbox(job.question, visible=task == "text-generation"),
+        form.file: gr.File(visible=looks),
+        form.preview: gr.Image(preview, visible=preview is not None),
+        form.picture: job.picture,
+        form.features: gr.Radio(value=job.features, visible=reads),
+        form.patches: gr.Slider(value=job.patches, visible=looks),
+        form.target: job.target,
+        form.alpha: job.alpha,
+        form.seed: job.seed,
+    }
 
 
 def form(settings: Settings) -> Form:

@@ -7,7 +7,6 @@ something needs the page's pass; and what one client can have open at a time is 
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 from collections.abc import Callable
@@ -33,8 +32,6 @@ _OPEN = 12
 #: Requests at once and a second, of one visitor and of one address: several times a person's.
 _METER, _METER_OF_ADDRESS = (60, 10.0), (300, 50.0)
 _SESSION = re.compile(r"[A-Za-z0-9_-]{1,64}")
-#: Seconds in which a page whose stream ended may open another one.
-_AGAIN = 2.0
 
 
 class Gate:
@@ -46,7 +43,6 @@ class Gate:
         presence: told of the pages that come and go.
         uploads: asked before a file comes.
         unanswered: a page -> its handlers that wait, run, or were not fetched.
-        gone: told of a page that has closed.
     """
 
     def __init__(
@@ -56,13 +52,11 @@ class Gate:
         presence: Presence,
         uploads: Uploads,
         unanswered: Callable[[str], int],
-        gone: Callable[[str], None],
     ) -> None:
         self._app, self._access, self._presence, self._uploads = app, access, presence, uploads
-        self._unanswered, self._gone = unanswered, gone
+        self._unanswered = unanswered
         self._passes = Passes(framed=bool(access.framed_by))
         self._of_visitor, self._of_address = Meter(*_METER), Meter(*_METER_OF_ADDRESS)
-        self._later: set[asyncio.Task[None]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -162,18 +156,7 @@ class Gate:
         try:
             await self._app(scope, receive, send)
         finally:
-            if self._presence.disconnect(page):
-                if beats:
-                    self._gone(page)
-                else:  # the answer came, or the page broke off
-                    task = asyncio.ensure_future(self._gone_unless_back(page))
-                    self._later.add(task)
-                    task.add_done_callback(self._later.discard)
-
-    async def _gone_unless_back(self, page: str) -> None:
-        await asyncio.sleep(_AGAIN)
-        if not self._presence.listens(page):
-            self._gone(page)
+            self._presence.disconnect(page)
 
     def _check_size(self, asked: Asked) -> None:
         size = asked.whole("content-length")

@@ -9,6 +9,7 @@ from proxyspex_hf.app.kept import Kept
 from proxyspex_hf.app.presence import Presence
 from proxyspex_hf.app.settings import Settings
 from proxyspex_hf.app.turns import Turns
+from proxyspex_hf.app.underway import Underway
 from proxyspex_hf.app.uploads import Uploads
 
 __all__ = ["House"]
@@ -24,6 +25,7 @@ class House:
         presence: which of them are open.
         turns: whose explanation is made next.
         kept: what was explained, for reload and Back.
+        underway: the runs, apart from the pages that watch them.
     """
 
     folders: Folders
@@ -31,6 +33,7 @@ class House:
     presence: Presence
     turns: Turns
     kept: Kept
+    underway: Underway
 
     @classmethod
     def of(cls, settings: Settings, folders: Folders) -> House:
@@ -39,9 +42,6 @@ class House:
         alone = settings.account == "machine"
         turns = Turns(each=16, each_runs=2) if alone else Turns()
         uploads = Uploads(folders.uploads, settings.limits.upload_bytes)
-        return cls(folders, uploads, Presence(), turns, Kept())
-
-    def gone(self, page: str) -> None:
-        """A page was closed: nothing is asked or kept waiting for it."""
-        self.turns.leave(page)
-        self.folders.stop(page)
+        presence, kept = Presence(), Kept()
+        underway = Underway(folders, presence, turns, kept, away=settings.limits.away)
+        return cls(folders, uploads, presence, turns, kept, underway)

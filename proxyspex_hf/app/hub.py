@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from itertools import islice
 from typing import Any
-from urllib.parse import parse_qsl
 
 import gradio as gr
 from gradio.utils import get_space
 
+from proxyspex_hf.app.examples import load_example
 from proxyspex_hf.app.parts import (
     chosen,
     done,
@@ -20,31 +19,31 @@ from proxyspex_hf.app.parts import (
     notice,
     recurred,
     recurring,
-    said,
 )
 from proxyspex_hf.app.session import Session
-from proxyspex_hf.app.shared import HUB, Shared
-from proxyspex_hf.app.source import Source
+from proxyspex_hf.app.shared import Shared
+from proxyspex_hf.app.source import Pair, Source
 from proxyspex_hf.app.wording import in_words
 from proxyspex_hf.errors import InputError
 from proxyspex_hf.explanation import InteractionExplanation
 from proxyspex_hf.hub.push import push as push_records
 from proxyspex_hf.hub.rows import content_id
-from proxyspex_hf.overview import explanations_summary
-from proxyspex_hf.sharing import pull_explanations
+from proxyspex_hf.overview import hub_summary
+from proxyspex_hf.viz.wording import visible
 
-__all__ = ["Shelf", "open_link", "shelf"]
+__all__ = ["QUIETLY", "Shelf", "resolved", "shelf", "token_of"]
 
-#: Characters of an address's query; ours have a few hundred at most.
-_MOST_QUERY = 2000
-#: Explanations that are summarized on the page: each takes up to a second.
-_MOST_SUMMARIZED = 50
+#: Explanations that are summarized on the page, from their columns: two seconds.
+_MOST_SUMMARIZED = 5_000
 _LIMIT: dict[str, Any] = {
     "show_progress": "minimal",
     "concurrency_limit": 4,
     "concurrency_id": "hub",
     "api_visibility": "private",
 }
+
+#: The same for what nobody pressed a button for.
+QUIETLY = {**_LIMIT, "show_progress": "hidden"}
 
 
 class Shelf:
@@ -99,7 +98,7 @@ def shelf(shared: Shared) -> Shelf:
                 where.repo_id,
                 config_name=where.config_name,
                 revision=where.revision,
-                token=_token(shared, token),
+                token=token_of(shared, token),
             )
         except Exception as problem:  # noqa: BLE001 - whatever it is, the page says it in words
             return "[]", error(in_words(problem))
@@ -110,22 +109,18 @@ def shelf(shared: Shared) -> Shelf:
     ) -> tuple[str, str]:
         try:
             where = _place(repo, config, revision)
-            pulled = pull_explanations(
+            found = hub_summary(
                 where.repo_id,
                 config_name=where.config_name,
                 revision=where.revision,
-                token=_token(shared, token),
+                token=token_of(shared, token),
+                most=_MOST_SUMMARIZED,
             )
-            given = list(islice(pulled, _MOST_SUMMARIZED + 1))
-            more = len(given) > _MOST_SUMMARIZED
-            found = explanations_summary(given[:_MOST_SUMMARIZED])
         except Exception as problem:  # noqa: BLE001 - whatever it is, the page says it in words
             return "", error(in_words(problem))
-        kind = found.explanations[0].record.target.kind
-        about = f"In {len(found.explanations)} explanations, mean effects in {kind}, ± 90%."
-        if more:
-            about += f" There are more: proxyspex-hf summary --repo {where.repo_id} reads them all."
-        return recurred(found, about), ""
+        kind = visible(found.summarized[0].kind)
+        about = f"In {len(found.summarized):,} explanations, mean effects in {kind}, ± 90%."
+        return recurred(found, f"{about} {found.note}".strip()), ""
 
     def open_one(
         session: Session,
@@ -140,12 +135,29 @@ def shelf(shared: Shared) -> Shelf:
             return {tab.news: error("This explanation is not in the list: choose one that is.")}
         try:
             source = replace(_place(repo, config, revision), id=wanted)
-            return {**_pulled(shared, session, source, token), tab.news: ""}
+            source, made = resolved(shared, source, token)
+            return {**shared.show(session.showing(source, made)), tab.news: ""}
+        except Exception as problem:  # noqa: BLE001 - whatever it is, the page says it in words
+            return {tab.news: error(in_words(problem))}
+
+    def pick_two(
+        repo: str, config: str, revision: str, event: gr.EventData, token: gr.OAuthToken | None
+    ) -> dict[Any, Any]:
+        data = event._data if isinstance(event._data, dict) else {}
+        wanted = [chosen({"id": each}) for each in list(data.get("ids") or ())[:2]]
+        try:
+            place = _place(repo, config, revision)
+            first, second = (replace(place, id=each or "") for each in wanted)
+            pair = Pair(first, second)
+            shown = shared.show_beside(pair, lambda source: resolved(shared, source, token)[1])
+            return {**shown, tab.news: ""}
+        except ValueError:
+            return {tab.news: error("These are not two explanations of the list: tick two of it.")}
         except Exception as problem:  # noqa: BLE001 - whatever it is, the page says it in words
             return {tab.news: error(in_words(problem))}
 
     def push(session: Session, repo: str, private: bool, token: gr.OAuthToken | None) -> str:
-        if _token(shared, token) is False:
+        if token_of(shared, token) is False:
             can = "sign in above first" if signs_in else "this app has no sign-in"
             return error(f"Pushing needs your own account: {can}.")
         try:
@@ -154,7 +166,7 @@ def shelf(shared: Shared) -> Shelf:
                 [session.explanation.record],
                 where.repo_id,
                 private=True if private else None,
-                token=_token(shared, token),
+                token=token_of(shared, token),
                 # A visitor's explanation does not stay on the disk of whoever runs the app.
                 keep=shared.settings.account == "machine",
             )
@@ -170,66 +182,31 @@ def shelf(shared: Shared) -> Shelf:
     tab.sum.click(recur, inputs, [tab.recurring, tab.news], **_LIMIT)
     tab.recurring.open(open_one, [shared.session, *inputs], [*shared.outputs, tab.news], **_LIMIT)
     tab.found.open(open_one, [shared.session, *inputs], [*shared.outputs, tab.news], **_LIMIT)
+    tab.found.compare(pick_two, inputs, [*shared.beside_outputs, tab.news], **_LIMIT)
     tab.push.click(push, [shared.session, tab.to, tab.private], tab.pushed, **_LIMIT)
     return tab
 
 
-def open_link(shared: Shared, tab: Shelf, demo: gr.Blocks) -> None:
-    """Show what the page's address asks for, when it is opened and on the way back."""
+def resolved(
+    shared: Shared, source: Source, token: gr.OAuthToken | None
+) -> tuple[Source, InteractionExplanation]:
+    """What a source names, and the source with its whole id.
 
-    def load(session: Session, request: gr.Request, token: gr.OAuthToken | None) -> dict[Any, Any]:
-        return opened(session, dict(request.query_params), token)
-
-    def back(session: Session, event: gr.EventData, token: gr.OAuthToken | None) -> dict[Any, Any]:
-        data = event._data
-        query = data.get("query") if isinstance(data, dict) else None
-        if not isinstance(query, str) or len(query) > _MOST_QUERY:
-            return {shared.news: error("This address names nothing that can be opened.")}
-        return opened(session, dict(parse_qsl(query)), token)
-
-    def opened(
-        session: Session, query: dict[str, str], token: gr.OAuthToken | None
-    ) -> dict[Any, Any]:
-        try:
-            source = Source.from_query(query)
-            if source is None or source == session.source:  # nothing, or what is shown already
-                return {shared.news: ""}
-            if source.kind == "example":
-                return shared.show(replace(session, source=source, made=None))
-            if source.kind == "own":
-                made = shared.house.kept.get(source.name)
-                return shared.show(replace(session, source=source, made=made))
-            if source.id:
-                return _pulled(shared, session, source, token)
-        except Exception as problem:  # noqa: BLE001 - whatever it is, the page says it in words
-            return {shared.news: error(in_words(problem))}
-        return {
-            shared.tabs: gr.Tabs(selected=HUB),
-            tab.repo: source.repo_id,
-            tab.config: source.config_name,
-            tab.revision: source.revision or "",
-            tab.news: said("Press Look to see what this data set holds."),
-        }
-
-    outputs = [*shared.outputs, tab.repo, tab.config, tab.revision, tab.news]
-    quietly = {**_LIMIT, "show_progress": "hidden"}
-    demo.load(load, shared.session, outputs, **quietly)
-    shared.view.back(back, shared.session, outputs, **quietly)
-
-
-def _pulled(
-    shared: Shared, session: Session, source: Source, token: gr.OAuthToken | None
-) -> dict[Any, Any]:
-    """Show one explanation of the Hub."""
+    Raises:
+        InputError, HubError, SchemaError: there is none, or it is not kept any more.
+    """
+    if source.kind == "example":
+        return source, load_example(source.name)
+    if source.kind == "own":
+        return source, shared.house.kept.get(source.name)
     made = InteractionExplanation.from_hub(
         source.repo_id,
         source.id or None,
         config_name=source.config_name,
         revision=source.revision,
-        token=_token(shared, token),
+        token=token_of(shared, token),
     )
-    source = replace(source, id=content_id(made.record))
-    return shared.show(replace(session, source=source, made=made))
+    return replace(source, id=content_id(made.record)), made
 
 
 def _place(repo: str, config: str, revision: str) -> Source:
@@ -252,7 +229,7 @@ def _place(repo: str, config: str, revision: str) -> Source:
     return found
 
 
-def _token(shared: Shared, token: gr.OAuthToken | None) -> str | bool | None:
+def token_of(shared: Shared, token: gr.OAuthToken | None) -> str | bool | None:
     """Whose token, as the Hub's client takes it: False is nobody's, None is this machine's."""
     if shared.settings.account == "machine":
         return None

@@ -8,6 +8,7 @@ explanation that one uninterrupted run would have given, bit for bit.
 from __future__ import annotations
 
 import io
+import json
 import queue
 import threading
 import time
@@ -28,12 +29,16 @@ from proxyspex_hf.core.progress import Progress
 from proxyspex_hf.core.queries import Plan
 from proxyspex_hf.errors import InputError
 from proxyspex_hf.explainer import InteractionExplainer
+from proxyspex_hf.explanation import InteractionExplanation
 from proxyspex_hf.hf.stages import Stages
 from proxyspex_hf.hf.tasks.classification import function_applied
 from proxyspex_hf.options import ExplainerOptions
-from proxyspex_hf.serialize import dumps
+from proxyspex_hf.serialize import dumps, record_from_json
 
-__all__ = ["Cost", "Found", "Halted", "Job", "Step", "checked", "cost_of", "explain"]
+__all__ = [
+    *("Cost", "Found", "Halted", "Job", "Step"),
+    *("checked", "cost_of", "explain", "explanation_of"),
+]
 
 #: Tasks with a text to read, and tasks with a picture.
 TEXTS = ("text-classification", "text-generation", "zero-shot-image-classification")
@@ -154,6 +159,11 @@ class Halted:
     message: str
     failed: bool = False
     again: bool = True
+
+
+def explanation_of(text: str) -> InteractionExplanation:
+    """The explanation of a file's text."""
+    return InteractionExplanation(record_from_json(json.loads(text)))
 
 
 class _Ended(Exception):  # noqa: N818 - what a person or the clock wants is not an error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -78,7 +79,7 @@ def running(
     Args:
         settings: what it allows.
         host: address to listen on; default what Gradio takes: this machine alone.
-        port: default the first free one from 7860.
+        port: default the first free one from 7860; 0 is any free one, which ``url`` names.
 
     Raises:
         OSError: the port is taken.
@@ -89,6 +90,8 @@ def running(
     folders = Folders()
     house = House.of(settings, folders)
     access = settings.access.listening_on(host)
+    if port == 0:
+        port = _free_port(host)
     with kept_in(folders.uploads) as uploads:
         house.uploads.folder = uploads
         demo = build(settings, folders, house)
@@ -124,6 +127,15 @@ def running(
             folders.close()
 
 
+def _free_port(host: str | None) -> int:
+    """A port that nobody listens on; Gradio takes 0 for a port like any other, and none is free."""
+    address = (host or "127.0.0.1").strip("[]")
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.bind((address, 0))
+        return int(probe.getsockname()[1])
+
+
 def _guarded(demo: gr.Blocks, house: House, access: Access) -> Any:
     """What goes on while the server runs: the gate stands, and who has gone is forgotten."""
 
@@ -137,11 +149,11 @@ def _guarded(demo: gr.Blocks, house: House, access: Access) -> Any:
             house.presence,
             house.uploads,
             unanswered=lambda page: unanswered(demo, page),
-            gone=house.gone,
         )
         looks = asyncio.create_task(_forget(demo, house))
         yield
         looks.cancel()
+        await house.underway.close()
         with suppress(asyncio.CancelledError):
             await looks
 
@@ -154,7 +166,6 @@ async def _forget(demo: gr.Blocks, house: House) -> None:
     while True:
         await asyncio.sleep(_LOOK)
         for page in house.presence.forgotten():
-            house.gone(page)
             await drop_handlers(demo, page)
             left[page] = loop.time()
         over = [page for page, since in left.items() if loop.time() - since > _STATE_KEPT]

@@ -103,8 +103,10 @@ def _count_the_cost(shared: Shared, form: Form) -> None:
         except Exception as problem:  # noqa: BLE001 - whatever it is, the page says it in words
             return error(in_words(problem))
 
-    def count_if_loaded(*values: Any) -> str:
+    def count_if_loaded(request: gr.Request, *values: Any) -> str:
         """A change alone is not a reason to load a model, nor to complain of an unfinished form."""
+        if shared.house.underway.goes_on(request.session_hash):
+            return ""  # the run says what it takes
         try:
             job = job_of(shared.settings, *values)
         except InputError:

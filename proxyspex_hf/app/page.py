@@ -1,4 +1,4 @@
-"""The page: three tabs around one picture."""
+"""The page: four tabs around one picture."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import math
 
 import gradio as gr
 
+from proxyspex_hf.app.address import open_link
+from proxyspex_hf.app.beside import BESIDE, Beside, before_button, compare_with_before
 from proxyspex_hf.app.explore import answer_the_picture, examples
 from proxyspex_hf.app.folders import Folders
 from proxyspex_hf.app.form import form
 from proxyspex_hf.app.house import House
-from proxyspex_hf.app.hub import open_link, shelf
+from proxyspex_hf.app.hub import shelf
 from proxyspex_hf.app.own import run_the_form
 from proxyspex_hf.app.parts import notice
 from proxyspex_hf.app.session import Session
@@ -57,13 +59,22 @@ def build(settings: Settings, folders: Folders, house: House | None = None) -> g
             with gr.Tab("Explore", id=EXPLORE):
                 buttons = examples()
                 news = notice("news")
+                before = before_button()
                 view = viewer(value_of(Session(), settings))
-            shared = Shared(settings, house, Runs.of(settings), session, view, tabs, news)
+            beside = Beside()
+            shared = Shared(
+                *(settings, house, Runs.of(settings), session, view, tabs, news),
+                before=before,
+                beside=beside,
+            )
             with gr.Tab("Explain your own", id=OWN_TAB):
                 own = form(settings)
             with gr.Tab("From the Hub", id=HUB):
                 hub = shelf(shared)
+            with gr.Tab("Compare", id=BESIDE):
+                beside.lay_out()
         answer_the_picture(shared, buttons)
         run_the_form(shared, own)
         open_link(shared, hub, demo)
+        compare_with_before(shared)
     return demo

@@ -15,16 +15,16 @@ import gradio as gr
 from proxyspex_hf.app.jobs import Step
 from proxyspex_hf.app.wording import seconds_text
 from proxyspex_hf.hub.entries import HubEntry, is_id
-from proxyspex_hf.hub.rows import content_id
 from proxyspex_hf.overview import Overview, Recurring
 from proxyspex_hf.viz.markup import embed_json
-from proxyspex_hf.viz.wording import number, r2_text, signed, visible
+from proxyspex_hf.viz.wording import number, r2_text, shortened, signed, visible
 
 __all__ = [
     "CSS",
     "chosen",
     "done",
     "error",
+    "found_again",
     "listed",
     "listing",
     "notice",
@@ -39,25 +39,34 @@ _EXCERPT = 160
 _MOST_RECURRING, _MOST_LABELS = 60, 20
 
 
-def notice(name: str) -> gr.HTML:
-    """A line that says what is going on; ``name`` is its element's id."""
+def notice(name: str, *, render: bool = True) -> gr.HTML:
+    """A line that says what is going on; ``name`` is its element's id.
+
+    The run that its news name is kept in the address. Told of one that is :func:`found_again`,
+    its event ``attach`` carries that ``run``.
+    """
     return gr.HTML(
         value="",
         html_template=_asset("notice.html"),
         js_on_load=_asset("notice.js"),
         apply_default_css=False,
         elem_id=name,
+        render=render,
     )
 
 
-def said(text: str) -> str:
-    """The value of a notice: plain news."""
-    return embed_json({"kind": "said", "text": text})
+def said(text: str, run: str | None = None) -> str:
+    """The value of a notice: plain news.
+
+    Args:
+        run: the name for the address; empty where none belongs there any more, None leaves it.
+    """
+    return embed_json({"kind": "said" if text else "", "text": text, "run": run})
 
 
-def error(text: str) -> str:
-    """Something that did not work."""
-    return embed_json({"kind": "error", "text": text})
+def error(text: str, run: str | None = None) -> str:
+    """Something that did not work; ``run`` as for :func:`said`."""
+    return embed_json({"kind": "error", "text": text, "run": run})
 
 
 def done(text: str, links: Sequence[dict[str, str]] = ()) -> str:
@@ -65,8 +74,13 @@ def done(text: str, links: Sequence[dict[str, str]] = ()) -> str:
     return embed_json({"kind": "done", "text": text, "links": list(links)})
 
 
-def step(now: Step) -> str:
-    """Where a running job stands."""
+def found_again(run: str) -> str:
+    """The page's address names a run of its visitor's."""
+    return embed_json({"kind": "", "attach": run})
+
+
+def step(now: Step, run: str | None = None) -> str:
+    """Where a running job stands; ``run`` as for :func:`said`."""
     count = f" {now.done:,} of {now.total:,}" if now.total > 1 else ""
     # What takes no time is not news.
     left = now.eta if now.eta is not None and now.eta >= 1 else None
@@ -75,6 +89,7 @@ def step(now: Step) -> str:
     return embed_json(
         {
             "kind": "step",
+            "run": run,
             "phase": phase,
             "text": f"{phase}{count}{rest}",
             "done": now.done if now.total > 1 else 0,
@@ -84,7 +99,8 @@ def step(now: Step) -> str:
 
 
 def listing() -> gr.HTML:
-    """The explanations of a data set; its event ``open`` carries the ``id`` of one."""
+    """The explanations of a data set; its event ``open`` carries the ``id`` of one, ``compare`` the
+    ``ids`` of the two that were ticked."""
     return gr.HTML(
         value="[]",
         html_template=_asset("listing.html"),
@@ -111,7 +127,7 @@ def _row(entry: HubEntry) -> dict[str, str]:
     )
     return {
         "id": entry.id,
-        "title": visible(entry.text)[:_EXCERPT] if entry.text else visible(entry.task),
+        "title": shortened(visible(entry.text or entry.task), _EXCERPT),
         "strongest": strongest or "no effect can be told from zero",
         "about": f"{about}{faithful}",
     }
@@ -129,10 +145,10 @@ def recurring() -> gr.HTML:
 
 
 def recurred(overview: Overview, about: str) -> str:
-    """The value of what recurs: for all labels together, and for each."""
+    """The value of what recurs in a data set: for all labels together, and for each."""
     titles = [
-        {"id": content_id(e.record), "title": visible(e.text or e.record.task)[:_EXCERPT]}
-        for e in overview.explanations
+        {"id": each.id, "title": shortened(visible(each.title), _EXCERPT)}
+        for each in overview.summarized
     ]
     groups = [("", overview.recurring)]
     if len(overview.by_label) > 1:

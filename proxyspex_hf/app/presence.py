@@ -71,15 +71,13 @@ class Presence:
             self._pages[page].connections += 1
         return True
 
-    def disconnect(self, page: str) -> bool:
-        """A page listens no more; whether that was its last connection."""
+    def disconnect(self, page: str) -> None:
+        """A page listens no more."""
         with self._lock:
             known = self._pages.get(page)
-            if known is None:
-                return True
-            known.connections -= 1
-            known.seen = self._clock()
-            return known.connections <= 0
+            if known is not None:
+                known.connections -= 1
+                known.seen = self._clock()
 
     def here(self, page: str | None) -> bool:
         """Whether a page is there to be answered."""
@@ -99,7 +97,8 @@ class Presence:
         """Whose page this is."""
         with self._lock:
             known = self._pages.get(page or "")
-            return Client("", str(page)) if known is None else known.client
+            # No pass is called so: a page cannot take somebody's name for its own.
+            return Client("", f"nobody {page}") if known is None else known.client
 
     def pages(self, visitor: str) -> list[str]:
         """The pages of one visitor."""

@@ -22,6 +22,8 @@ class Limits:
         calls: model calls of one explanation.
         upload_bytes, pixels: of a picture.
         seconds: of one run; its answers stay, and the next run resumes from there.
+        away: seconds for which a run continues while no page watches it: a reload takes less, on a
+            slow connection, too.
     """
 
     characters: int = 6_000
@@ -30,6 +32,7 @@ class Limits:
     upload_bytes: int = 5 * 2**20
     pixels: int = 20_000_000
     seconds: float = 600.0
+    away: float = 20.0
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,18 +9,20 @@ from typing import Any, TypeVar
 
 import gradio as gr
 
+from proxyspex_hf.app.beside import BESIDE, Beside, Resolve, can_compare, pair_data
 from proxyspex_hf.app.house import House
-from proxyspex_hf.app.jobs import Cost, Found, Halted, Job, Step, cost_of, explain
+from proxyspex_hf.app.jobs import Cost, Found, Halted, Job, Step, cost_of, explain, explanation_of
+from proxyspex_hf.app.parts import error
 from proxyspex_hf.app.session import Session
 from proxyspex_hf.app.settings import Settings
+from proxyspex_hf.app.source import Pair
 from proxyspex_hf.app.viewer import shown
 from proxyspex_hf.app.wording import in_words
 from proxyspex_hf.errors import InputError
-from proxyspex_hf.explanation import InteractionExplanation
 from proxyspex_hf.record import ExplanationRecord
-from proxyspex_hf.serialize import dumps, record_from_json
+from proxyspex_hf.serialize import dumps
 
-__all__ = ["EXPLORE", "HUB", "OWN_TAB", "Runs", "Shared", "explanation_of", "value_of"]
+__all__ = ["EXPLORE", "HUB", "OWN_TAB", "Runs", "Shared", "value_of"]
 
 EXPLORE, OWN_TAB, HUB = "explore", "own", "hub"
 _Result = TypeVar("_Result")
@@ -96,6 +97,8 @@ class Shared:
         view: the picture.
         tabs: to select one.
         news: the notice above the picture.
+        before: the button that compares it with what was shown before.
+        beside: the tab of two explanations.
     """
 
     settings: Settings
@@ -105,11 +108,13 @@ class Shared:
     view: gr.HTML
     tabs: gr.Tabs
     news: gr.HTML
+    before: gr.Button
+    beside: Beside
 
     @property
     def outputs(self) -> list[Any]:
         """What :meth:`show` gives updates for."""
-        return [self.session, self.view, self.tabs, self.news]
+        return [self.session, self.view, self.tabs, self.news, self.before]
 
     def show(self, session: Session, news: str = "") -> dict[Any, Any]:
         """Updates that show a session's explanation in the first tab."""
@@ -118,6 +123,24 @@ class Shared:
             self.view: value_of(session, self.settings),
             self.tabs: gr.Tabs(selected=EXPLORE),
             self.news: news,
+            self.before: gr.Button(visible=can_compare(session)),
+        }
+
+    @property
+    def beside_outputs(self) -> list[Any]:
+        """What :meth:`show_beside` gives updates for."""
+        return [self.tabs, self.beside.view, self.beside.news]
+
+    def show_beside(self, pair: Pair, resolve: Resolve) -> dict[Any, Any]:
+        """Updates that show two explanations in their tab, or say there why not."""
+        try:
+            value, news = pair_data(pair, resolve), ""
+        except Exception as problem:  # noqa: BLE001 - whatever it is, the page says it in words
+            value, news = "", error(in_words(problem))
+        return {
+            self.tabs: gr.Tabs(selected=BESIDE),
+            self.beside.view: value,
+            self.beside.news: news,
         }
 
     def ask(self, record: ExplanationRecord, removed: tuple[int, ...]) -> float:
@@ -130,8 +153,3 @@ def value_of(session: Session, settings: Settings) -> str:
     explanation = session.explanation
     reason = settings.models.reason(explanation.record)
     return shown(explanation, source=session.source, model=reason)
-
-
-def explanation_of(text: str) -> InteractionExplanation:
-    """The explanation of a file's text."""
-    return InteractionExplanation(record_from_json(json.loads(text)))

@@ -6,11 +6,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 from proxyspex_hf.errors import InputError
 
-__all__ = ["OWN", "Source"]
+__all__ = ["Pair", "Source"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 _KEPT = re.compile(r"[A-Za-z0-9_-]{22}")
@@ -72,8 +72,34 @@ class Source:
         )
 
 
-#: An explanation made on the open page.
-OWN = Source("own")
+@dataclass(frozen=True)
+class Pair:
+    """Two explanations beside each other, each with the query of its own link."""
+
+    first: Source
+    second: Source
+
+    def query(self) -> str:
+        """The query of a link that opens both; empty where one of them has none."""
+        given = {"compare": self.first.query(), "with": self.second.query()}
+        return urlencode(given) if all(given.values()) else ""
+
+    @classmethod
+    def from_query(cls, params: Mapping[str, str]) -> Pair | None:
+        """What a link asks for; None where it asks for no pair.
+
+        Raises:
+            InputError: as :meth:`Source.from_query`, or one of the two names no explanation.
+        """
+        if "compare" not in params:
+            return None
+        found = []
+        for name in ("compare", "with"):
+            source = Source.from_query(dict(parse_qsl(params.get(name, ""))))
+            if source is None or (source.kind == "hub" and not source.id):
+                raise InputError(f"the link's {name} names no explanation to compare.")
+            found.append(source)
+        return cls(*found)
 
 
 def _checked(params: Mapping[str, str], name: str, pattern: re.Pattern[str]) -> str:

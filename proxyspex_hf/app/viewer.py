@@ -181,5 +181,5 @@ def _text(data: dict[str, Any]) -> str:
     return embed_json(data | {"turn": next(_turn)})
 
 
-#: The style sheet, for ``launch(css=...)``: all of its rules are within ``#explanation``.
-CSS = style()
+#: The style sheet, for ``launch(css=...)``: all of its rules are within these elements.
+CSS = style().replace("#explanation", ":is(#explanation, #comparison)")

@@ -127,6 +127,12 @@ class Posterior:
         standard = (values - self.doubt.level) / self.doubt.scale
         return np.asarray(cho_solve((self._factor, True), standard))
 
+    @property
+    def weights(self) -> FloatArray:
+        """(m',) what each conditioned mask's covariance with a prediction adds to its mean, in
+        units of the scale."""
+        return self._weights
+
     def predictions(self, masks: BoolArray) -> Estimate:
         """f at masks (b, n)."""
         x, kernel = signs(masks), self.doubt.kernel

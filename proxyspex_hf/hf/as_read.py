@@ -16,6 +16,10 @@ __all__ = ["Box", "Processed", "as_read_by"]
 #: How far processed pixels may lie apart, in 8-bit steps, to be the same: float32's rounding.
 _SAME = 1e-3
 
+#: Times the area that is read: of a longer image, the margin that a picture shows would only make
+#: what is read small.
+_MOST_CUT = 4
+
 #: The pipeline's processor: images -> pixels (b, …).
 Processed = Callable[[list[Image.Image]], torch.Tensor]
 #: Left, top, right, bottom.
@@ -26,20 +30,35 @@ def as_read_by(
     processor: Any, processed: Processed, image: Image.Image
 ) -> tuple[Image.Image, Box, bool]:
     """The image to mask, the box of it that is read, and whether masks of that box may be applied
-    to processed pixels: what the processor left, or what it crops, where that is processed to the
-    same pixels as the image itself; else the image itself."""
-    pixels = processed([image])
+    to processed pixels: what the processor crops, so that a reader sees what was cut away, or what
+    it left, where that is processed to the same pixels as the image itself; else the image itself.
+    """
+    whole = image, (0, 0, *image.size), False
     step = _step(processor)
-    read = None if step is None else _unprocessed(pixels, processor)
-    if step is not None and read is not None and _same(processed([read]), pixels, step):
-        return read, (0, 0, *read.size), True
+    if step is None:
+        return whole
+    pixels = processed([image])
     crop = crop_of(processor, image)
     found = None if crop is None else crop.found()
-    if step is None or found is None or not _same(processed([found[0]]), pixels, step):
-        return image, (0, 0, *image.size), False
-    left, top, right, bottom = found[1]
-    composes = pixels.ndim == 4 and tuple(pixels.shape[-2:]) == (bottom - top, right - left)
-    return *found, composes
+    if found is not None and not _same(processed([found[0]]), pixels, step):
+        found = None
+    if found is not None and not _is_long(*found):
+        return *found, _composes(pixels, found[1])
+    read = _unprocessed(pixels, processor)
+    if read is not None and _same(processed([read]), pixels, step):
+        return read, (0, 0, *read.size), True
+    return whole if found is None else (*found, _composes(pixels, found[1]))
+
+
+def _is_long(image: Image.Image, box: Box) -> bool:
+    """Whether what is read is a small part of what is cropped, as of a panorama."""
+    left, top, right, bottom = box
+    return image.width * image.height > _MOST_CUT * (right - left) * (bottom - top)
+
+
+def _composes(pixels: torch.Tensor, box: Box) -> bool:
+    left, top, right, bottom = box
+    return pixels.ndim == 4 and tuple(pixels.shape[-2:]) == (bottom - top, right - left)
 
 
 def _same(some: torch.Tensor, others: torch.Tensor, step: float) -> bool:

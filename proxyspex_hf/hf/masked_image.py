@@ -1,11 +1,10 @@
 """Dividing an image into regions and masking them in pixel space.
 
-The image is taken as the model reads it: resized and cropped by the pipeline's own processor, so
-that a masked image goes through the processor unchanged, and the pixels of every mask can be put
-together from those of a few processed images. Where the processor would crop again what it left,
-the image is taken as it is before the crop, and only what the crop leaves is divided. Where neither
-goes through unchanged (tokens are made of the image), the image is masked as it was given, and each
-masked image is processed on its own.
+The image is taken as the pipeline's own processor resizes it, so that a masked image goes through
+the processor unchanged, and the pixels of every mask can be put together from those of a few
+processed images. Where the processor crops, only what the crop leaves is divided; the margin stays
+in the picture, for the reader. Where the image does not go through unchanged (tokens are made of
+it), it is masked as it was given, and each masked image is processed on its own.
 """
 
 from __future__ import annotations
@@ -257,8 +256,10 @@ def _filled(image: Image.Image, masking: ImageMasking, box: Box) -> NDArray[np.u
         mean = np.rint(read.reshape(-1, 3).mean(axis=0)).astype(np.uint8)
         return np.broadcast_to(mean, pixels.shape).copy()
     if masking == "blur":
-        radius = max(image.size) / 12
-        return np.asarray(image.filter(ImageFilter.GaussianBlur(radius)))
+        part, blurred = image.crop(box), image.copy()
+        radius = max(part.size) / 12
+        blurred.paste(part.filter(ImageFilter.GaussianBlur(radius)), box[:2])
+        return np.asarray(blurred)
     raise InputError(f"image_masking must be 'zero', 'mean' or 'blur', got {masking!r}.")
 
 

@@ -20,7 +20,7 @@ from proxyspex_hf.hub.rows import ID_LENGTH, record_from_rows
 from proxyspex_hf.hub.schema import EXPLANATIONS, QUERIES
 from proxyspex_hf.record import ExplanationRecord
 
-__all__ = ["listing", "pull", "pull_one"]
+__all__ = ["entries_of", "listing", "pull", "pull_one"]
 
 _SHORTEST_ID = 6
 
@@ -37,7 +37,7 @@ def listing(
 
     def read() -> list[HubEntry]:
         snapshot = Snapshot(hub_api(token), repo_id, revision)
-        return _entries(snapshot, config_name)
+        return entries_of(snapshot, config_name)
 
     return patiently(read, repo_id, "list")
 
@@ -55,7 +55,7 @@ def pull_one(
 
     def read() -> ExplanationRecord:
         snapshot = Snapshot(hub_api(token), repo_id, revision)
-        entry = _chosen(_entries(snapshot, config_name), id, repo_id)
+        entry = _chosen(entries_of(snapshot, config_name), id, repo_id)
         places = paths_of(config_name, entry.file)
         with snapshot.table(places[0], EXPLANATIONS) as table:
             row = table.row(entry.id, entry.row)
@@ -80,7 +80,7 @@ def pull(
 
     def opened() -> tuple[Snapshot, list[HubEntry]]:
         snapshot = Snapshot(hub_api(token), repo_id, revision)
-        entries = _entries(snapshot, config_name)
+        entries = entries_of(snapshot, config_name)
         if ids is not None:
             entries = [_chosen(entries, given, repo_id) for given in ids]
         return snapshot, list({entry.id: entry for entry in entries}.values())
@@ -122,7 +122,12 @@ def _of_file(
         raise SchemaError(f"{places[0]} does not hold {sorted(missing)[0]}.")
 
 
-def _entries(snapshot: Snapshot, config: str) -> list[HubEntry]:
+def entries_of(snapshot: Snapshot, config: str) -> list[HubEntry]:
+    """The explanations of a collection, the newest first.
+
+    Raises:
+        InputError: there are none.
+    """
     entries = snapshot.entries(config)
     if not entries:
         others = snapshot.configs()

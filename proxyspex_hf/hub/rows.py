@@ -17,12 +17,14 @@ from proxyspex_hf.record import ExplanationRecord
 from proxyspex_hf.serialize import FORMAT, record_from_json, record_to_json, without_queries
 from proxyspex_hf.viz.terms import ranked_terms, spell
 
-__all__ = ["ID_LENGTH", "Row", "content_id", "record_from_rows", "rows_of"]
+__all__ = ["ID_LENGTH", "MAX_EFFECTS", "Row", "content_id", "record_from_rows", "rows_of"]
 
 Row = dict[str, Any]
 
 ID_LENGTH = 32
 _TOP = 20
+#: Effects of one row in their own column: ten times what the shipped examples have.
+MAX_EFFECTS = 1_000
 #: Characters of a column that holds JSON, and bytes that they may take once parsed.
 _MOST_JSON = 10_000_000
 _MOST_PARSED = 48 * 2**20
@@ -151,6 +153,7 @@ def _explanation_row(record: ExplanationRecord) -> Row:
         "support": data["spectrum"]["support"],
         "coefficients": data["spectrum"]["coefficients"],
         "top_interactions": _top(record),
+        "effects": _effects(record),
         "faithfulness": [
             {name: value for name, value in score.items() if name != "interval"}
             for score in data["faithfulness"]
@@ -206,6 +209,19 @@ def _top(record: ExplanationRecord) -> list[Row]:
             "effect": term.effect,
         }
         for term in strongest
+    ]
+
+
+def _effects(record: ExplanationRecord) -> list[Row]:
+    sure = sorted((e for e in record.effects if e.is_sure), key=lambda e: -abs(e.value))
+    return [
+        {
+            "members": list(effect.members),
+            "effect": effect.value,
+            "low": None if effect.interval is None else effect.interval[0],
+            "high": None if effect.interval is None else effect.interval[1],
+        }
+        for effect in sure[:MAX_EFFECTS]
     ]
 
 

@@ -17,6 +17,7 @@ __all__ = [
     "EXPLANATIONS",
     "LISTED",
     "QUERIES",
+    "SUMMARIZED",
     "Column",
     "arrow_schema",
     "field_table",
@@ -111,6 +112,13 @@ EXPLANATIONS: tuple[Column, ...] = (
         "from the rest; not read back",
     ),
     Column(
+        "effects",
+        _rows(members=_INDICES, effect=_FLOAT, low=_FLOAT, high=_FLOAT),
+        "the effects at the input that are told from zero, the largest first, 1,000 at most: the "
+        "features' indices, ascending; the effect; both ends of its 90% interval, null without "
+        "one. Absent before 0.2. Follows from the rest; not read back",
+    ),
+    Column(
         "faithfulness",
         _rows(density=_FLOAT, r2=_FLOAT, linear_r2=_FLOAT, n_masks=_INT),
         "R² on masks left out of the fit by density (share of features kept), of the explanation "
@@ -187,6 +195,11 @@ LISTED: tuple[str, ...] = (
     "target",
     "top_interactions",
     "faithfulness",
+)
+
+#: What a summary of many takes of each; read without the rest.
+SUMMARIZED: tuple[str, ...] = (
+    *("id", "task", "input", "features", "target", "target_kind", "effects"),
 )
 
 

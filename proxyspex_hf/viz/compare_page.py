@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from proxyspex_hf.errors import InputError
 from proxyspex_hf.record import ExplanationRecord
@@ -12,9 +12,10 @@ from proxyspex_hf.viz.page import plain_page
 from proxyspex_hf.viz.static import story
 from proxyspex_hf.viz.text import wrapped
 from proxyspex_hf.viz.verdict import scale_of, verdict_of
+from proxyspex_hf.viz.view import story_data
 from proxyspex_hf.viz.wording import decimals_for, number, signed, visible
 
-__all__ = ["Line", "render_comparison", "render_comparison_text"]
+__all__ = ["Line", "comparison_data", "render_comparison", "render_comparison_text"]
 
 _MINUS = "\N{MINUS SIGN}"
 
@@ -51,14 +52,16 @@ def render_comparison(
     )
     rows = "".join(
         f'<tr><th scope="row"><bdi>{escape(line.labels)}</bdi></th>'
+        f'<td class="num"><b>{_said(line, decimals)}</b></td>'
         + "".join(f'<td class="num">{_effect(effect, decimals)}</td>' for effect in line.effects)
-        + f'<td class="num"><b>{_said(line, decimals)}</b></td></tr>'
+        + "</tr>"
         for line in sure[:top]
     )
     heads = "".join(f'<th scope="col"><bdi>{escape(visible(n))}</bdi></th>' for n in names)
     table = (
-        f'<div class="scroll"><table><thead><tr><th scope="col">Effect</th>{heads}'
-        f'<th scope="col">Difference ± 90%</th></tr></thead><tbody>{rows}</tbody></table></div>'
+        f'<div class="scroll"><table><thead><tr><th scope="col">Effect</th>'
+        f'<th scope="col">Difference ± 90%</th>{heads}</tr></thead>'
+        f"<tbody>{rows}</tbody></table></div>"
         if sure
         else "<p>No difference can be told from zero.</p>"
     )
@@ -67,9 +70,46 @@ def render_comparison(
     body = (
         f"<header><h2>{escape(visible(names[0]))} beside {escape(visible(names[1]))}</h2></header>"
         f'<div class="pair">{columns}</div>'
-        f'<section class="card"><h3>What differs</h3>{table}{more}</section>'
+        f'<section class="card differs"><h3>What differs</h3>{table}{more}</section>'
     )
     return plain_page(f"{names[0]} beside {names[1]}", body)
+
+
+def comparison_data(
+    records: tuple[ExplanationRecord, ExplanationRecord],
+    names: tuple[str, str],
+    lines: Sequence[Line],
+    *,
+    top: int = 30,
+) -> dict[str, Any]:
+    """What :func:`render_comparison` says, as JSON for a page that makes text nodes of it.
+
+    ``rows`` are [labels, first effect, second effect, difference with its interval, its sign].
+
+    Raises:
+        InputError: ``top`` is below one.
+    """
+    if top < 1:
+        raise InputError(f"top must be at least 1, got {top}.")
+    decimals, sure = _decimals(lines), [line for line in lines if line.is_sure]
+    alone = [line for line in lines if line.difference is None]
+    return {
+        "sides": [
+            {"name": visible(name), "by": visible(record.provenance.model), **story_data(record)}
+            for name, record in zip(names, records, strict=True)
+        ],
+        "rows": [
+            [
+                line.labels,
+                *(_effect(effect, decimals) for effect in line.effects),
+                _said(line, decimals),
+                1 if (line.difference or 0.0) > 0 else -1,
+            ]
+            for line in sure[:top]
+        ],
+        "more": max(0, len(sure) - top),
+        "about": _about(records, lines, alone),
+    }
 
 
 def render_comparison_text(
@@ -121,7 +161,11 @@ def _about(
     kind = visible(records[0].target.kind)
     text = f"Effects at the input, in {kind}: the second minus the first."
     labels = [visible(record.target.label) for record in records]
-    if labels[0] != labels[1]:
+    if records[0].target.other == records[1].target.label:
+        text += (
+            f" On {labels[0]}: those of the second, which explains {labels[1]}, are turned to it."
+        )
+    elif labels[0] != labels[1]:
         text += f" They explain {labels[0]} and {labels[1]}."
     if alone:
         text += f" {len(alone):,} of {len(lines):,} effects are of words that only one input has."

@@ -46,7 +46,11 @@ class Group(NamedTuple):
 
 
 def render_overview(
-    records: Sequence[ExplanationRecord], groups: Sequence[Group], *, top: int = 40
+    records: Sequence[ExplanationRecord],
+    groups: Sequence[Group],
+    *,
+    top: int = 40,
+    note: str = "",
 ) -> str:
     """The page: a section for each label; a row opens to links, and those to stories at the foot.
 
@@ -68,7 +72,7 @@ def render_overview(
     body = (
         f"<header><h2>What recurs in {many}</h2>"
         f'<p class="flip">Effects at the input, in {escape(visible(records[0].target.kind))}. '
-        f"{escape(hint or '')}</p></header>{sections}"
+        f"{escape(hint or '')} {escape(note)}</p></header>{sections}"
         f'<section class="stories"><h3>Examples</h3>{stories}</section>'
     )
     return plain_page(f"What recurs in {many}", body)
@@ -120,7 +124,12 @@ def _title(record: ExplanationRecord) -> str:
 
 
 def render_overview_text(
-    records: Sequence[ExplanationRecord], group: Group, *, top: int = 15, width: int = 80
+    records: Sequence[ExplanationRecord],
+    group: Group,
+    *,
+    top: int = 15,
+    width: int = 80,
+    note: str = "",
 ) -> str:
     """The list for a terminal.
 
@@ -134,7 +143,8 @@ def render_overview_text(
     of = f", {visible(shortened(group.label))}" if group.label else ""
     out = wrapped(f"{len(records):,} explanations{of}, effects in {visible(target.kind)}", width)
     hint = scale_of(target).hint
-    out += wrapped(hint, width) if hint else []
+    for more in (hint, note):
+        out += wrapped(more, width) if more else []
     out += ["", f"{'inputs':>12}  {'mean effect ± 90%':>24}  words"]
     for row in group.rows[:top]:
         said = number(row.mean, row.interval, decimals)

@@ -21,21 +21,26 @@ from typing import Any
 
 from proxyspex_hf.errors import InputError
 from proxyspex_hf.record import ExplanationRecord
+from proxyspex_hf.viz.doubt import doubt_data
 from proxyspex_hf.viz.markup import embed_json, escape
 from proxyspex_hf.viz.picture import render_picture
 from proxyspex_hf.viz.static import static_page
 from proxyspex_hf.viz.view import view
 from proxyspex_hf.viz.wording import visible
 
-__all__ = ["frame", "page_data", "plain_page", "render_html", "render_notebook", "script", "style"]
+__all__ = [
+    *("dom_script", "frame", "page_data", "plain_page", "render_html", "render_notebook"),
+    *("script", "style"),
+]
 
 #: In this order they are one program.
 _SCRIPTS = (
-    *("dom", "model", "verdict", "reading", "together", "whatif", "ranking", "plots"),
+    *("dom", "model", "doubt", "verdict", "reading", "together", "whatif", "ranking", "plots"),
     *("picture", "details", "main"),
 )
-#: Rows of each index in a notebook, where a cell must stay small.
-_NOTEBOOK_ROWS = 30
+#: Rows of each index in a notebook, where a cell must stay small, and bytes of masks and weights,
+#: which do not pack: of a short text's few hundred masks.
+_NOTEBOOK_ROWS, _NOTEBOOK_DOUBT = 30, 8_000
 
 
 def render_html(record: ExplanationRecord, *, top: int = 30) -> str:
@@ -50,7 +55,7 @@ def render_html(record: ExplanationRecord, *, top: int = 30) -> str:
     """
     if top < 1:
         raise InputError(f"top must be at least 1, got {top}.")
-    data = page_data(record)
+    data = {**page_data(record), "doubt": doubt_data(record)}
     alone = f"{_asset('file.js')}\n{script()}\n}})();"
     return _page(
         record,
@@ -69,6 +74,7 @@ def render_notebook(record: ExplanationRecord, *, top: int = 10) -> str:
     and styles from notebooks, what is read without scripts is left.
     """
     data = page_data(record, most_rows=_NOTEBOOK_ROWS)
+    data["doubt"] = doubt_data(record, most_bytes=_NOTEBOOK_DOUBT)
     static = static_page(record, data, top)
     alone = f"{_asset('file.js')}\n{script()}\n}})();"
     packed = json.dumps({"style": style(), "script": alone, "data": embed_json(data)})
@@ -128,6 +134,12 @@ def frame(page: str = "") -> str:
 def script() -> str:
     """The page's program. It needs ``element``, ``props``, ``trigger`` and ``watch`` around it."""
     return "\n".join(_asset(f"{name}.js") for name in _SCRIPTS)
+
+
+@cache
+def dom_script() -> str:
+    """What makes elements of text, for a page of another host's own."""
+    return _asset("dom.js")
 
 
 @cache

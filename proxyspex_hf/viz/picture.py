@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from proxyspex_hf.errors import InputError
 from proxyspex_hf.record import ExplanationRecord
-from proxyspex_hf.viz.reading import pieces, tints
+from proxyspex_hf.viz.reading import CUT, cut, pieces, tints
 from proxyspex_hf.viz.shapes import (
     Block,
     Measure,
@@ -35,6 +35,8 @@ _INK, _FAINT = "#1d1b19", "#5f5a54"
 #: For and against what the model said, and how they tint at full strength: the page's colours.
 _INKS = {"for": "#b35806", "against": "#2166ac"}
 _TINTS = {"for": (224, 130, 20), "against": (67, 147, 215)}
+#: How much of a margin that is not read is covered: what it shows can still be made out.
+_DIMMED = 0.65
 #: Lines of a text that is longer than a picture.
 _MOST_LINES = 24
 #: Of a text's size, as most fonts have it.
@@ -136,7 +138,7 @@ def _layout(record: ExplanationRecord, measure: Measure) -> tuple[list[Shape], i
     y += 12
     looks = tints(record)
     if record.picture is not None:
-        shapes, y = _image(record, looks, y)
+        shapes, y = _image(record, looks, y, measure)
         y += 8
     text = _Pen(y, 18, 30, measure)
     _text(text, record, looks)
@@ -205,7 +207,7 @@ def _feature(pen: _Pen, text: str, look: tuple[str, int]) -> None:
 
 
 def _image(
-    record: ExplanationRecord, looks: list[tuple[str, int]], y: float
+    record: ExplanationRecord, looks: list[tuple[str, int]], y: float, measure: Measure
 ) -> tuple[list[Shape], float]:
     """The image, as large as the picture has room for, with its tinted regions."""
     picture = record.picture
@@ -215,10 +217,29 @@ def _image(
     width, height = picture.width * scale, picture.height * scale
     left = (_WIDTH - width) / 2
     shapes: list[Shape] = [Photo(left, y, width, height, picture.png)]
+    found = cut(record)
+    if found is not None:
+        right, bottom = picture.width, picture.height
+        (x0, y0), _, (x1, y1), _ = found[0][1]
+        # Four bars: an outline of a PNG has no hole.
+        for a, b, c, d in (
+            (0, 0, right, y0),
+            (0, y1, right, bottom),
+            (0, y0, x0, y1),
+            (x1, y0, right, y1),
+        ):
+            if a < c and b < d:
+                corners = ((a, b), (c, b), (c, d), (a, d))
+                points = tuple((left + scale * u, y + scale * v) for u, v in corners)
+                shapes.append(Outline(points, "#ffffff", _DIMMED, line=False))
     for region, (look, step) in zip(record.features.regions, looks, strict=False):
         if not step:
             continue
         for ring in region:
             points = tuple((left + scale * a, y + scale * b) for a, b in ring)
             shapes.append(Outline(points, _INKS[look], 0.55 * step / 8, look == "against"))
-    return shapes, y + height
+    if found is None:
+        return shapes, y + height
+    why = _Pen(y + height + 4, 12, 18, measure)
+    _sentence(why, [("text", CUT)], _FAINT)
+    return shapes + why.shapes, why.bottom

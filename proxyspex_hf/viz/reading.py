@@ -9,10 +9,14 @@ from proxyspex_hf.record import ExplanationRecord
 from proxyspex_hf.viz.terms import main_effects, ranked_terms
 from proxyspex_hf.viz.verdict import scale_of
 
-__all__ = ["Piece", "outline", "pieces", "tints"]
+__all__ = ["CUT", "Piece", "cut", "outline", "pieces", "tints"]
 
 #: Steps of the tint; the style sheet has one class for each.
 _TINTS = 8
+#: Regions that fill what is read; of others, no margin tells what is not.
+_TILES = ("patches", "superpixels")
+#: Why a margin of the picture is dimmed.
+CUT = "Dimmed: cut off by the model's processor, not read."
 #: Effects among which a feature is looked for that matters only in combination: the page's list.
 _JOINED = 30
 
@@ -64,6 +68,22 @@ def tints(record: ExplanationRecord) -> list[tuple[str, int]]:
             look = "joined" if i in joined else "unsure" if unsure else "idle"
             found.append((look, 0))
     return found
+
+
+def cut(record: ExplanationRecord) -> tuple[Region, str] | None:
+    """What the processor cuts off of the picture: the rings around it, as of a region, with the
+    hole that is read; and that as data of an SVG path. None where the regions fill the picture."""
+    picture, regions = record.picture, record.features.regions
+    if picture is None or not regions or record.features.region_kind not in _TILES:
+        return None
+    corners = [corner for region in regions for ring in region for corner in ring]
+    (left, right), (top, bottom) = ((min(xs), max(xs)) for xs in zip(*corners, strict=True))
+    if (left, top, right, bottom) == (0, 0, picture.width, picture.height):
+        return None
+    read = ((left, top), (right, top), (right, bottom), (left, bottom))
+    width, height = picture.width, picture.height
+    found: Region = (((0, 0), (width, 0), (width, height), (0, height)), read)
+    return found, outline(found)
 
 
 def outline(region: Region) -> str:

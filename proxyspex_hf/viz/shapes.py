@@ -71,12 +71,13 @@ class Photo:
 
 @dataclass(frozen=True)
 class Outline:
-    """A closed outline over a photo; ``opacity`` is of its fill."""
+    """A closed outline over a photo; ``opacity`` is of its fill, ``line`` whether it is drawn."""
 
     points: tuple[tuple[float, float], ...]
     ink: str
     opacity: float
     dashed: bool = False
+    line: bool = True
 
 
 Shape = Block | Write | Photo | Outline
@@ -114,9 +115,9 @@ def _svg(shape: Shape) -> str:
     if isinstance(shape, Outline):
         points = "L".join(f"{x:.1f} {y:.1f}" for x, y in shape.points)
         dash = ' stroke-dasharray="5 3"' if shape.dashed else ""
+        stroke = f' stroke="{shape.ink}"{dash}' if shape.line else ""
         return (
-            f'<path d="M{points}Z" fill="{shape.ink}" fill-opacity="{shape.opacity:.2f}" '
-            f'stroke="{shape.ink}"{dash}/>'
+            f'<path d="M{points}Z" fill="{shape.ink}" fill-opacity="{shape.opacity:.2f}"{stroke}/>'
         )
     made = (
         f'<rect x="{shape.x:.1f}" y="{shape.y:.1f}" width="{shape.width:.1f}" '
@@ -170,7 +171,8 @@ def _draw(image: Image.Image, shape: Shape, scale: float) -> None:
         points = [(x * scale, y * scale) for x, y in shape.points]
         ink = _rgb(shape.ink)
         draw.polygon(points, fill=(*ink, round(255 * shape.opacity)))
-        draw.line([*points, points[0]], fill=ink, width=round(scale))
+        if shape.line:
+            draw.line([*points, points[0]], fill=ink, width=round(scale))
     else:
         left, top = shape.x * scale, shape.y * scale
         right, bottom = left + shape.width * scale, top + shape.height * scale

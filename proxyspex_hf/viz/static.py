@@ -11,7 +11,7 @@ from typing import Any
 
 from proxyspex_hf.record import ExplanationRecord
 from proxyspex_hf.viz.markup import escape
-from proxyspex_hf.viz.reading import outline, pieces, tints
+from proxyspex_hf.viz.reading import CUT, cut, outline, pieces, tints
 from proxyspex_hf.viz.terms import Term, ranked_terms, spell
 from proxyspex_hf.viz.together import told_together
 from proxyspex_hf.viz.verdict import flip as find_flip
@@ -119,10 +119,13 @@ def _picture(record: ExplanationRecord, data: dict[str, Any]) -> str:
             record.features.regions, record.features.labels, data["tints"], strict=False
         )
     )
+    found = cut(record)
+    margin = f'<path class="cut" fill-rule="evenodd" d="{found[1]}"/>' if found else ""
     return (
         f'<svg class="picture{small}" viewBox="0 0 {picture.width} {picture.height}" role="img" '
         f'aria-label="The image"><image width="{picture.width}" height="{picture.height}" '
-        f'href="data:image/png;base64,{png}"/>{paths}</svg>'
+        f'href="data:image/png;base64,{png}"/>{margin}{paths}</svg>'
+        + (f'<p class="fine">{CUT}</p>' if margin else "")
     )
 
 

@@ -17,9 +17,10 @@ from proxyspex_hf.record import ExplanationRecord
 from proxyspex_hf.viz import summary
 from proxyspex_hf.viz.code import python_code
 from proxyspex_hf.viz.index_tables import INDEX_ROWS, MOST_ROWS, index_tables
-from proxyspex_hf.viz.reading import outline, pieces, tints
+from proxyspex_hf.viz.reading import CUT, cut, outline, pieces, tints
 from proxyspex_hf.viz.terms import Term, adds_up, main_effects, ranked_terms, spell, told_apart
-from proxyspex_hf.viz.verdict import flip, flip_parts, scale_data, scale_of
+from proxyspex_hf.viz.together import told_together
+from proxyspex_hf.viz.verdict import flip, flip_parts, scale_data, scale_of, verdict_of
 from proxyspex_hf.viz.wording import (
     ADDS_UP,
     counted_nouns,
@@ -35,7 +36,7 @@ from proxyspex_hf.viz.wording import (
     verdict,
 )
 
-__all__ = ["MOST_TOGETHER", "view"]
+__all__ = ["MOST_TOGETHER", "story_data", "view"]
 
 #: Coefficients a browser evaluates at a click, and members of all of them together.
 _MOST_COEFFICIENTS, _MOST_MEMBERS = 20_000, 400_000
@@ -87,9 +88,10 @@ def view(record: ExplanationRecord, *, most_rows: int | None = INDEX_ROWS) -> di
         "labels": speller.labels,
         "occurrence": speller.occurrence,
         "tints": tints(record),
-        "pieces": [[p.text, p.feature, p.fixed] for p in pieces(record)] if features.spans else [],
+        "pieces": _pieces(record),
         "picture": _picture(record),
         "regions": [outline(region) for region in features.regions],
+        "cut": _cut(record),
         "support": spectrum.sets if fits else None,
         "coefficients": spectrum.coefficients.tolist() if fits else None,
         "terms": [_term(term) for term in terms[:MOST_ROWS]],
@@ -121,6 +123,34 @@ def view(record: ExplanationRecord, *, most_rows: int | None = INDEX_ROWS) -> di
         "facts": summary.facts(record),
         "code": python_code(record),
     }
+
+
+def story_data(record: ExplanationRecord) -> dict[str, Any]:
+    """Verdict, what flips it, the tinted input and the combinations, as JSON, without the rest."""
+    said = verdict_of(record, record.full_value)
+    return {
+        "verdict": [said.before, said.name, said.after],
+        "flip": flip_parts(record, flip(record)),
+        "together": told_together(record),
+        "labels": spell(record).labels,
+        "tints": tints(record),
+        "pieces": _pieces(record),
+        "picture": _picture(record),
+        "regions": [outline(region) for region in record.features.regions],
+        "cut": _cut(record),
+    }
+
+
+def _cut(record: ExplanationRecord) -> list[str] | None:
+    """The margin that is not read, as a path, and why; None without one."""
+    found = cut(record)
+    return None if found is None else [found[1], CUT]
+
+
+def _pieces(record: ExplanationRecord) -> list[list[Any]]:
+    if not record.features.spans:
+        return []
+    return [[p.text, p.feature, p.fixed] for p in pieces(record)]
 
 
 def _term(term: Term) -> list[Any]:

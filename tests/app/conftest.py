@@ -22,18 +22,29 @@ from proxyspex_hf.app.models import SHIPPED
 
 @dataclass
 class Calls:
-    """How many inputs the models were run on; ``pause`` makes each forward pass take longer."""
+    """How many inputs the models were run on; ``pause`` makes each forward pass take longer,
+    for as long as it says so, and only ``passing`` batches of answers are let through."""
 
     rows: int = 0
     pause: float = 0.0
+    batches: int = 0
+    passing: int | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def let_through(self, more: int | None) -> None:
+        """Stand still after ``more`` batches; None lets all through."""
+        self.passing = None if more is None else self.batches + more
 
     def count(self, _module: Any, args: Any, kwargs: Any) -> None:
         given = kwargs.get("input_ids", args[0] if args else None)
+        size = 1 if given is None else len(given)
         with self.lock:
-            self.rows += 1 if given is None else len(given)
-        end = time.monotonic() + self.pause
-        while time.monotonic() < end:  # not sleep, which some fixtures shorten
+            self.rows += size
+            self.batches += size > 20  # fewer are trials
+        while self.passing is not None and self.batches > self.passing:
+            threading.Event().wait(0.01)
+        start = time.monotonic()
+        while time.monotonic() < start + self.pause:  # not sleep, which some fixtures shorten
             threading.Event().wait(0.01)
 
 

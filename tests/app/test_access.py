@@ -207,8 +207,10 @@ def test_pages_come_and_go() -> None:
     now[0] = 1000.0
     assert presence.here("a")
     assert presence.is_open("me")
-    assert not presence.disconnect("a")
-    assert presence.disconnect("a")
+    presence.disconnect("a")
+    assert presence.listens("a")
+    presence.disconnect("a")
+    assert not presence.listens("a")
     assert presence.forgotten() == []
     now[0] = 1100.0
     assert presence.forgotten() == ["a"]

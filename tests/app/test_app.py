@@ -14,9 +14,8 @@ from typing import Any
 import gradio as gr
 import pytest
 import torch
-from transformers import pipeline
 
-from proxyspex_hf import DEMO_MODEL, InteractionExplainer, InteractionExplanation
+from proxyspex_hf import InteractionExplainer, InteractionExplanation
 from proxyspex_hf.app.examples import EXAMPLES, load_example
 from proxyspex_hf.app.folders import Folders, is_stopped
 from proxyspex_hf.app.form import FIRST
@@ -31,13 +30,6 @@ def write(opened: Any, text: str) -> None:
     box = opened.page.get_by_label("Text", exact=True)
     box.fill(text)
     box.blur()
-
-
-def idle(app: Any, seconds: float = 0.7) -> int:
-    """Wait; how many inputs the model was run on meanwhile."""
-    before = app.calls.rows
-    time.sleep(seconds)
-    return int(app.calls.rows - before)
 
 
 def test_it_opens_on_an_explanation_and_changes_to_another(visit: Visit) -> None:
@@ -78,48 +70,6 @@ def test_one_explains_ones_own_and_asks_the_model(visit: Visit, app: Any, pipe: 
     assert float(value.get_attribute("data-value")) == pytest.approx(expected, abs=1e-4)
 
 
-def test_stop_really_stops_and_continue_asks_nothing_twice(visit: Visit, app: Any) -> None:
-    text = TEXT + " I would not see it again, nor would you, I think."
-    opened = visit()
-    write(opened, text)
-    opened.news("cost").filter(has_text="model calls").wait_for()
-    app.calls.pause = 0.3
-    start = app.calls.rows
-    try:
-        opened.page.get_by_role("button", name="Explain", exact=True).click()
-        bar = opened.page.locator("#own-news .bar", has_text="Model calls")
-        bar.filter(has_text=re.compile("[1-9][0-9]* of")).wait_for()
-        stop = opened.page.get_by_role("button", name="Stop")
-        stop.click()
-        opened.news("own-news").filter(has_text="Stopped.").wait_for()
-    finally:
-        app.calls.pause = 0.0
-    asked = app.calls.rows - start
-    assert idle(app) == 0
-    said = opened.news("own-news").inner_text()
-    kept, missing = map(int, re.findall(r"(\d+) of (\d+) answers are kept", said)[0])
-    assert 0 < kept < missing
-    opened.page.get_by_role("button", name="Continue").click()
-    opened.shown("again,")
-    rest = app.calls.rows - start - asked
-    # Beyond the missing answers: the whole input each time it is bound, the trial of how it may be
-    # asked, and a few answers that are asked again.
-    assert missing - kept <= rest <= missing - kept + 40
-    # The same as without an interruption, bit for bit.
-    session = _session(app, opened)
-    whole = InteractionExplainer(pipeline("text-classification", model=DEMO_MODEL, device="cpu"))(
-        text, alpha=2.0, value="log-odds"
-    )
-    assert session.explanation == whole
-
-
-def _session(app: Any, opened: Any) -> Any:
-    """What the server remembers of a page, found by the explanation's text."""
-    held = app.running.demo.state_holder.session_data.values()
-    sessions = [v for state in held for v in state.state_data.values() if hasattr(v, "source")]
-    return next(s for s in sessions[::-1] if s.made is not None and "again," in s.made.text)
-
-
 def test_looking_is_not_held_up_by_others_who_explain(visit: Visit, app: Any) -> None:
     busy = [app.person() for _ in range(3)]  # one more than there are places
     app.calls.pause = 0.2
@@ -128,9 +78,7 @@ def test_looking_is_not_held_up_by_others_who_explain(visit: Visit, app: Any) ->
             form = values(app, TEXT)
             assert person.ask("begin", None, *form)["success"]
         done: list[dict[str, Any]] = []
-        threads = [
-            threading.Thread(target=lambda p=p: done.append(p.ask("explain", None))) for p in busy
-        ]
+        threads = [threading.Thread(target=lambda p=p: done.append(p.ask("explain"))) for p in busy]
         for thread in threads:
             thread.start()
         start = time.monotonic()
@@ -176,7 +124,7 @@ def test_eight_people_at_once_see_each_their_own(app: Any) -> None:
     def use(i: int) -> None:
         start = time.monotonic()
         assert people[i].ask("begin", None, *values(app, texts[i]))["success"]
-        message = people[i].ask("explain", None)
+        message = people[i].ask("explain")
         assert message["success"], message
         seen[i] = json.dumps(message["output"])
         seconds[i] = time.monotonic() - start
@@ -202,7 +150,7 @@ def test_what_a_page_left_goes_with_it(app: Any) -> None:
     person = app.person()
     assert person.ask("begin", None, *values(app, "not bad"))["success"]
     folder = app.running.folders.place(person.page)
-    assert person.ask("explain", None)["success"]
+    assert person.ask("explain")["success"]
     assert len(list(folder.glob("*.values"))) == 1
     app.running.folders.stop(person.page)
     assert is_stopped(folder)

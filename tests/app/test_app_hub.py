@@ -187,6 +187,20 @@ def test_what_strangers_wrote_is_text(visit: Visit) -> None:
         rows.first.click()
         opened.shown(f"film-{i}-")
         opened.tab("From the Hub")
+    # Two that are ticked stand side by side, and stay text there.
+    opened.page.get_by_label("Filter").fill("film-")
+    compare = opened.page.locator("#listing .compare")
+    assert compare.is_disabled()
+    for i in (2, 0):
+        opened.page.locator("#listing li", has_text=f"film-{i}-").get_by_role("checkbox").check()
+    compare.click()
+    sides = opened.page.locator("#comparison .pair > section")
+    sides.nth(1).wait_for()
+    shown = sides.all_inner_texts()
+    assert ["film-2-" in shown[0], "film-0-" in shown[1]] == [True, True]
+    opened.page.wait_for_url(re.compile(r"\?compare=dataset.*hostile.*&with=dataset"))
+    inside = opened.page.locator("#comparison :is(script, img, iframe, a, style, form)")
+    assert inside.count() == 0
     assert opened.page.evaluate("window.pwned") == 0
     assert "root:" not in opened.page.content()
 

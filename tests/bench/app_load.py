@@ -90,7 +90,7 @@ class Load:
             form = ["film reviews (ships with the app)", "text-classification", text, "", None]
             await self._ask(http, page, headers, "begin", [None, *form, "words", 48, "", 2, 0])
             start = time.monotonic()
-            await self._ask(http, page, headers, "explain", [None])
+            await self._ask(http, page, headers, "explain", [])
             leaves = self.random.uniform(0.5, 8) if self.random.random() < 0.3 else 600
             leaves = max(0.1, min(leaves, until - time.monotonic()))  # all go home at the end
             try:

@@ -72,7 +72,7 @@ KINDS: dict[str, tuple[Callable[[], tuple[Any, Any]], bool, tuple[int, int], str
         (32, 32),
         None,
     ),
-    "cropped": (lambda: (vit(), image_processor()), True, (32, 32), "32 x 32 of 48 x 32"),
+    "cropped": (lambda: (vit(), image_processor()), True, (48, 32), "32 x 32 of 48 x 32"),
     "cropped again": (
         lambda: (
             vit(),
@@ -205,6 +205,12 @@ def test_a_picture_that_fits_is_read_whole() -> None:
     assert "32 x 32 of 32 x 64" in bind(image_classifier(), picture(50, 100)).notes[0]
 
 
+def test_of_a_panorama_only_what_is_read_is_the_picture() -> None:
+    function = bind(image_classifier(), picture(50, 300))
+    assert function.masked_input(np.ones(12, bool)).size == (32, 32)
+    assert "32 x 32 of 32 x 192" in function.notes[0]
+
+
 def test_half_precision_is_read_as_the_pipeline_reads_it() -> None:
     pipe = image_classifier()
     pipe.model.to(torch.bfloat16)
@@ -292,7 +298,7 @@ def cropping() -> Any:
 
 
 @pytest.mark.parametrize(
-    ("make", "size"), [(large_reader, (640, 640)), (cropping, (48, 36)), (image_classifier, None)]
+    ("make", "size"), [(large_reader, (853, 640)), (cropping, (48, 36)), (image_classifier, None)]
 )
 def test_the_same_is_asked_of_what_an_explanation_holds(make: Any, size: Any) -> None:
     explainer = InteractionExplainer(make(), patches=(2, 2), budget=64, proxy="lasso")

@@ -115,11 +115,12 @@ def test_the_policy_admits_only_the_packages_own_script_and_style() -> None:
     assert not re.findall(r"\sstyle=|\son\w+=", page.split("<script>")[0].split("</style>")[1])
 
 
-def test_the_assets_build_no_markup_from_strings() -> None:
-    folder = files("proxyspex_hf.viz") / "assets"
+@pytest.mark.parametrize(("package", "count"), [("viz", 14), ("app", 4)])
+def test_the_assets_build_no_markup_from_strings(package: str, count: int) -> None:
+    folder = files(f"proxyspex_hf.{package}") / "assets"
     forbidden = r"innerHTML|outerHTML|insertAdjacent|document\.write|eval|Function\(|fetch|import\("
     names = [asset.name for asset in folder.iterdir()]
-    assert sum(name.endswith(".js") for name in names) == 13
+    assert sum(name.endswith(".js") for name in names) == count
     for name in names:
         content = (folder / name).read_text(encoding="utf-8")
         if name.endswith(".js"):

@@ -11,6 +11,28 @@ function made(tag, text, name) {
   return node;
 }
 
+// The ids of those to compare, in the order in which they were ticked.
+let ticked = [];
+const compare = made("button", "", "compare");
+compare.type = "button";
+compare.addEventListener("click", () => trigger("compare", { ids: ticked }));
+function tick(id, on) {
+  ticked = [...ticked.filter((other) => other !== id), ...(on ? [id] : [])].slice(-2);
+  for (const box of element.querySelectorAll("li input")) box.checked = ticked.includes(box.value);
+  compare.disabled = ticked.length < 2;
+  compare.textContent = ["Tick two to compare", "Tick one more to compare", "Compare the two"][ticked.length];
+}
+
+function box(entry) {
+  const input = document.createElement("input");
+  input.type = "checkbox";
+  input.value = entry.id;
+  input.checked = ticked.includes(entry.id);
+  input.setAttribute("aria-label", `Compare: ${entry.title}`);
+  input.addEventListener("change", () => tick(entry.id, input.checked));
+  return input;
+}
+
 function row(entry) {
   const item = document.createElement("li");
   const button = made("button", "", "open");
@@ -21,7 +43,7 @@ function row(entry) {
     made("span", entry.about, "about"),
   );
   button.addEventListener("click", () => trigger("open", { id: entry.id }));
-  item.append(button);
+  item.append(box(entry), button);
   return item;
 }
 
@@ -41,6 +63,7 @@ function show() {
   shownFor = props.value;
   const root = element.querySelector(".psx-listing");
   root.replaceChildren();
+  ticked = [];
   let entries;
   try {
     entries = JSON.parse(props.value || "[]");
@@ -52,13 +75,14 @@ function show() {
   const input = document.createElement("input");
   input.type = "search";
   input.placeholder = "words, model, target …";
-  label.append(input);
+  label.append(input, ...(entries.length > 1 ? [compare] : []));
   const count = made("p", "", "count");
   count.setAttribute("role", "status");
   const list = document.createElement("ul");
   input.addEventListener("input", () => fill(list, count, entries, input.value));
   root.append(label, count, list);
   fill(list, count, entries, "");
+  tick(null, false);
 }
 
 show();

@@ -29,13 +29,32 @@ function linked(link) {
   return node;
 }
 
+// The run stands in the address, so that a reload finds it again.
+let run = null, seen = null;
+function keepRun() {
+  const query = new URLSearchParams(window.location.search);
+  if ((query.get("run") ?? "") === (run ?? "")) return;
+  if (run) query.set("run", run);
+  else query.delete("run");
+  const text = query.toString();
+  const address = `${window.location.pathname}${text ? `?${text}` : ""}${window.location.hash}`;
+  window.history.replaceState(window.history.state, "", address);
+}
+
 function show() {
   const news = read();
+  if (news.attach) trigger("attach", { run: news.attach });
+  if (typeof news.run === "string") {
+    run = news.run;
+    keepRun();
+  }
   const [bar, said] = element.querySelectorAll(".bar, .said");
   element.querySelector(".psx-notice").dataset.kind = news.kind || "";
   bar.replaceChildren();
   said.replaceChildren();
   if (news.kind === "step") {
+    if (news.run && news.run !== seen) requestAnimationFrame(() => element.scrollIntoView({ block: "nearest" }));
+    seen = news.run || seen;
     // A screen reader is told of the phase, not of each batch.
     const meter = document.createElement("progress");
     meter.setAttribute("aria-label", news.phase);
@@ -53,3 +72,6 @@ function show() {
 
 show();
 watch("value", show);
+window.addEventListener("popstate", () => run !== null && element.isConnected && keepRun());
+// A page that comes back as it was left hears of nothing any more.
+window.addEventListener("pageshow", (event) => event.persisted && run && window.location.reload());

@@ -35,7 +35,7 @@ Positions = NDArray[np.int64]
 _NONE = np.zeros(0, dtype=np.int64)
 
 #: Added to the diagonal: a deterministic model has no noise, but rounding must not break Cholesky.
-_JITTER = 1e-8
+JITTER = 1e-8
 #: Precisions of the normal priors: on log b_i about their mean, on the tilt c times the square root
 #: of n about 0, and on the logarithm of the noise's deviation about a tenth of the values'.
 _RELEVANCE_PRECISION = 1.0
@@ -309,7 +309,7 @@ class _Posterior:
             covariance += (self.y * weights) @ self.y.T
         if self.sibling is not None:
             covariance += (self.told * shared) @ self.told.T
-        covariance[np.diag_indices(len(y))] += noise + _JITTER
+        covariance[np.diag_indices(len(y))] += noise + JITTER
         try:
             factor = cholesky(covariance.T, lower=True, overwrite_a=True, check_finite=False)
         except np.linalg.LinAlgError:  # a step too far: L-BFGS turns back
@@ -362,6 +362,6 @@ class _Posterior:
 def damped(covariance: FloatArray, noise: float) -> FloatArray:
     """Lower Cholesky factor of a covariance (m, m) with noise on its diagonal."""
     loaded = covariance.copy()
-    loaded[np.diag_indices(len(loaded))] += noise + _JITTER
+    loaded[np.diag_indices(len(loaded))] += noise + JITTER
     factor: FloatArray = cholesky(loaded.T, lower=True, overwrite_a=True, check_finite=False)
     return factor

@@ -25,7 +25,7 @@ const shareBar = () => {
 };
 
 // The address names the explanation and what was done to it: reload, Back and a copied address work.
-const NAMED = ["example", "dataset", "id", "revision", "config", "own"];
+const NAMED = ["example", "dataset", "id", "revision", "config", "own", "compare", "with"];
 const named = (query) => NAMED.flatMap((name) => {
   const value = new URLSearchParams(query).get(name);
   return value === null ? [] : [[name, value]];
@@ -94,6 +94,7 @@ if (trigger) window.addEventListener("popstate", () => {
   if (!data || !element.isConnected) return;
   clearTimeout(timer);
   if (isHere()) display(location.hash);
-  else if (named(location.search).length) trigger("back", { query: location.search.slice(1) });
+  // Python chooses the tab, too.
+  if (named(location.search).length) trigger("back", { query: location.search.slice(1) });
 });
 show();

@@ -1,5 +1,7 @@
 // The input in reading order: words and regions tinted by effect, chosen combinations as brackets.
 const LANE = 11, STUB = 13, BADGE = 15;
+// Characters of a fixed text that is folded, and of each end that then stays.
+const LONG = 240, ENDS = 60;
 const LOOKS = { for: "pos", against: "neg", joined: "mix", unsure: "unsure", idle: "idle" };
 
 parts.reading = (() => {
@@ -22,13 +24,26 @@ parts.reading = (() => {
     badges = svg("g", { class: "badges" });
     picture = svg("svg", { class: `picture${Math.min(width, height) < 128 ? " small" : ""}`, viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": "The image" },
       svg("image", { width, height, href: `data:image/png;base64,${png}` }),
+      data.cut ? svg("path", { class: "cut", d: data.cut[0], "fill-rule": "evenodd" }, svg("title", { text: data.cut[1] })) : null,
       data.regions.map((d, i) => feature(svg("path", { d, "fill-rule": "evenodd" }, svg("title", { text: plainName(i) })), i)), badges);
     return picture;
+  };
+  // A long text that is never masked, such as a chat's other messages, is folded on a narrow page.
+  const fixedText = (content) => {
+    if (content.length < LONG) return el("span", { class: "fixed", text: content });
+    const cut = content.indexOf(" ", ENDS), end = content.lastIndexOf(" ", content.length - ENDS);
+    if (cut < 0 || end <= cut) return el("span", { class: "fixed", text: content });
+    const fold = button("…", () => {
+      node.classList.toggle("open");
+      fold.setAttribute("aria-expanded", String(node.classList.contains("open")));
+    }, { class: "small fold", "aria-expanded": "false", "aria-label": "The whole of the text that is never masked" });
+    const node = el("span", { class: "fixed" }, content.slice(0, cut), fold, el("span", { class: "middle", text: content.slice(cut, end) }), content.slice(end));
+    return node;
   };
   const words = () => {
     if (data.pieces.length)
       return data.pieces.map(([content, i, fixed]) => i === null
-        ? (fixed ? el("span", { class: "fixed", text: content }) : document.createTextNode(content))
+        ? (fixed ? fixedText(content) : document.createTextNode(content))
         : feature(el("span", { text: content }), i));
     if (data.regions.length) return [];
     return data.labels.flatMap((label, i) => [feature(el("span", { text: label }), i), " "]);
@@ -67,6 +82,7 @@ parts.reading = (() => {
         has("joined") ? el("span", { class: "key mix", text: "only in combination" }) : null,
         has("unsure") ? el("span", { class: "key unsure", text: "unsure" }) : null,
         data.pieces.some(([, , fixed]) => fixed) ? el("span", { class: "key fixed", text: "never masked" }) : null,
+        data.cut ? el("span", { text: data.cut[1] }) : null,
         data.scale.hint ? el("span", { text: data.scale.hint }) : null));
   };
 

@@ -36,8 +36,14 @@ parts.whatif = (() => {
   // How sure the answer is: Python knows, where it is not among what the page was given.
   const askSure = () => {
     clearTimeout(pause);
-    if (!trigger || data.exact || !data.predicted.length || known(removed())) return;
-    pause = setTimeout(() => trigger("sure", { key: data.key, removed: removed() }), 200);
+    if (data.exact || !data.predicted.length || known(removed())) return;
+    if (trigger) pause = setTimeout(() => trigger("sure", { key: data.key, removed: removed() }), 200);
+    else if (data.doubt) pause = setTimeout(() => {
+      doubt ??= doubtOf(data.doubt);
+      const [low, high] = doubt(view.kept);
+      view.sure = { removed: removed(), low, high };
+      draw("answer");
+    }, 50);
   };
   const playSets = () => {
     if (timer) return stop();
@@ -100,7 +106,7 @@ parts.whatif = (() => {
     now.dataset.value = String(value);
     now.title = data.score;
     const apart = !out() && signed(fitted) !== signed(value);
-    range.textContent = apart ? `the explanation gives ${signed(fitted)}` : data.exact ? "exact" : ends ? sharesText(ends) : data.predicted.length ? (trigger ? "…" : "interval not in this file") : "";
+    range.textContent = apart ? `the explanation gives ${signed(fitted)}` : data.exact ? "exact" : ends ? sharesText(ends) : data.predicted.length ? (trigger || data.doubt ? "…" : "interval not in this file") : "";
     ask.textContent = out() ? `${counted(removed())} taken out. Click again to put back.` : `Click ${data.nouns[1]} in the input to take them out.`;
     restore.disabled = out() === 0;
     strip(value);

@@ -1,0 +1,146 @@
+"""What a summary takes of many explanations, from their plain columns: no whole one is read."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from proxyspex_hf.errors import SchemaError
+from proxyspex_hf.hub.entries import HubEntry, is_id
+from proxyspex_hf.hub.faults import patiently
+from proxyspex_hf.hub.pull import entries_of
+from proxyspex_hf.hub.repository import (
+    DEFAULT_CONFIG,
+    Snapshot,
+    check_config,
+    hub_api,
+    paths_of,
+)
+from proxyspex_hf.hub.rows import ID_LENGTH, MAX_EFFECTS, Row
+from proxyspex_hf.hub.schema import EXPLANATIONS, SUMMARIZED
+from proxyspex_hf.hub.tables import MAX_LISTED_BYTES, Allowance
+from proxyspex_hf.json_reader import Reader, integers, short
+from proxyspex_hf.limits import MAX_FEATURES, MAX_TEXT
+
+__all__ = ["Summaries", "Summarized", "summaries"]
+
+_COLUMNS = tuple(column for column in EXPLANATIONS if column.name in SUMMARIZED)
+_EXCERPT = 200
+
+
+@dataclass(frozen=True)
+class Summarized:
+    """What a summary takes of one explanation.
+
+    Attributes:
+        id: on the Hub; empty elsewhere.
+        title: the beginning of the input, or the task without a text.
+        label, kind: of what is explained.
+        features: the features' texts.
+        effects: (members, effect at the input) of those told from zero.
+    """
+
+    id: str
+    title: str
+    label: str
+    kind: str
+    features: tuple[str, ...]
+    effects: tuple[tuple[tuple[int, ...], float], ...]
+
+    @classmethod
+    def from_row(cls, row: Row) -> Summarized | None:
+        """Validate the columns of an untrusted row; None where it has no effects of its own.
+
+        Raises:
+            SchemaError: one is missing or damaged.
+        """
+        reader = Reader(row, "")
+        identity = reader.text("id", ID_LENGTH)
+        if not is_id(identity):
+            raise SchemaError(f"id must be {ID_LENGTH} hexadecimal digits, got {short(identity)}.")
+        if row.get("effects") is None:
+            return None
+        features = reader.texts("features", MAX_FEATURES, MAX_TEXT)
+        effects = []
+        for item in reader.array("effects", MAX_EFFECTS):
+            each = Reader(item, "effects")
+            members = tuple(integers(each.array("members", len(features)), "members", None))
+            inside = members and members[0] >= 0 and members[-1] < len(features)
+            if not inside or any(a >= b for a, b in pairwise(members)):
+                raise SchemaError(
+                    f"effects.members must be indices of features, ascending, got {short(members)}."
+                )
+            effects.append((members, each.number("effect")))
+        text, task = reader.text("input", MAX_TEXT), reader.text("task", 200)
+        return cls(
+            id=identity,
+            title=text[:_EXCERPT] or task,
+            label=reader.text("target", MAX_TEXT),
+            kind=reader.text("target_kind", 200),
+            features=features,
+            effects=tuple(effects),
+        )
+
+
+@dataclass(frozen=True)
+class Summaries:
+    """What was read of a data set.
+
+    Attributes:
+        rows: the newest explanations that have the columns, the newest first.
+        lacking: ids of those that do not, the newest first.
+        total: explanations in the data set.
+    """
+
+    rows: tuple[Summarized, ...]
+    lacking: tuple[str, ...]
+    total: int
+
+
+def summaries(
+    repo_id: str,
+    *,
+    config_name: str = DEFAULT_CONFIG,
+    revision: str | None = None,
+    token: str | bool | None = None,
+    most: int,
+) -> Summaries:
+    """The columns of the newest explanations of a data set, at most ``most`` of them.
+
+    Raises:
+        InputError, HubError, SchemaError: as a listing.
+    """
+    check_config(config_name)
+
+    def read() -> Summaries:
+        snapshot = Snapshot(hub_api(token), repo_id, revision)
+        entries = entries_of(snapshot, config_name)
+        found, lacking = _read(snapshot, config_name, entries[:most])
+        return Summaries(found, lacking, len(entries))
+
+    return patiently(read, repo_id, "summarize")
+
+
+def _read(
+    snapshot: Snapshot, config: str, entries: Sequence[HubEntry]
+) -> tuple[tuple[Summarized, ...], tuple[str, ...]]:
+    wanted: dict[str, set[str]] = defaultdict(set)
+    for entry in entries:
+        wanted[entry.file].add(entry.id)
+    allowance, found = Allowance(MAX_LISTED_BYTES), dict[str, Summarized | None]()
+    for file, ids in wanted.items():
+        place = paths_of(config, file)[0]
+        with snapshot.table(place, _COLUMNS, allowance=allowance) as table:
+            for row in table.rows():
+                if row.get("id") in ids and row["id"] not in found:
+                    found[row["id"]] = Summarized.from_row(row)
+    missing = [entry.id for entry in entries if entry.id not in found]
+    if missing:
+        raise SchemaError(f"{snapshot.repo_id} does not hold {missing[0]}, which its index names.")
+    ordered = [(entry.id, found[entry.id]) for entry in entries]
+    return (
+        tuple(row for _, row in ordered if row is not None),
+        tuple(name for name, row in ordered if row is None),
+    )
