@@ -117,6 +117,9 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument(
         "--quantization", choices=["8bit", "4bit"], help="quantize with bitsandbytes"
     )
+    explain.add_argument(
+        "--sibling", metavar="MODEL", help="a cheaper model that is explained first, to ask less"
+    )
     explain.add_argument("--cache-dir", help="directory that keeps every answer of the model")
     explain.add_argument(
         "--masking",
@@ -225,7 +228,19 @@ def _explain(given: argparse.Namespace) -> int:
     pipe = served_model(given) if given.server else _local_pipeline(given)
     if _is_index(pipe, given.target):
         options["target"] = int(given.target)
+    if given.sibling is not None:
+        options["sibling"] = _sibling(given, pipe.task, options["progress"])
     return _explain_with(given, pipe, text, options)
+
+
+def _sibling(given: argparse.Namespace, task: str, progress: bool) -> Any:
+    """The explainer of the cheaper model, for the same task on the same device."""
+    from proxyspex_hf.explainer import InteractionExplainer
+
+    named = argparse.Namespace(model=given.sibling, task=task, device=given.device)
+    return InteractionExplainer(
+        _pipeline(named), progress=progress, features=given.features, batch_size=given.batch_size
+    )
 
 
 def _local_pipeline(given: argparse.Namespace) -> Any:

@@ -54,6 +54,18 @@ def test_json_is_the_ranked_list(capsys: pytest.CaptureFixture[str], tmp_path: P
     assert json.loads(capsys.readouterr().out) == printed
 
 
+def test_a_sibling_is_explained_first(tmp_path: Path) -> None:
+    out = tmp_path / "e.json"
+    text = f"{SIX_WORDS} and it is never dull at all"
+    more = ("--sibling", DEMO_MODEL, "--alpha", "0.5", "--out", str(out))
+    assert main(explain(*more, text=text)) == 0
+    record = InteractionExplanation.load(out).record
+    assert len(record.queries) == 24
+    assert record.sibling is not None
+    (note,) = record.provenance.notes
+    assert "times what a sibling (sentiment, of " in note
+
+
 def test_the_shipped_model_is_taken_where_none_is_named(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
