@@ -304,7 +304,7 @@ class Table:
         try:
             yield
         except SchemaError as error:
-            raise SchemaError(f"{self.name} is damaged, or not a Parquet file: {error}.") from error
+            raise SchemaError(f"{self.name} is damaged or not a Parquet file: {error}.") from error
         except (
             pa.ArrowException,
             UnicodeDecodeError,
@@ -315,7 +315,7 @@ class Table:
             TypeError,
             ValueError,
         ) as error:
-            raise SchemaError(f"{self.name} is damaged, or not a Parquet file: {error}") from error
+            raise SchemaError(f"{self.name} is damaged or not a Parquet file: {error}") from error
         except OSError as error:
             # Arrow's own have neither a number nor a type; others come from the disk or the net.
             if type(error) is not OSError or error.errno is not None:

@@ -98,7 +98,7 @@ def test_what_lasts_is_told_and_nothing_is_lost(
     assert fault.seen <= 30
     assert hub.files(REPO) == before  # all or nothing: nothing
     (kept,) = outbox.iterdir()
-    assert f"lies in {kept}." in str(caught.value)
+    assert f"is kept in {kept}." in str(caught.value)
     waiting = read_explanations(kept)
     assert len(waiting) == 4
     assert all(e in several[1:] for e in waiting)

@@ -213,9 +213,9 @@ def test_other_widths_and_further_columns_are_read() -> None:
 
 
 WRONG: list[tuple[Callable[[], Any], str]] = [
-    (lambda: io.BytesIO(b""), "damaged, or not a Parquet file"),
-    (lambda: io.BytesIO(b"PAR1 nothing PAR1"), "damaged, or not a Parquet file"),
-    (lambda: io.BytesIO(b"\x89PNG\r\n\x1a\n" * 10), "damaged, or not a Parquet file"),
+    (lambda: io.BytesIO(b""), "damaged or not a Parquet file"),
+    (lambda: io.BytesIO(b"PAR1 nothing PAR1"), "damaged or not a Parquet file"),
+    (lambda: io.BytesIO(b"\x89PNG\r\n\x1a\n" * 10), "damaged or not a Parquet file"),
     (lambda: parquet(pa.table({"a": [1]})), "has no column 'id'"),
     (lambda: parquet(pa.table({"id": [1]})), "id has the type int64, expected string"),
     (
