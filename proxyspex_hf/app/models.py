@@ -55,7 +55,10 @@ class Choice:
 SHIPPED = (
     Choice("film reviews (ships with the app)", "text-classification", DEMO_MODEL, "sentiment"),
     Choice(
-        "coloured shapes (ships with the app)", "zero-shot-image-classification", DEMO_CLIP, "clip"
+        "pictures of icons (ships with the app)",
+        "zero-shot-image-classification",
+        DEMO_CLIP,
+        "clip",
     ),
 )
 PUBLIC = (

@@ -25,8 +25,8 @@ __all__ = ["TITLE", "build"]
 TITLE = "Which combinations of the input made the model say that?"
 _HEADING = f"""\
 # {TITLE}
-Often it is words together, not one by one: *not* with *bad*, *red* with *circle*. ProxySPEX finds
-them. Take words out below, and see what the answer would be.
+Often it is parts together, not one by one: *not* with *bad*, *guitar* with the patch that shows
+it. ProxySPEX finds them. Take words out below, and see what the answer would be.
 """
 
 

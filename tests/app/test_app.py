@@ -83,7 +83,7 @@ def test_looking_is_not_held_up_by_others_who_explain(visit: Visit, app: Any) ->
             thread.start()
         start = time.monotonic()
         opened = visit("?example=caption")
-        opened.shown("circle")
+        opened.shown("guitar")
         opened.page.get_by_role("button", name=EXAMPLES["question"]).click()
         opened.shown("bakes")
         print(f"\nlooked in {time.monotonic() - start:.1f} s while three explained")
@@ -259,7 +259,7 @@ def test_what_is_too_much_is_refused_in_words(visit: Visit, app: Any, tmp_path: 
     news.filter(has_text="model calls, this app makes 2,000: take a smaller alpha").wait_for()
 
     opened.page.get_by_label("Model").click()
-    opened.page.get_by_role("option", name="coloured shapes").click()
+    opened.page.get_by_role("option", name="pictures of icons").click()
     upload = opened.page.locator("#picture input[type=file]")
     upload.wait_for(state="attached")
     cost = opened.news("cost")

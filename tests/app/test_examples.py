@@ -63,14 +63,46 @@ def test_the_first_example_rests_on_a_combination(pipe: Any) -> None:
     assert first < 0 < both
 
 
-def test_the_picture_s_model_can_be_asked() -> None:
-    models = Models(SHIPPED)
+@pytest.fixture(scope="module")
+def models() -> Models:
+    return Models(SHIPPED)
+
+
+def test_the_picture_s_headline_is_its_model_s(models: Models) -> None:
     explanation = load_example("caption")
-    assert models.reason(explanation.record) is None
-    found = flip(explanation.record)
+    record, found = explanation.record, flip(explanation.record)
+    assert models.reason(record) is None
+    assert record.features.labels[-5:] == ("a", "penguin", "and", "a", "guitar")
+    assert models.ask(explanation, ()) == pytest.approx(record.full_value, abs=1e-4)
     value = models.ask(explanation, found.members)
-    spread = abs(explanation.record.full_value - found.value)
-    assert value == pytest.approx(found.value, abs=max(0.5, 0.35 * spread))
+    assert value == pytest.approx(found.value, abs=0.15 * abs(record.full_value - found.value))
+    # Where there is nothing to see and nothing to read, nothing matches.
+    nothing = models.ask(explanation, range(len(record.features)))
+    assert nothing < value < record.full_value
+
+
+@pytest.mark.parametrize(("word", "columns"), [("penguin", (1, 2)), ("guitar", (3, 4))])
+def test_the_picture_s_words_belong_to_the_patches_that_show_them(
+    models: Models, word: str, columns: tuple[int, int]
+) -> None:
+    explanation = load_example("caption")
+    labels, split = explanation.features.labels, explanation.features.text_start
+    place = labels.index(word)
+    shows = {f"row {row}, column {column}" for row in (3, 4) for column in columns}
+    pairs = [pair for pair in explanation.top(200, order=2) if place in pair.members]
+    best = next(pair for pair in pairs if pair.members[0] < split)
+    patch = best.members[0]
+    assert labels[patch] in shows
+    assert best.kind == "both needed"
+    assert best.is_sure
+    full = explanation.record.full_value
+    outs: list[tuple[int, ...]] = [(place,), (patch,), best.members]
+    seen, said, neither = (models.ask(explanation, out) for out in outs)
+    low, high = best.interval
+    assert low - 0.3 <= full - seen - said + neither <= high + 0.3
+    # What shows it speaks for the caption while the word is there, and not without it.
+    assert full - said > 1
+    assert seen - neither < (full - said) / 2
 
 
 def test_the_question_is_answered_rightly_from_the_story() -> None:

