@@ -30,9 +30,9 @@ check: lint types architecture test
 # site/: gallery, tutorials, these pages and the API, as files that need no network. A warning is an
 # error; the variable silences an announcement of the theme's authors.
 docs: $(VENV)/.dev
-	$(BIN)/python tools/generated.py --check
+	$(BIN)/python docs/tools/generated.py --check
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
-	$(BIN)/python tools/check_site.py
+	$(BIN)/python docs/tools/check_site.py
 
 # The outputs of examples/notebooks, with a real language model.
 notebooks: $(VENV)/.paper
@@ -79,7 +79,7 @@ paper: $(VENV)/.paper
 TAG ?=
 dist: $(VENV)/.dev
 	rm -f dist/proxyspex_hf-*
-	$(BIN)/python tools/build_dist.py --tag "$(TAG)"
+	$(BIN)/python docs/tools/build_dist.py --tag "$(TAG)"
 
 $(VENV)/.python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'

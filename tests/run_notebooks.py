@@ -52,6 +52,7 @@ def executed(llm: Any, directory: Path, names: Sequence[str] = NAMES) -> dict[st
             "str(local_copy())": repr(str(model)),
             "http://host:8000/v1": server.url,
             '"my-tokenizer"': repr(str(model)),
+            '"../pictures/': f'"{ROOT}/examples/pictures/',
         }
         cells = []
         for name, book in books.items():

@@ -26,7 +26,7 @@ def test_every_notebook_runs(tmp_path: Path) -> None:
     assert "(True, 'exact')" in said["hub"]
     assert "('exact', 16)" in said["documents"]
     assert "noise below 1e-4: True" in said["served"]
-    assert "a red circle" in said["caption"]
+    assert "penguin" in said["caption"]
     assert len(re.findall(r"in \d inputs, mean effect", said["compare"])) == 4
     for book in books.values():
         nbformat.validate(book)

@@ -24,7 +24,7 @@ from proxyspex_hf.app.examples import EXAMPLES, load_example
 from proxyspex_hf.viz import render_picture
 from proxyspex_hf.viz.verdict import verdict_of
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 NOTEBOOKS = ROOT / "examples" / "notebooks"
 _PICTURES = (".png", ".svg")
 _LINK = re.compile(r"(!?)\[([^\]]*)\]\(((?:\.\./)+[^)#\s]*)(#[^)\s]*)?\)")

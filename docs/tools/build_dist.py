@@ -1,6 +1,6 @@
 """Builds wheel and source distribution, twice, and checks what is in them.
 
-    python tools/build_dist.py [--out dist] [--tag v0.2.0]
+    python docs/tools/build_dist.py [--out dist] [--tag v0.2.0]
 
 Both builds must be the same, byte for byte: times in the archives are ``SOURCE_DATE_EPOCH``, by
 default that of the last commit. All that it needs is installed with ``[dev]``; nothing is fetched.
@@ -18,7 +18,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 #: What must be in every wheel, beside the code: licences, notices, model cards, weights, examples.
 _IN_WHEEL = (
     "licenses/LICENSE",

@@ -1,6 +1,6 @@
 """Opens the built site as a reader would, from its folder: the search must find, a page must load.
 
-python tools/check_site.py       # after the build; needs Chromium at /usr/bin/chromium
+python docs/tools/check_site.py       # after the build; needs Chromium at /usr/bin/chromium
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
 
-SITE = Path(__file__).parents[1] / "site"
+SITE = Path(__file__).parents[2] / "site"
 CHROMIUM = Path("/usr/bin/chromium")
 
 

@@ -1,7 +1,7 @@
 """Writes what the docs say of the code from the code: the command line's options, and tables.
 
-    python tools/generated.py            # docs/cli.md and docs/tables.md
-    python tools/generated.py --check    # 1 where one of them says something else
+    python docs/tools/generated.py            # docs/cli.md and docs/tables.md
+    python docs/tools/generated.py --check    # 1 where one of them says something else
 
 What lies between ``<!-- generated: NAME -->`` and ``<!-- /generated -->`` is written here, the rest
 by hand. Options are laid out here and not by argparse, whose layout changes with Python's version.
@@ -25,7 +25,7 @@ from proxyspex_hf.hf.served.dialects.base import ScoringDialect
 from proxyspex_hf.hf.served.model import _CLASSES, _SCORING
 from proxyspex_hf.hf.tasks.table import _TAKEN_BY, SERVED_TASKS, TASKS
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PAGES = (ROOT / "docs" / "cli.md", ROOT / "docs" / "tables.md")
 _SECTION = re.compile(
     r"(<!-- generated: (?P<name>[\w-]+) -->\n)(?P<old>.*?)(<!-- /generated -->)", re.DOTALL
@@ -43,7 +43,9 @@ def main(arguments: list[str] | None = None) -> int:
         if new != old:
             stale = True
             if check:
-                sys.stderr.write(f"{page.relative_to(ROOT)} is stale: python tools/generated.py\n")
+                sys.stderr.write(
+                    f"{page.relative_to(ROOT)} is stale: python docs/tools/generated.py\n"
+                )
             else:
                 page.write_text(new, encoding="utf-8")
     return int(check and stale)
