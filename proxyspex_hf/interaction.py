@@ -26,7 +26,7 @@ class Interaction(NamedTuple):
         >>> strongest = explanation.top(1)[0]
         >>> strongest.labels, strongest.kind, strongest.order
         (('not', 'bad'), 'both needed', 2)
-        >>> strongest.sentence.startswith("“not” and “bad” raise it together")
+        >>> strongest.sentence.startswith("“not” and “bad” work together to raise it")
         True
     """
 
@@ -50,7 +50,7 @@ class Interaction(NamedTuple):
 
     @property
     def sentence(self) -> str:
-        """What it does, in words: ``“not” and “bad” raise it together: +1.80 ± 0.20``."""
+        """What it does, in words: ``“not” and “bad” work together to raise it: +1.80 ± 0.20``."""
         return sentence(self.labels, self.kind, self.effect, self.interval)
 
     def __str__(self) -> str:

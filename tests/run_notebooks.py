@@ -17,6 +17,7 @@ import re
 import sys
 import tempfile
 from collections.abc import Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,8 @@ def executed(llm: Any, directory: Path, names: Sequence[str] = NAMES) -> dict[st
                 for old, new in replaced.items():
                     run.source = run.source.replace(old, new)
                 cells.append(run)
-        whole = nbformat.v4.new_notebook(cells=cells, metadata=next(iter(books.values())).metadata)
+        first = next(iter(books.values()))
+        whole = nbformat.v4.new_notebook(cells=cells, metadata=deepcopy(first.metadata))
         places = [str(ROOT), str(ROOT / "examples"), os.environ.get("PYTHONPATH", "")]
         env = environment_for(hub, directory / "home") | {"PYTHONPATH": os.pathsep.join(places)}
         client = NotebookClient(

@@ -25,7 +25,6 @@ __all__ = [
     "raises_together",
     "score_name",
     "sentence",
-    "sentence_parts",
     "shortened",
     "signed",
     "together_parts",
@@ -133,39 +132,19 @@ def _size(value: float, decimals: int) -> str:
     return f"{value:.{decimals}f}" if value < 1e9 else f"{value:.2e}"
 
 
-#: How the labels are joined, and what follows them.
-_SENTENCES = {
-    "alone": "and| raise{s} it",
-    "both needed": "and| raise it together",
-    "either is enough": "or| is enough to raise it",
-    "lowers alone": "and| lower{s} it",
-    "lowers together": "and| lower it together",
-    "either one lowers": "or| is enough to lower it",
-}
-
-
 def sentence(
     labels: Sequence[str],
     kind: str,
     value: float,
     interval: tuple[float, float] | None,
-    minus: str = "-",
 ) -> str:
     """What a feature or a combination does at the input, in words, and how much."""
-    parts = sentence_parts([visible(label) for label in labels], kind)
-    said = "".join(f"“{text}”" if is_label else text for text, is_label in parts)
-    return f"{said}: {number(value, interval, minus=minus)}"
-
-
-def sentence_parts(labels: Sequence[str], kind: str) -> list[tuple[str, bool]]:
-    """The same without the number: pieces of text, and whether each is one of ``labels``."""
-    word, rest = _SENTENCES[kind].format(s="s" if len(labels) == 1 else "").split("|")
-    last = len(labels) - 1
-    joints = [f" {word} " if i == last - 1 else ", " for i in range(last)]
-    parts = [(labels[0], True)]
-    for joint, label in zip(joints, labels[1:], strict=True):
-        parts += [(joint, False), (label, True)]
-    return [*parts, (rest, False)]
+    shown = [visible(label) for label in labels]
+    if kind in _TOGETHER:
+        parts = together_parts(shown, kind, value, interval, minus="-")
+        return "".join(f"“{text}”" if what == "quoted" else text for what, text in parts)
+    does = "lowers" if kind == "lowers alone" else "raises"
+    return f"“{shown[0]}” {does} it: {number(value, interval)}"
 
 
 #: What raising and lowering the value mean, in the sentence's words, where not just that.
@@ -192,8 +171,9 @@ def together_parts(
     kind: str,
     value: float,
     interval: tuple[float, float] | None,
-    target_kind: str,
-    decimals: int,
+    target_kind: str = "",
+    decimals: int | None = None,
+    minus: str = "\N{MINUS SIGN}",
 ) -> list[tuple[str, str]]:
     """A combination as a sentence of pieces: ``"text"``, ``"quoted"`` for a label, ``"number"``.
 
@@ -208,7 +188,6 @@ def together_parts(
         if place:
             parts.append(("text", joint if place == last else ", "))
         parts.append(("quoted", label))
-    minus = "\N{MINUS SIGN}"
     if not either and (value > 0) == raises:
         said = number(value, interval, decimals, minus)
         return [*parts, ("text", f" work together to {does}: "), ("number", said)]

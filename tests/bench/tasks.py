@@ -35,17 +35,18 @@ from harness.task_cases import CASES, Case
 from proxyspex_hf import InteractionExplainer
 from proxyspex_hf.core.progress import Progress
 from proxyspex_hf.hf.answers import Asker
+from proxyspex_hf.hf.memory import Memory
 from proxyspex_hf.record import ExplanationRecord
 
 
-class Watched(InteractionExplainer):
+class Watched(Memory):
     """Keeps what asked the model last, for its counts."""
 
     asker: Asker
 
-    def _asker(self, *args: Any) -> Asker:
-        self.asker = super()._asker(*args)
-        return self.asker
+    def askers(self, *args: Any) -> list[Asker]:
+        (self.asker,) = super().askers(*args)
+        return [self.asker]
 
 
 def resident(name: str) -> float:
@@ -72,18 +73,19 @@ def measured(case: Case, alpha: float) -> dict[str, Any]:
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as answers:
-        explainer = Watched(
+        explainer = InteractionExplainer(
             case.pipe, alpha=alpha, cache_dir=answers, progress=watch, **case.options
         )
+        explainer._memory = memory = Watched()
         for each in case.inputs:
             records.append(explainer(each).record)
-            own = explainer.asker
+            own = memory.asker
             counts.append({"asked": own.calls, "run": own.inputs})
         seconds = time.perf_counter() - start
         whole = resident("VmHWM")
         for each, record, count in zip(case.inputs, records, counts, strict=True):
             bound = explainer.value_function(each)
-            again = explainer._asker(bound, explainer.options)
+            (again,) = Memory().askers(case.pipe, [(bound, bound)], None, answers)
             if not np.array_equal(again(record.queries.masks), record.queries.values):
                 raise SystemExit(f"{case.about}: the cache gave other values")
             count["again"] = again.inputs
