@@ -211,7 +211,7 @@ def check_comparable(first: InteractionExplanation, second: InteractionExplanati
     if _is_opposite(first, second) and targets[0].kind not in _TURNED:
         raise InputError(
             f"the first explains {targets[0].label!r}, the second {targets[1].label!r} of the "
-            f"same two: every sign is turned. Explain both with target={targets[0].label!r}."
+            f"same two: every sign is reversed. Explain both with target={targets[0].label!r}."
         )
 
 

@@ -116,7 +116,7 @@ class Scores:
 
 @pytest.fixture
 def small() -> InteractionExplainer:
-    return InteractionExplainer(Scores(-2.0), features="words", progress=False)
+    return InteractionExplainer(Scores(-2.0), features="words", progress=False, budget=150)
 
 
 def test_the_sibling_is_asked_many_masks_and_the_model_few(
@@ -129,7 +129,7 @@ def test_the_sibling_is_asked_many_masks_and_the_model_few(
     found: InteractionExplanation = explainer(TEXT)
     queries = found.record.queries
     assert big.asked <= len(queries) + 2
-    assert small.pipe.asked > 10 * len(queries)
+    assert small.pipe.asked >= 5 * len(queries)
     (note,) = [note for note in found.record.provenance.notes if "sibling" in note]
     assert note.startswith("The values are explained as")
     mask = np.array([[word != "funny" for word in TEXT.split()]])
@@ -146,7 +146,7 @@ def test_the_sibling_is_asked_many_masks_and_the_model_few(
     asked = small.pipe.asked
     refined = explainer.refine(loaded, alpha=1.0)
     assert small.pipe.asked == asked  # what it said is in the file
-    assert refined.record.sibling is not None
+    assert any("sibling" in note for note in refined.record.provenance.notes)
 
 
 def test_an_explanation_can_be_the_sibling(small: InteractionExplainer) -> None:

@@ -13,6 +13,9 @@ closes at the root:
   chi_T = (-1)^|T| (1 - 2q). One side of the parity polytope suffices, by the sign of F(T).
 - beyond :data:`_FACETS_UP_TO` members the parity is chained, q_j = q_{j-1} xor z_j, which is
   linear in |T| and as tight. So no order is too high, and no closure is built for it.
+
+Up to 16 features, all subsets are looked at instead: with many coefficients on few features the
+program takes ten seconds, and they take a tenth of one.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ import highspy
 import numpy as np
 
 from proxyspex_hf.checks import BoolArray
+from proxyspex_hf.core.masks import all_masks
 from proxyspex_hf.core.removal_search import Search
 from proxyspex_hf.core.sets import pack_support
 from proxyspex_hf.core.spectrum import FourierSpectrum
@@ -35,6 +39,9 @@ from proxyspex_hf.errors import SolveError
 #: Largest set that gets a hull (2^|S| rows, 3^|S| entries), and that gets parity facets.
 _HULL_UP_TO = 6
 _FACETS_UP_TO = 5
+
+#: Features up to which every subset is looked at (65,536; cost).
+_ENUMERATED = 16
 
 #: The objective is scaled so that sum |F| is this: HiGHS' absolute tolerances become relative.
 _SCALE = 1000.0
@@ -92,12 +99,17 @@ class RemovalProgram:
         self._nothing_removed = float(gains[1:].sum())
         self._total = float(np.abs(gains[1:]).sum())
         self._search = Search(sets, gains, len(self.used))
+        # What is maximised, as a function of what is removed.
+        self._function = FourierSpectrum.from_arrays(
+            pack_support(sets[1:]), gains[1:], max(1, len(self.used))
+        )
         # Columns: the features, then products (by their set), then parities.
         self._column: dict[Members, int] = {(p,): p for p in range(len(self.used))}
         self._parities: list[Members] = []
         self._cost = [0.0] * len(self.used)
         self._rows: list[tuple[list[int], list[float], float, float]] = []
-        self._solver = self._build(sets, gains.tolist()) if self._total > 0 else None
+        by_program = self._total > 0 and len(self.used) > _ENUMERATED
+        self._solver = self._build(sets, gains.tolist()) if by_program else None
 
     def start(self, fewest: int, most: int) -> tuple[BoolArray, float]:
         """A good removed set (u,) by local search, and f̂ of it."""
@@ -126,8 +138,10 @@ class RemovalProgram:
             SolveError: HiGHS ended in an unexpected way.
         """
         search, solver = self._search, self._solver
-        if solver is None:
+        if self._total == 0:
             return ProgramResult(start, "optimal", 0.0, 0)
+        if solver is None:
+            return self._best_of_all(fewest, most, start)
         solver.clearSolver()
         solver.changeRowBounds(0, float(fewest), float(most))
         solver.setSolution(self._complete(start))
@@ -161,6 +175,18 @@ class RemovalProgram:
         info = solver.getInfo()
         bound = max(self._bound(info.mip_dual_bound), search.value(found))
         return ProgramResult(found, status, self._sign * bound, int(info.mip_node_count))
+
+    def _best_of_all(self, fewest: int, most: int, start: BoolArray) -> ProgramResult:
+        every = all_masks(len(self.used))
+        sizes = every.sum(axis=1)
+        allowed = every[(sizes >= fewest) & (sizes <= most)]
+        values = self._function.evaluate(allowed)
+        best, found = allowed[values.argmax()], start
+        if self._search.value(best) > self._search.value(found):
+            found = self._search.climb(best, fewest, most)
+        found = self._search.settle(found)
+        bound = max(float(values.max()), self._search.value(found))
+        return ProgramResult(found, "optimal", self._sign * bound, 0)
 
     def _bound(self, dual: float) -> float:
         """What ``dual``, of the scaled minimisation, proves about sign * f̂; before any, the sum."""

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import highspy
@@ -20,6 +22,16 @@ from proxyspex_hf.core.removal import (
 )
 from proxyspex_hf.core.spectrum import FourierSpectrum
 from proxyspex_hf.errors import InputError, SolveError
+
+#: Small problems are solved by looking at every subset, large ones by HiGHS: both are tried.
+BOTH = pytest.mark.parametrize("every_subset_of", [0, 16])
+
+
+@contextmanager
+def solved_by_all_subsets(up_to: int) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(removal_program, "_ENUMERATED", up_to)
+        yield
 
 
 def random_spectrum(n: int, k: int, order: int, seed: int) -> FourierSpectrum:
@@ -45,9 +57,17 @@ def check_self_consistent(solution: RemovalSolution, spectrum: FourierSpectrum) 
     assert sorted(solution.kept + solution.removed) == list(range(spectrum.n_features))
 
 
+@BOTH
 @settings(max_examples=60, deadline=None)
 @given(spectrum=spectra(max_features=9, max_coefficients=25), data=st.data())
-def test_best_removal_against_enumeration(spectrum: FourierSpectrum, data: st.DataObject) -> None:
+def test_best_removal_against_enumeration(
+    every_subset_of: int, spectrum: FourierSpectrum, data: st.DataObject
+) -> None:
+    with solved_by_all_subsets(every_subset_of):
+        check_best_removal(spectrum, data)
+
+
+def check_best_removal(spectrum: FourierSpectrum, data: st.DataObject) -> None:
     k = data.draw(st.integers(0, spectrum.n_features))
     masks = all_masks(spectrum.n_features)
     values = spectrum.evaluate(masks)
@@ -65,11 +85,17 @@ def test_best_removal_against_enumeration(spectrum: FourierSpectrum, data: st.Da
         assert solution.change < 0  # equally far: the one that lowers f̂
 
 
+@BOTH
 @settings(max_examples=60, deadline=None)
 @given(spectrum=spectra(max_features=9, max_coefficients=25), data=st.data())
 def test_constrained_extremes_against_enumeration(
-    spectrum: FourierSpectrum, data: st.DataObject
+    every_subset_of: int, spectrum: FourierSpectrum, data: st.DataObject
 ) -> None:
+    with solved_by_all_subsets(every_subset_of):
+        check_extremes(spectrum, data)
+
+
+def check_extremes(spectrum: FourierSpectrum, data: st.DataObject) -> None:
     n = spectrum.n_features
     low = data.draw(st.integers(0, n))
     high = data.draw(st.integers(low, n))
@@ -210,6 +236,7 @@ def test_a_thread_pool_of_another_size_is_accepted(monkeypatch: pytest.MonkeyPat
             return highspy.HighsStatus.kError if threads == 1 else super().run()
 
     monkeypatch.setattr(removal_program.highspy, "Highs", Refusing)
+    monkeypatch.setattr(removal_program, "_ENUMERATED", 0)
     assert best_removal(FourierSpectrum.from_dict({(0, 1): 1.0}, 3), 1).objective == 2.0
     assert runs == [1, 0, 1, 0]
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from tiny_pipelines import clip, generator, picture
 
-from proxyspex_hf import DEMO_CLIP, DEMO_MODEL, InputError, InteractionExplainer
+from proxyspex_hf import DEMO_MODEL, InputError, InteractionExplainer
 from proxyspex_hf.core.faithfulness import r2_score
 
 pytest.importorskip("bitsandbytes")
@@ -82,10 +82,14 @@ def test_quantized_random_models_of_other_kinds(
         ).record.provenance.quantization.startswith(kind)
 
 
-def test_4_bits_on_a_cpu_need_layers_of_whole_blocks() -> None:
+def test_4_bits_on_a_cpu_need_layers_of_whole_blocks(tmp_path: Path) -> None:
     """bitsandbytes would fail in the first forward pass, with a shape that tells nobody why."""
+    pipe = clip(width=96)
+    pipe.save_pretrained(tmp_path)
     with pytest.raises(InputError, match="a layer of it takes 96 features, and 4-bit layers on"):
-        InteractionExplainer.from_pretrained(DEMO_CLIP, quantization="4bit")
+        InteractionExplainer.from_pretrained(
+            str(tmp_path), task="zero-shot-image-classification", quantization="4bit"
+        )
 
 
 def test_half_precision_tells_its_noise() -> None:
