@@ -21,6 +21,6 @@ from attacks.test_attacks import LONG, ON_THE_APP, SLOW
 )
 def test_it_is_held(attack: Attack) -> None:
     if attack.__name__ in SLOW and "ATTACKS" not in os.environ:
-        pytest.skip("half a minute: ATTACKS=short runs it, as python tests/attacks/run.py does")
+        pytest.skip("ten seconds: ATTACKS=short runs it, as python tests/attacks/run.py does")
     outcome = attack(LONG)
     assert outcome.held, outcome
