@@ -24,8 +24,8 @@ Bound = dict[str | int | None, tuple[BoundInput, BoundInput]]
 #: Masks that a sibling is asked where its explainer does not say: the most that the paper uses, and
 #: no more than a Gaussian process solves exactly.
 _ALPHA, _MOST = 8.0, 4000
-#: Terms of its spectrum where its explainer has the default: its answers are known better than a
-#: model's that is asked few (``python tests/bench/sibling.py``).
+#: Terms of its spectrum where its explainer has the default. A convention: twice the default, as it
+#: is asked more than a model usually is.
 _COEFFICIENTS = 1000
 _BY_DEFAULT = ExplainerOptions()
 
@@ -118,7 +118,7 @@ def check_sibling(chosen: ExplainerOptions) -> None:
             "sibling must be the InteractionExplainer of a cheaper model, or its explanation of "
             f"this input, got {sibling!r:.60}."
         )
-    if not chosen.algorithm().takes_sibling:
+    if not chosen.algorithm().takes_sibling:  # before hours of asking, not after
         raise InputError(
             f"a sibling needs proxy='blend' or 'gaussian', got {chosen.proxy!r}: others cannot "
             "explain the difference to it."

@@ -86,7 +86,7 @@ def without_queries(record: ExplanationRecord) -> dict[str, Any]:
             for score in record.faithfulness
         ],
         "fit": {**vars(record.fit), "cv": [dict(row) for row in record.fit.cv]},
-        "doubt": None if record.doubt is None else _doubt_to_json(record.doubt),
+        "doubt": None if record.doubt is None else doubt_to_json(record.doubt),
         "settings": {**vars(record.settings), "arguments": dict(record.settings.arguments)},
         "provenance": {
             **vars(record.provenance),
@@ -139,7 +139,8 @@ def _spectrum_to_json(spectrum: FourierSpectrum) -> dict[str, Any]:
     }
 
 
-def _doubt_to_json(doubt: Doubt) -> dict[str, Any]:
+def doubt_to_json(doubt: Doubt) -> dict[str, Any]:
+    """The Gaussian process of the intervals as JSON data."""
     kernel = doubt.kernel
     told = {}
     if kernel.sibling is not None:

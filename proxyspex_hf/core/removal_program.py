@@ -14,8 +14,8 @@ closes at the root:
 - beyond :data:`_FACETS_UP_TO` members the parity is chained, q_j = q_{j-1} xor z_j, which is
   linear in |T| and as tight. So no order is too high, and no closure is built for it.
 
-Up to 16 features, all subsets are looked at instead: with many coefficients on few features the
-program takes ten seconds, and they take a tenth of one.
+Up to 16 features, all subsets are looked at instead: where many coefficients share few features the
+program's branches are more than they are.
 """
 
 from __future__ import annotations

@@ -93,6 +93,8 @@ def python_code(record: ExplanationRecord) -> str:
         if record.provenance.quantization:
             notes.append(f"# Quantized when it was explained: {record.provenance.quantization!r}")
         lines[-1:-1] = notes
+    if record.sibling is not None:
+        build = [*build, "# A sibling was explained first (see the notes): add sibling=... for it."]
     return "\n".join(
         [
             *lines,

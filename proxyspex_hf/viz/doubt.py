@@ -10,6 +10,7 @@ import numpy as np
 
 from proxyspex_hf.core.proxies.kernel import JITTER
 from proxyspex_hf.record import ExplanationRecord
+from proxyspex_hf.serialize import doubt_to_json
 
 __all__ = ["doubt_data"]
 
@@ -38,19 +39,9 @@ def doubt_data(record: ExplanationRecord, most_bytes: int | None = None) -> dict
     if (most_bytes is not None and size > most_bytes) or not posterior.is_sound:
         return None
     return {
-        "relevance": kernel.relevance.tolist(),
-        "tilt": kernel.tilt,
-        "product": kernel.product,
-        "single": kernel.single,
-        "noise": kernel.noise,
-        "pairs": kernel.pairs.tolist(),
-        "level": doubt.level,
-        "scale": doubt.scale,
-        "inflation": doubt.inflation,
+        **doubt_to_json(doubt),
         "jitter": JITTER,
         "stride": math.ceil(len(masks) / _MOST_FACTORED),
         "masks": base64.b64encode(masks.tobytes()).decode("ascii"),
-        "sibling": None if told is None else [[*term] for term in told.to_dict().items()],
-        "shared": kernel.shared,
         "weights": base64.b64encode(weights.astype("<f8").tobytes()).decode("ascii"),
     }

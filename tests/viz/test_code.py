@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
-from record_factory import captioned_record, make_record
+from record_factory import captioned_record, make_record, random_spectrum, with_doubt
 
 from proxyspex_hf import context_prompt
+from proxyspex_hf.core.proxies.sibling import Sibling
 from proxyspex_hf.demo import DEMO_CLIP
 from proxyspex_hf.errors import InputError
 from proxyspex_hf.explainer import InteractionExplainer
@@ -167,3 +168,10 @@ def test_a_value_of_one_s_own_is_asked_again_and_named_in_the_code(pipe: Any) ->
 
 def test_a_caption_s_similarity_is_named() -> None:
     assert "value='similarity'" in python_code(captioned_record())
+
+
+def test_code_says_that_a_sibling_came_first() -> None:
+    record = make_record("one two three four", random_spectrum(4, 6))
+    assert "sibling" not in python_code(with_doubt(record))
+    told = with_doubt(record, sibling=Sibling(random_spectrum(4, 6)))
+    assert "# A sibling was explained first" in python_code(told)

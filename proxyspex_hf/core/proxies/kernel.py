@@ -46,8 +46,8 @@ _NOISE = 0.1
 #: one. A convention, as the three above: a factor of e either way is one deviation.
 _LIKELY_PRECISION = 1.0
 #: What is expected of log b_i about their mean, as a share of a sibling's. With all of it, features
-#: that only the sibling disregards are lost where masks are few; with none, R² at α = 0.5 is lower
-#: by 0.01 to 0.05 (``python tests/bench/sibling.py``).
+#: that only the sibling disregards are lost where masks are few; with none, less is learnt of the
+#: sibling. Half was best of 0, 0.5 and 1 on the pairs of ``tests/bench/sibling.py``.
 _SIBLING_RELEVANCE = 0.5
 #: Precision of the normal prior on log r about that of its start: two deviations reach from a
 #: fiftieth of a sibling to all of it.

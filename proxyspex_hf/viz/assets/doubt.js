@@ -8,7 +8,7 @@ const doubtOf = ({ relevance, tilt, product, single, noise, pairs, level, scale,
   const tilted = (x) => Math.exp(tilt * x.reduce((all, sign) => all + sign, 0));
   // What a sibling says: r times its spectrum at x.
   const told = new WeakMap(), ofSibling = (x) => {
-    if (!told.has(x)) told.set(x, sibling ? Math.sqrt(shared) * sum(sibling.map(([set, value]) => set.reduce((all, i) => all * x[i], value))) : 0);
+    if (!told.has(x)) told.set(x, sibling ? Math.sqrt(shared) * sum(sibling.support.map((set, k) => set.reduce((all, i) => all * x[i], sibling.coefficients[k]))) : 0);
     return told.get(x);
   };
   const covariance = (x, z) => {
