@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from typing import Any, Literal
 
@@ -44,6 +44,9 @@ class Sizes:
         spex: the values of b that SPEX is run with (its masks double with each), and how it
             decodes: ``"hard"`` is quicker, ``"soft"`` finds more.
         features: least and most features (words) of an input, where it can be chosen.
+        mixed: masks of three densities are fitted too.
+        alpha_of_one: the α of the figures that take one only; None is the largest.
+        deeper: what only the first inputs get: how many, and the fields that differ for them.
     """
 
     inputs: int
@@ -52,11 +55,22 @@ class Sizes:
     trees: tuple[int, ...] = (500, 1000, 5000)
     spex: tuple[Sequence[int], Literal["soft", "hard"]] = ((), "hard")
     features: tuple[int, int] = (1, 10**6)
+    mixed: bool = True
+    alpha_of_one: float | None = None
+    deeper: tuple[tuple[int, Mapping[str, Any]], ...] = ()
+
+    def of(self, place: int) -> Sizes:
+        """What the input at this place gets; the first is at 1."""
+        found = self
+        for count, changes in self.deeper:
+            if place <= count:
+                found = replace(found, **changes)
+        return found
 
     @property
     def alpha(self) -> float:
-        """The largest inference multiplier."""
-        return max(self.alphas)
+        """The inference multiplier of the figures that take one only."""
+        return self.alpha_of_one or max(self.alphas)
 
 
 @dataclass(frozen=True)

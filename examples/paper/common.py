@@ -74,7 +74,7 @@ class Study:
     """One run of a script.
 
     Attributes:
-        setting: ``"quick"``, ``"full"``, or ``"tiny"`` (for tests).
+        setting: ``"quick"``, ``"medium"``, ``"full"``, or ``"tiny"`` (for tests).
         seed: of the choice of inputs, of the masks and of the fits.
         counts: how many inputs of a data set to take where not as many as the setting says.
     """
@@ -140,7 +140,11 @@ def run(
         description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     size = parser.add_mutually_exclusive_group()
-    for setting, text in (("quick", "few inputs (the default)"), ("full", "as many as the paper")):
+    for setting, text in (
+        ("quick", "few inputs (the default)"),
+        ("medium", "what docs/paper.md is made of: two hours of one core"),
+        ("full", "as many as the paper"),
+    ):
         size.add_argument(
             f"--{setting}", dest="setting", action="store_const", const=setting, help=text
         )

@@ -20,7 +20,7 @@ METHODS = ("default", "paper", "lasso")
 def measure(study: Study) -> Row:
     rows: list[Row] = []
     needed: list[Row] = []
-    for case in cases(study, ("sentiment", "captions")):
+    for case in cases(study, ("sentiment", "encoder", "captions")):
         spex = [case.spex(bits) for bits in case.sizes.spex[0]]
         scored = [(fit.asked, case.r2(fit.spectrum)) for fit in spex]
         rows += [

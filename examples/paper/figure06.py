@@ -22,7 +22,7 @@ METHODS = ("default", "paper", "lasso")
 def measure(study: Study) -> Row:
     rows: list[Row] = []
     near: list[Row] = []
-    for case in cases(study, ("sentiment", "stories", "captions")):
+    for case in cases(study, ("sentiment", "encoder", "stories", "captions")):
         for alpha in case.sizes.alphas:
             fits = {method: case.fit(method, alpha) for method in METHODS}
             spex = case.spex_at(alpha)
@@ -35,6 +35,8 @@ def measure(study: Study) -> Row:
         alpha = case.sizes.alpha
         for method in ("default", "lasso"):
             for fitted, densities in (("uniform", (0.5,)), ("mixed", DENSITIES)):
+                if fitted == "mixed" and not case.sizes.mixed:
+                    continue
                 fit = case.fit(method, alpha, densities)
                 head = {**case.head, "method": method, "alpha": alpha, "fitted": fitted}
                 near += [

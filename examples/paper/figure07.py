@@ -28,13 +28,13 @@ LIMIT = 10.0
 
 def measure(study: Study) -> Row:
     rows: list[Row] = []
-    for case in cases(study, ("sentiment", "stories", "captions")):
+    for case in cases(study, ("sentiment", "encoder", "stories", "captions")):
         alpha = case.sizes.alpha
         fits = {method: case.fit(method, alpha) for method in ("default", "paper", "lasso")}
         spex = case.spex_at(alpha)
         if spex is not None:
             fits["spex"] = spex
-        for method in ("default", "lasso"):
+        for method in ("default", "lasso") if case.sizes.mixed else ():
             fits[f"{method}, mixed"] = case.fit(method, alpha, DENSITIES)
         full = float(case.values(np.ones((1, case.n), np.bool_))[0])
         rs = [r for r in RS if r < case.n]

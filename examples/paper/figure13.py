@@ -20,7 +20,7 @@ LEVELS = (0.8, 0.9, 0.95, 0.97, 0.99)
 
 def measure(study: Study) -> Row:
     rows: list[Row] = []
-    for case in cases(study, ("sentiment", "captions")):
+    for case in cases(study, ("sentiment", "encoder", "captions")):
         fits = [(name, a, case.fit(name, a)) for name in METHODS for a in case.sizes.alphas]
         fits += [("spex", None, case.spex(b)) for b in case.sizes.spex[0]]
         each = case.seconds_per_mask()

