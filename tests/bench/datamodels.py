@@ -3,15 +3,16 @@
 Margins are made up, so that it is known what there is to find: strong single points, a dense tail
 of weak ones, noise, and pairs and triples planted at known strength. Strength is the z that a set
 would have if all but it and the noise were known: its coefficient over the noise's standard
-deviation, times the root of the number of fitted masks. There are three kinds of pairs: of two
-strong points, of a strong and any other, and of two weak ones, where nothing points at the pair and
-the screen does not look. Triples add a weak point to a pair of two strong ones.
+deviation, times the root of the number of fitted masks. There are four kinds of pairs: of two
+strong points, of a strong and any other, of two that are among the twentieth with the largest
+weights in the tail, and of two weak ones, where nothing points at the pair and the screen does not
+look. Triples add a weak point to a pair of two strong ones, or are of three weak points.
 
     python tests/bench/datamodels.py                                 # 2 GB of disk
     python tests/bench/datamodels.py --features 5000 --masks 30000   # a minute
 
-Prints what was recovered, R² on held-out masks, time by phase, and the peak of memory that is not
-backed by a file (Linux).
+Prints what was recovered and what was found that is not there, by strength; R² on held-out masks;
+time by phase; and the peak of memory that is not backed by a file (Linux).
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from typing import Any
 
 import numpy as np
 
+from proxyspex_hf.core import FourierSpectrum
 from proxyspex_hf.progress_bar import ProgressBar
 from proxyspex_hf.studies.data import DataAttribution
 from proxyspex_hf.studies.packed import PackedMasks
@@ -37,6 +39,9 @@ from proxyspex_hf.studies.packed import PackedMasks
 N_STRONG = 200
 NOISE, STRONG, TAIL = 0.3, 0.45, 0.25  # shares of the variance, interactions beside them
 WEAKEST, STRONGEST = 4.0, 40.0  # expected z
+BANDS = (WEAKEST, 6.0, 8.0, 12.0, STRONGEST + 1e-9)
+#: Of single points: the tail's own weights reach z of 9 or so.
+SINGLE_BANDS = (10.0, 20.0, 30.0, 40.0, 60.0, 1e9)
 
 
 class Planted:
@@ -50,25 +55,31 @@ class Planted:
         self.weights[strong] = sizes * np.sqrt(STRONG / np.square(sizes).sum())
         by_strength = strong[np.argsort(-np.abs(self.weights[strong]))]
         weak = np.setdiff1d(np.arange(n), strong)
+        upper = weak[np.argsort(-np.abs(self.weights[weak]))[: len(weak) // 20]]
+        rest = np.setdiff1d(weak, upper)
         self.sets: dict[tuple[int, ...], tuple[str, float]] = {}
+        strengths = np.geomspace(WEAKEST, STRONGEST, n_pairs)
         pools = {
             "two strong": (strong, strong),
             "one strong": (by_strength[:40], weak),
-            "none strong": (weak, weak),
+            "upper twentieth": (upper, upper),
+            "none strong": (rest, rest),
+            "triple, none strong": (rest, rest, rest),
         }
-        for kind, (first, second) in pools.items():
-            for z in np.geomspace(WEAKEST, STRONGEST, n_pairs):
-                pair = rng.choice(first), rng.choice(second)
-                while pair[0] == pair[1] or tuple(sorted(pair)) in self.sets:
-                    pair = rng.choice(first), rng.choice(second)
-                self.sets[tuple(sorted(map(int, pair)))] = (kind, float(z))
+        for kind, members in pools.items():
+            for z in strengths:
+                drawn = tuple(sorted(int(rng.choice(pool)) for pool in members))
+                while len(set(drawn)) < len(drawn) or drawn in self.sets:
+                    drawn = tuple(sorted(int(rng.choice(pool)) for pool in members))
+                self.sets[drawn] = (kind, float(z))
         largest = [s for s, (kind, z) in self.sets.items() if kind == "two strong" and z > 15]
         for pair, z in zip(largest, np.geomspace(WEAKEST, STRONGEST, len(largest)), strict=True):
             third = int(rng.choice(np.setdiff1d(weak, pair)))
-            self.sets[tuple(sorted((*pair, third)))] = ("triple", float(z))
-        unit = np.sqrt(NOISE / n_fitted)
+            self.sets[tuple(sorted((*pair, third)))] = ("triple, two strong", float(z))
+        self.unit = np.sqrt(NOISE / n_fitted)
         self.coefficients = {
-            members: z * unit * float(rng.choice((-1, 1))) for members, (_, z) in self.sets.items()
+            members: z * self.unit * float(rng.choice((-1, 1)))
+            for members, (_, z) in self.sets.items()
         }
 
     def margins(self, masks: PackedMasks, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -108,8 +119,7 @@ class MemoryPeak:
 def recovered(planted: Planted, found: set[tuple[int, ...]]) -> dict[str, dict[str, str]]:
     """Planted sets that were found, by kind and by expected z."""
     out: dict[str, dict[str, str]] = {}
-    edges = [WEAKEST, 6.0, 8.0, 12.0, STRONGEST + 1e-9]
-    for low, high in pairwise(edges):
+    for low, high in pairwise(BANDS):
         hits: Counter[str] = Counter()
         totals: Counter[str] = Counter()
         for members, (kind, z) in planted.sets.items():
@@ -120,12 +130,40 @@ def recovered(planted: Planted, found: set[tuple[int, ...]]) -> dict[str, dict[s
     return out
 
 
+def not_there(planted: Planted, found: dict[tuple[int, ...], float]) -> dict[str, str]:
+    """Accepted sets that were not planted, of those accepted, by the z that the screen gave."""
+    out = {}
+    for low, high in pairwise((0.0, *BANDS[1:-1], float("inf"))):
+        here = [members for members, z in found.items() if low <= abs(z) < high]
+        false = sum(members not in planted.sets for members in here)
+        out[f"|z| {low:.0f} to {high:.0f}"] = f"{false} of {len(here)}"
+    return out
+
+
+def singles(planted: Planted, spectrum: FourierSpectrum) -> dict[str, str]:
+    """Points with the largest true weights among as many with the largest first-order terms."""
+    true = np.abs(planted.weights) / planted.unit
+    given = np.zeros(len(true))
+    for members, coefficient in spectrum.to_dict().items():
+        if len(members) == 1:
+            given[members[0]] = abs(coefficient)
+    wanted = np.flatnonzero(true >= SINGLE_BANDS[0])
+    taken = set(np.argsort(-given)[: len(wanted)].tolist())
+    out = {}
+    for low, high in pairwise(SINGLE_BANDS):
+        here = [i for i in wanted.tolist() if low <= true[i] < high]
+        name = f"z {low:.0f} and more" if high > 1e6 else f"z {low:.0f} to {high:.0f}"
+        out[name] = f"{sum(i in taken for i in here)} of {len(here)}"
+    return {**out, "weaker ones among them": f"{len(taken - set(wanted.tolist()))}"}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--features", type=int, default=50_000)
     parser.add_argument("--masks", type=int, default=300_000)
-    parser.add_argument("--pairs", type=int, default=20, help="of each of the three kinds")
+    parser.add_argument("--pairs", type=int, default=20, help="of each kind but one")
     parser.add_argument("--tests", type=int, default=1, help="test points explained together")
+    parser.add_argument("--paired", type=int, default=1000, help="strongest: all pairs of them")
     parser.add_argument("--max-memory", type=int, default=2**30)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--dir", type=Path, default=Path(tempfile.gettempdir()) / "datamodels")
@@ -147,13 +185,16 @@ def main() -> None:
     print(f"{n} features, {m} masks: {masks.bits.nbytes / 2**30:.2f} GiB of bits", flush=True)
     with MemoryPeak() as memory:
         before, cpu = time.perf_counter(), time.process_time()
-        study = DataAttribution(masks, margins, max_memory=options.max_memory)
+        study = DataAttribution(
+            masks, margins, n_paired=options.paired, max_memory=options.max_memory
+        )
         explained = study.explain(progress=ProgressBar())
         wall, cpu = time.perf_counter() - before, time.process_time() - cpu
     report: dict[str, Any] = {
         "features": n,
         "masks": m,
         "test points": options.tests,
+        "all pairs among": options.paired,
         "machine": f"{platform.machine()}, numpy {np.__version__}",
         "max_memory": options.max_memory,
         "peak of memory without a file, MiB": round(memory.peak / 2**20),
@@ -167,7 +208,7 @@ def main() -> None:
     }
     rows = study.held_out_rows
     for planted, found, (noisy, clean) in zip(plans, explained, made, strict=True):
-        screened = {s.members for s in found.screening.found}
+        screened = {s.members: s.z for s in found.screening.found}
         terms = {s for s, c in found.spectrum.to_dict().items() if len(s) > 1 and c != 0.0}
         variance = float(np.var(noisy[rows]))
         report["points"].append(
@@ -179,8 +220,10 @@ def main() -> None:
                 - float(np.mean((noisy - clean)[rows] ** 2)) / variance,
                 "sets looked at": found.screening.tested,
                 "sets accepted by the screen": len(screened),
-                "accepted that were not planted": len(screened - set(planted.sets)),
-                "recovered by the screen": recovered(planted, screened),
+                "accepted that were not planted": len(screened.keys() - planted.sets.keys()),
+                "not planted, by strength": not_there(planted, screened),
+                "single points recovered": singles(planted, found.spectrum),
+                "recovered by the screen": recovered(planted, set(screened)),
                 "recovered in the spectrum": recovered(planted, terms),
                 "terms of order 2 and more": len(terms),
                 "seconds": {k: round(v, 1) for k, v in found.seconds.items()},
