@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo app test test-served lint types architecture check docs notebooks bench figures paper space dist clean
+.PHONY: demo app test test-served lint types architecture check docs notebooks bench figures gpu paper space dist clean
 
 demo: $(VENV)/.installed
 	$(BIN)/proxyspex-hf demo --html demo.html --out demo.json
@@ -44,6 +44,11 @@ BENCH ?= --quick
 bench: $(VENV)/.dev
 	$(BIN)/python tests/bench/tables.py $(BENCH)
 
+# The tests and the bench that need an NVIDIA GPU, into gpu.json with the card's name. Where torch sees
+# none it says so, and ends with 2: a run that ends well has run.
+gpu: $(VENV)/.dev
+	$(BIN)/python tests/bench/gpu.py --tests --json gpu.json
+
 # Served models against a real vLLM on loopback, in an environment of its own (4 GB of disk).
 test-served: $(VENV)/.paper $(VENV)-served/.installed
 	$(BIN)/python tests/served/with_vllm.py --vllm $(VENV)-served/bin/vllm
@@ -65,12 +70,12 @@ figures: $(VENV)/.dev
 space: $(VENV)/.dev
 	$(BIN)/python space/build.py
 
-# The paper's figures, PNG and JSON into examples/paper/results; PAPER=--full for as many inputs as the
-# paper has. Answers and fits are kept in the user's cache directory: stopped, it goes on from there.
-# Then the tables of docs/paper.md are made of them.
+# The paper's figures, PNG and JSON into examples/paper/results; PAPER=--medium for what docs/paper.md is
+# made of, PAPER=--full for as many inputs as the paper has. Answers and fits are kept in the user's cache
+# directory: stopped, it goes on from there. Then the tables of docs/paper.md are made of them.
 PAPER ?= --quick
 paper: $(VENV)/.paper
-	for figure in examples/paper/figure*.py; do \
+	for figure in examples/paper/figure*.py examples/paper/shortcuts.py; do \
 		echo "$$figure $(PAPER)"; $(BIN)/python "$$figure" $(PAPER) || exit 1; \
 	done
 	$(BIN)/python examples/paper/page.py

@@ -9,6 +9,7 @@ from measures import (
     Measured,
     Results,
     gap_grows,
+    how_many_interactions,
     lasso_levels_off,
     low_degree,
     near_the_input,
@@ -16,6 +17,7 @@ from measures import (
     r2_rises,
     rate,
     removals,
+    shortcuts,
     solving_is_quick,
     speed,
     spex_fits_quicker,
@@ -127,5 +129,13 @@ CLAIMS = (
     Claim(
         "R² of the default at densities 0.5 / 0.7 / 0.9, by the masks fitted",
         "–", "figure06", near_the_input,
+    ),
+    Claim(
+        "how much of the spectrum is interactions",
+        "–", "figure03", how_many_interactions,
+    ),
+    Claim(
+        "what more trees and soft decoding change (medians)",
+        "–", "shortcuts", shortcuts,
     ),
 )  # fmt: skip

@@ -57,6 +57,8 @@ def rates(
         "r2": kept.full,
         "faithful": kept.full > FAITHFUL,
         "energy_to_order_3": float(share[:3].sum()),
+        "energy_of_interactions": float(share[1:].sum()),
+        "interactions_of_200": interactions(spectrum, 200),
     }
     return [
         {
@@ -67,6 +69,12 @@ def rates(
         }
         for i, k in enumerate(ks)
     ]
+
+
+def interactions(spectrum: FourierSpectrum, k: int) -> int:
+    """How many of the k largest coefficients beside ∅ are of several features."""
+    sets = [(abs(c), len(s)) for s, c in spectrum.to_dict().items() if s and c != 0.0]
+    return sum(order > 1 for _, order in sorted(sets, reverse=True)[:k])
 
 
 def draw(result: Row, path: Path) -> None:

@@ -1,5 +1,6 @@
 """What a GPU changes: values, quantized values, speed, and what happens where memory ends.
 
+    make gpu                                     # the tests that need one, then this: gpu.json
     python tests/bench/gpu.py                    # an NVIDIA GPU of 16 GB or more; three minutes
     python tests/bench/gpu.py --device cpu --small
 
@@ -7,7 +8,8 @@ The shipped classifier on the GPU is compared with itself on the processor, whol
 bits. A language model of a billion random weights in bfloat16 shows the speed: masks a second
 against the model's bare forward on the same batches, and against the pipeline's own calls. Then its
 memory is limited, until batches do not fit: values must stay what they were, and nothing may be
-asked for anew. Ends with 1 where something is not as it must be.
+asked for anew. Last it is loaded in 8 and in 4 bits. Ends with 1 where something is not as it must
+be, and with 2, after one line that says why, where no GPU is.
 """
 
 from __future__ import annotations
@@ -15,9 +17,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -210,6 +216,50 @@ def _without_memory(
     )
 
 
+def quantized_language_model(device: str, small: bool, masks: int) -> Iterator[Line]:
+    """The language model in 8 and in 4 bits, beside its own bfloat16."""
+    pipe = generator(device, small)
+    words = ("the old story says that no bird of this wood sings at night " * 3).split()
+    text, options = " ".join(words), {"value": "log-perplexity", "target": " a good answer"}
+    function = InteractionExplainer(pipe, **options).value_function(text)
+    asked = uniform(function.n_features, masks)
+    truth = function(asked)
+    with tempfile.TemporaryDirectory() as folder:
+        pipe.model.save_pretrained(folder)
+        pipe.tokenizer.save_pretrained(folder)
+        del pipe, function
+        for quantization in ("8bit", "4bit"):
+            explainer = InteractionExplainer.from_pretrained(
+                folder,
+                task="text-generation",
+                quantization=quantization,
+                device_map=device,
+                **options,
+            )
+            before = state_of(explainer.pipe.model)
+            function = explainer.value_function(text)
+            seconds, found = wall(lambda f=function: f(asked), device)
+            again = explainer.value_function(text)(asked)
+            alone = explainer.value_function(text)(asked[:1])
+            same = state_of(explainer.pipe.model) == before
+            yield (
+                f"language model, {quantization}",
+                bool(np.isfinite(found).all()) and same,
+                f"R² to bfloat16 {r2(truth, found):.3f} (random weights); asked twice it differs "
+                f"by {np.abs(found - again).max():.2g}, alone and in a batch by "
+                f"{abs(float(found[0] - alone[0])):.2g}; {masks / seconds:,.0f} masks/s; model "
+                f"unchanged: {same}",
+            )
+
+
+def needed_tests() -> dict[str, Any]:
+    """What pytest says of the tests that need a GPU."""
+    command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", str(TESTS)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    print(done.stdout, flush=True)
+    return {"exit code": done.returncode, "said": done.stdout.splitlines()[-1:]}
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -217,19 +267,34 @@ def main() -> int:
     parser.add_argument("--device", default="cuda", choices=["cuda", "cpu"])
     parser.add_argument("--small", action="store_true")
     parser.add_argument("--masks", type=int, default=512)
+    parser.add_argument("--tests", action="store_true", help="the tests that need a GPU, first")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     if given.device == "cuda" and not torch.cuda.is_available():
-        print("no CUDA device is here.", file=sys.stderr)
+        build = torch.version.cuda or "no"
+        print(
+            f"No GPU was measured: torch {torch.__version__} (built with {build} CUDA) sees no "
+            "CUDA device here.",
+            file=sys.stderr,
+        )
         return 2
     tf.utils.logging.set_verbosity_error()
     tf.utils.logging.disable_progress_bar()
-    if given.device == "cuda":
-        print(torch.cuda.get_device_name(), torch.__version__, tf.__version__, flush=True)
+    name = torch.cuda.get_device_name() if given.device == "cuda" else "the processor"
+    report: dict[str, Any] = {
+        "device": name,
+        "torch": torch.__version__,
+        "transformers": tf.__version__,
+        "bitsandbytes": version("bitsandbytes") if find_spec("bitsandbytes") else None,
+    }
+    print(*report.values(), flush=True)
+    if given.tests:
+        report["tests"] = needed_tests()
     lines: list[Line] = []
     for part in (
         classifier(given.device, given.masks),
         language_model(given.device, given.small, given.masks),
+        quantized_language_model(given.device, given.small, given.masks),
     ):
         try:
             for line in part:
@@ -242,8 +307,10 @@ def main() -> int:
 
             traceback.print_exc()
     if given.json is not None:
-        given.json.write_text(json.dumps(lines, indent=2), encoding="utf-8")
-    return int(not all(ok for _, ok, _ in lines))
+        report["measured"] = [dict(zip(("what", "good", "found"), x, strict=True)) for x in lines]
+        given.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    tested = report.get("tests", {"exit code": 0})["exit code"] == 0
+    return int(not (tested and all(good for _, good, _ in lines)))
 
 
 if __name__ == "__main__":
