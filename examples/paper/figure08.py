@@ -367,7 +367,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--quick", action="store_true", help="n = 200; the default")
-    size.add_argument("--full", action="store_true", help="n = 500")
+    size.add_argument("--full", "--medium", action="store_true", dest="full", help="n = 500")
     parser.add_argument("--digits", action="store_true", help="scikit-learn's digits instead")
     parser.add_argument("--jobs", type=int, default=1, help="processes that train")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")

@@ -187,7 +187,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     size = parser.add_mutually_exclusive_group(required=True)
     size.add_argument("--quick", action="store_true", help="minutes")
-    size.add_argument("--full", action="store_true", help="what docs/heads.md shows")
+    size.add_argument(
+        "--full", "--medium", action="store_true", dest="full", help="what docs/heads.md shows"
+    )
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     parser.add_argument("--cache", type=Path, default=CACHE / "figure09", help="values asked")
     parser.add_argument("--only", help="a part of the groups' names")

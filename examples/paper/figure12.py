@@ -48,6 +48,7 @@ TABLES = {
 SIZES = {
     "tiny": (12, 1, (2,), (20,)),
     "quick": (32, 1, (2, 4, 6, 8), (500,)),
+    "medium": (32, 1, (2, 4, 6, 8), (500,)),
     "full": (64, 5, (2, 4, 6, 8), (500, 1000, 5000)),
 }
 PROXIES = ("default", "paper", "lasso", "forest", "network")

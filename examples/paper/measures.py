@@ -5,88 +5,24 @@ Each function reads ``results/*.json``; the rule of its verdict stands in its do
 
 from __future__ import annotations
 
-import json
 import statistics
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from itertools import pairwise, product
-from pathlib import Path
 
 from common import Row
-
-YES, PARTLY, NO, OPEN = "reproduced", "in part", "not reproduced", "open"
-NAMES = {
-    "sentiment": "reviews",
-    "encoder": "reviews under the encoder",
-    "stories": "stories",
-    "captions": "captions",
-    "sentences": "sentences",
-}
-Measured = tuple[str, str]
-
-
-class Results:
-    """The JSON files of a folder, by figure."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def __call__(self, figure: str) -> Row:
-        found: Row = json.loads((self._folder / f"{figure}.json").read_text("utf-8"))
-        return found
-
-
-def verdict(held: Iterable[bool | None]) -> str:
-    """Of a claim that holds on all, some or none of the data sets; None where that is open."""
-    each = set(held)
-    if len(each) == 1:
-        return {True: YES, False: NO, None: OPEN}[each.pop()]
-    return PARTLY if each else OPEN
-
-
-def by_dataset(rows: Iterable[Row]) -> dict[str, list[Row]]:
-    groups: dict[str, list[Row]] = {}
-    for row in rows:
-        groups.setdefault(row["dataset"], []).append(row)
-    return groups
-
-
-def of(rows: Iterable[Row], **wanted: object) -> list[Row]:
-    return [row for row in rows if all(row[key] == value for key, value in wanted.items())]
-
-
-def median(rows: Iterable[Row], key: str) -> float:
-    return statistics.median(row[key] for row in rows)
-
-
-def spread(numbers: Iterable[float], digits: int = 3) -> str:
-    """The median, and the range where there are several: 0.97 (0.95 to 0.98)."""
-    found = sorted(numbers)
-    middle = signed(statistics.median(found), digits)
-    if len(found) == 1:
-        return middle
-    return f"{middle} ({signed(found[0], digits)} to {signed(found[-1], digits)})"
-
-
-def shared(rows: Iterable[Row], key: str, wanted: Iterable[object]) -> list[Row]:
-    """The rows of the inputs that have every one of ``wanted`` under ``key``.
-
-    Some methods and α are measured on the first inputs only; medians over other inputs than those
-    would compare these with those.
-    """
-    each = list(rows)
-    needed = set(wanted)
-    seen: dict[str, set[object]] = {}
-    for row in each:
-        seen.setdefault(row["input"], set()).add(row[key])
-    return [row for row in each if needed <= seen[row["input"]]]
-
-
-def listed(parts: Iterable[str]) -> str:
-    return "; ".join(parts)
-
-
-def signed(number: float, digits: int = 3) -> str:
-    return f"{number:.{digits}f}".replace("-", "−")
+from reading import (
+    NAMES,
+    Measured,
+    Results,
+    by_dataset,
+    listed,
+    median,
+    of,
+    shared,
+    signed,
+    spread,
+    verdict,
+)
 
 
 def times_of_spex(method: str) -> Callable[[Results], Measured]:
@@ -301,48 +237,6 @@ def solving_is_quick(results: Results) -> Measured:
         "(on a busy machine)"
     )
     return text, verdict([proven == len(rows), middle < 1])
-
-
-def _proxies(results: Results, dataset: str) -> Row:
-    """Median R² of each proxy at the largest α."""
-    rows = of(results("figure12")["rows"], dataset=dataset)
-    alpha = max(row["alpha"] for row in rows)
-    found: Row = {"alpha": alpha}
-    for method in dict.fromkeys(row["method"] for row in rows):
-        key = "spectrum_r2" if method == "spex" else "proxy_r2"
-        found[method] = median(of(rows, alpha=alpha, method=method), key)
-    return found
-
-
-def _each(found: Row) -> str:
-    numbers = [f"{name} {signed(r2)}" for name, r2 in found.items() if name != "alpha"]
-    return f"α = {found['alpha']}: " + ", ".join(numbers)
-
-
-def trees_lead_hierarchy(results: Results) -> Measured:
-    """The paper's trees above LASSO, forest and network by 0.1 at the largest α."""
-    found = _proxies(results, "complete hierarchy")
-    others = [found[name] for name in ("lasso", "forest", "network")]
-    return _each(found), verdict([found["paper"] > max(others) + 0.1])
-
-
-def trees_lead_real(results: Results) -> Measured:
-    """The paper's trees above LASSO, forest and network on each real input at the largest α."""
-    parts, held = [], []
-    for dataset in dict.fromkeys(row["dataset"] for row in results("figure12")["rows"]):
-        if dataset in ("complete hierarchy", "peak"):
-            continue
-        found = _proxies(results, dataset)
-        parts.append(f"{dataset}, {_each(found)}")
-        held.append(found["paper"] > max(found[name] for name in ("lasso", "forest", "network")))
-    return listed(parts), verdict(held)
-
-
-def trees_fail_on_peaks(results: Results) -> Measured:
-    """Neither our default nor the paper's trees reach R² 0.1; SPEX does."""
-    found = _proxies(results, "peak")
-    held = [found["paper"] < 0.1, found.get("spex", 1.0) > 0.9]
-    return _each(found), verdict(held)
 
 
 def speed(method: str) -> Callable[[Results], Measured]:

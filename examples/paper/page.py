@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from claims import CLAIMS, Results
-from common import HERE
-from measures import NAMES, by_dataset
+from common import HERE, Row
+from reading import NAMES, by_dataset, median, of
 
 PAGE = HERE.parents[1] / "docs" / "paper.md"
 MARKED = re.compile(
@@ -36,19 +36,57 @@ def claims(results: Results) -> str:
 
 def inputs(results: Results) -> str:
     """What was measured: one line a data set."""
-    found = {**by_dataset(results("figure03")["rows"]), **by_dataset(results("figure06")["rows"])}
-    lines = ["| data set | inputs | features | α |", "|---|---|---|---|"]
-    for dataset, rows in found.items():
+    fitted, spex = by_dataset(results("figure06")["rows"]), results("figure01")["rows"]
+    mixed = [row for row in results("figure06")["by_density"] if row["fitted"] == "mixed"]
+    columns = ("data set", "inputs", "features", "α (inputs)", "SPEX", "masks of three densities")
+    lines = [f"| {' | '.join(columns)} |", "|" + "---|" * len(columns)]
+    for dataset, rows in {**fitted, **by_dataset(results("figure03")["rows"])}.items():
+        rows = fitted.get(dataset, rows)
         sizes = sorted({row["n"] for row in rows})
-        alphas = sorted({row["alpha"] for row in rows if row.get("alpha") is not None})
         features = f"{sizes[0]} to {sizes[-1]}" if len(sizes) > 1 else str(sizes[0])
-        shown = ", ".join(map(str, alphas)) if alphas else "all subsets"
-        count = len({row["input"] for row in rows})
-        lines.append(f"| {NAMES[dataset]} | {count} | {features} | {shown} |")
+        alphas = sorted({row["alpha"] for row in rows if row.get("alpha") is not None})
+        counts = [f"{alpha} ({_inputs(of(rows, alpha=alpha))})" for alpha in alphas]
+        shown = ", ".join(counts) if alphas else "all subsets"
+        more = [
+            _inputs(of(found, dataset=dataset)) or "–" for found in (of(spex, method="spex"), mixed)
+        ]
+        cells = (NAMES[dataset], _inputs(rows), features, shown, *more)
+        lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(lines) + "\n"
 
 
-TABLES = {"claims": claims, "inputs": inputs}
+def _inputs(rows: list[Row]) -> int:
+    return len({row["input"] for row in rows})
+
+
+def seconds(results: Results) -> str:
+    """What an input takes: processor seconds, medians over the inputs, at one α."""
+    methods = ("default", "paper", "lasso", "spex")
+    columns = (
+        "data set", "α", "masks", "one mask, ms", "its masks", "default", "the paper's trees",
+        "LASSO", "SPEX, most masks",
+    )  # fmt: skip
+    lines = [f"| {' | '.join(columns)} |", "|" + "---|" * len(columns)]
+    for dataset, rows in by_dataset(results("figure13")["rows"]).items():
+        counted = {a: _inputs(of(rows, alpha=a)) for a in {r["alpha"] for r in rows} - {None}}
+        alpha = max(counted, key=lambda a: (counted[a], a))
+        here = of(rows, alpha=alpha)
+        masks = median(here, "masks")
+        model = median(here, "model_seconds")
+        cells = [NAMES[dataset], alpha, f"{masks:,.0f}", f"{model / masks * 1000:.1f}"]
+        cells.append(f"{model:.1f}")
+        for method in methods:
+            mine = of(here, method=method)
+            if method == "spex":
+                own = of(rows, method=method)
+                last = {row["input"]: row for row in own}  # the most masks come last
+                mine = list(last.values())
+            cells.append(f"{median(mine, 'fit_seconds'):.1f}" if mine else "–")
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+    return "\n".join(lines) + "\n"
+
+
+TABLES = {"claims": claims, "inputs": inputs, "seconds": seconds}
 
 
 def fill(page: str, results: Results) -> str:

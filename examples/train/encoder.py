@@ -94,12 +94,18 @@ class Training:
         if file.exists():
             self._read()
 
-    def run(self, batches: Iterator[Batch], hw: Hardware, every: int = EVERY) -> float:
-        """The steps that are left, of ``batches`` from their start; the mean loss of the last."""
+    def run(
+        self, batches: Iterator[Batch], hw: Hardware, every: int = EVERY, until: int | None = None
+    ) -> float:
+        """The steps that are left, or those before ``until``; the mean loss of the last.
+
+        ``batches`` are given from their start; those of steps that are done are passed over.
+        """
+        last = self.steps if until is None else until
         torch.manual_seed(self.done)  # for dropout
         losses: list[float] = []
         self.model.train()
-        for batch in islice(batches, self.done, self.steps):
+        for batch in islice(batches, self.done, last):
             placed = batch.to(hw.device)
             with hw.autocast():
                 out = self.model(placed.input_ids, attention_mask=placed.attention_mask)
@@ -111,7 +117,7 @@ class Training:
             self._schedule.step()
             self.done += 1
             losses.append(loss.item())
-            if self.done % every == 0 or self.done == self.steps:
+            if self.done % every == 0 or self.done == last:
                 self._write()
                 torch.manual_seed(self.done)
                 recent = float(np.mean(losses[-every:]))
