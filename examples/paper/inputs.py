@@ -201,7 +201,7 @@ DATASETS = {
         sentiment,
         quick=Sizes(1, (1, 2, 4), trees=(500,), spex=((4,), "hard"), features=(256, 280)),
         medium=Sizes(
-            8, (2,), (1000, 100), (500,), features=(256, 300), mixed=False,
+            6, (2,), (1000, 100), (500,), features=(256, 300), mixed=False,
             deeper=(
                 (3, {"spex": ((3, 4), "hard")}), (2, {"mixed": True}),
                 (1, {"alphas": (2, 4), "alpha_of_one": 2}),
@@ -237,7 +237,7 @@ DATASETS = {
         captions,
         quick=Sizes(2, (1, 2, 4, 8), trees=(500,), spex=(range(1, 6), "hard")),
         medium=Sizes(
-            25, (2,), (1000, 100), (500,), mixed=False,
+            20, (2,), (1000, 100), (500,), mixed=False,
             deeper=(
                 (
                     5,
