@@ -203,7 +203,7 @@ DATASETS = {
         medium=Sizes(
             6, (2,), (1000, 100), (500,), features=(256, 300), mixed=False,
             deeper=(
-                (3, {"spex": ((3, 4), "hard")}), (2, {"mixed": True}),
+                (3, {"spex": ((4,), "hard")}), (2, {"mixed": True}),
                 (1, {"alphas": (2, 4), "alpha_of_one": 2}),
             ),
         ),
