@@ -216,8 +216,8 @@ DATASETS = {
         encoder,
         quick=Sizes(0),
         medium=Sizes(
-            4, (2,), (400, 100), (500,), features=(60, 90), mixed=False,
-            deeper=((1, {"spex": ((2, 3), "hard"), "mixed": True}),),
+            3, (2,), (300, 100), (500,), features=(60, 80), mixed=False,
+            deeper=((1, {"spex": ((2,), "hard"), "mixed": True}),),
         ),
         full=Sizes(20, spex=(range(1, 11), "soft"), features=(100, 200)),
         tiny=Sizes(0),

@@ -169,7 +169,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--rate", type=float, default=1e-4)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--tests", type=int, default=400, help="held-out reviews of each source")
+    parser.add_argument("--tests", type=int, default=250, help="held-out reviews of each source")
     parser.add_argument("--out", type=Path, default=FOLDER)
     given = parser.parse_args()
 
