@@ -58,8 +58,8 @@ def over_lasso(method: str) -> Callable[[Results], Measured]:
             ours, theirs = statistics.mean(own.values()), statistics.mean(lasso.values())
             gaps = spread(own[at] - lasso[at] for at in own)
             parts.append(
-                f"{NAMES[dataset]}: {signed(ours)} to {signed(theirs)}, {ours / theirs - 1:+.0%}; "
-                f"difference {gaps}"
+                f"{NAMES[dataset]}: {signed(ours)} to {signed(theirs)}, {ours / theirs - 1:+.0%}, "
+                f"a difference of {gaps}"
             )
             held.append(ours >= 1.15 * theirs > 0)
         return "means: " + listed(parts), verdict(held)
