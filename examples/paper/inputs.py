@@ -216,7 +216,7 @@ DATASETS = {
         encoder,
         quick=Sizes(0),
         medium=Sizes(
-            3, (2,), (300, 100), (500,), features=(60, 80), mixed=False,
+            5, (2,), (300, 100), (500,), features=(60, 80), mixed=False,
             deeper=((1, {"spex": ((2,), "hard"), "mixed": True}),),
         ),
         full=Sizes(20, spex=(range(1, 11), "soft"), features=(100, 200)),
