@@ -18,7 +18,7 @@ from cases import Case, Fit
 from common import Row, Study, progress, run
 from inputs import DATASETS, cases
 
-#: How many inputs of each data set; 5,000 trees on the masks of a long review take an hour.
+#: How many inputs of each data set: few, and of the quickest.
 INPUTS = {"captions": 2}
 #: The paper's grid has all three.
 TREES = (500, 1000, 5000)
