@@ -26,6 +26,10 @@ class Results:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
+    def has(self, figure: str) -> bool:
+        """Whether the figure was made."""
+        return (self._folder / f"{figure}.json").exists()
+
     def __call__(self, figure: str) -> Row:
         found: Row = json.loads((self._folder / f"{figure}.json").read_text("utf-8"))
         return found
