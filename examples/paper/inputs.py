@@ -243,7 +243,7 @@ DATASETS = {
                     2,
                     {
                         "alphas": (1, 2, 4), "alpha_of_one": 2, "mixed": True,
-                        "spex": (range(1, 6), "hard"),
+                        "spex": (range(1, 5), "hard"),
                     },
                 ),
             ),
