@@ -15,6 +15,7 @@ import drawing
 from cases import DENSITIES
 from common import Row, Study, run
 from inputs import DATASETS, cases
+from reading import shared
 
 METHODS = ("default", "paper", "lasso")
 
@@ -52,10 +53,13 @@ def draw(result: Row, path: Path) -> None:
     figure, axes = drawing.panels(2, len(datasets))
     for (above, below), dataset in zip(axes.T, datasets, strict=True):
         here = [row for row in rows if row["dataset"] == dataset]
+        # Lines over α join the same inputs: some α are asked of the first inputs only.
+        whole = shared(here, "alpha", drawing.names(here, "alpha"))
         for method in drawing.names(here, "method"):
-            points = [(row["alpha"], row["r2"]) for row in here if row["method"] == method]
+            points = [(row["alpha"], row["r2"]) for row in whole if row["method"] == method]
             drawing.line(above, method, points)
-        drawing.head(above, DATASETS[dataset].title, here)
+        drawing.head(above, f"{DATASETS[dataset].title}, every α", whole)
+        drawing.head(below, "by density", here)
         above.set(xlabel="α (α·n·log₂n masks)", xticks=drawing.names(here, "alpha"))
         for method in ("default", "lasso"):
             for fitted, style in (("uniform", method), ("mixed", f"{method}, mixed")):
