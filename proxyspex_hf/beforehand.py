@@ -205,7 +205,7 @@ def _asked_alike(sibling: Any, chosen: ExplainerOptions, function: BoundInput) -
         del options["target"]
     if chosen.features is not None:
         options["features"] = chosen.features
-    if (own.alpha, own.budget) == (None, None):
+    if (own.alpha, own.budget) == (_BY_DEFAULT.alpha, None):
         options["budget"] = min(_MOST, max(20, budget_for(len(features), _ALPHA)))
     if own.n_coefficients == _BY_DEFAULT.n_coefficients:
         options["n_coefficients"] = _COEFFICIENTS
