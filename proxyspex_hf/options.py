@@ -18,9 +18,8 @@ from proxyspex_hf.core.refine import RefineMethod
 from proxyspex_hf.errors import InputError
 from proxyspex_hf.explanation import InteractionExplanation
 from proxyspex_hf.hf.failures import Retry
-from proxyspex_hf.hf.options import FeatureOptions
+from proxyspex_hf.hf.options import FeatureOptions, ValueOf
 from proxyspex_hf.hf.several import listed
-from proxyspex_hf.hf.targets import ValueOf
 from proxyspex_hf.hf.text.mask_token import Masking
 from proxyspex_hf.record.inputs import ImageMasking, TextKind
 
