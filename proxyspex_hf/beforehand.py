@@ -118,11 +118,7 @@ def check_sibling(chosen: ExplainerOptions) -> None:
             "sibling must be the InteractionExplainer of a cheaper model, or its explanation of "
             f"this input, got {sibling!r:.60}."
         )
-    if not chosen.algorithm().takes_sibling:  # before hours of asking, not after
-        raise InputError(
-            f"a sibling needs proxy='blend' or 'gaussian', got {chosen.proxy!r}: others cannot "
-            "explain the difference to it."
-        )
+    chosen.algorithm().check_takes_sibling()  # before hours of asking, not after
 
 
 def told_by_sibling(
