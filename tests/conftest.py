@@ -12,6 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from left_out import (  # noqa: F401  (hooks)
+    pytest_make_collect_report,
+    pytest_runtest_makereport,
+    pytest_terminal_summary,
+)
 
 from proxyspex_hf.demo import DEMO_MODEL
 

