@@ -16,7 +16,7 @@ from proxyspex_hf.hf.sequence import SEQUENCE_VALUES
 from proxyspex_hf.hf.tasks.table import FUNCTION, task_of
 from proxyspex_hf.hf.value_function import BoundInput
 from proxyspex_hf.options import ExplainerOptions
-from proxyspex_hf.record import ExplanationRecord
+from proxyspex_hf.record.record import ExplanationRecord
 
 #: One input: its set function by label, each beside the one whose outputs it is scored from.
 Bound = dict[str | int | None, tuple[BoundInput, BoundInput]]

@@ -14,16 +14,6 @@ Each message says what came, what was expected, and which argument to change.
 
 from __future__ import annotations
 
-__all__ = [
-    "HubError",
-    "InputError",
-    "ModelError",
-    "ProxySpexError",
-    "ProxySpexWarning",
-    "SchemaError",
-    "SolveError",
-]
-
 
 class ProxySpexError(Exception):
     """Root of every error that this package raises on purpose.

@@ -29,7 +29,7 @@ from proxyspex_hf.hf.tasks.table import FUNCTION, task_of
 from proxyspex_hf.hf.text.prompt_input import PromptInput
 from proxyspex_hf.hf.value_function import BoundInput, packed
 from proxyspex_hf.options import ExplainerOptions
-from proxyspex_hf.record import ExplanationRecord
+from proxyspex_hf.record.record import ExplanationRecord
 from proxyspex_hf.removal_check import RemovalCheck
 
 #: How far the whole input's value may be from the stored one, in shares of the values' range, to

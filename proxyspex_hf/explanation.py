@@ -23,7 +23,7 @@ from proxyspex_hf.core.indices import interactions
 from proxyspex_hf.core.interactions import Interactions
 from proxyspex_hf.core.intervals import prediction_intervals, with_intervals
 from proxyspex_hf.core.posterior import stretched
-from proxyspex_hf.core.removal import (
+from proxyspex_hf.core.removal.best import (
     RemovalSolution,
     best_removal,
     maximize,
@@ -35,9 +35,9 @@ from proxyspex_hf.errors import InputError, SchemaError
 from proxyspex_hf.files import write_whole
 from proxyspex_hf.hub_verbs import HubVerbs
 from proxyspex_hf.interaction import Interaction, RemovalEffect
-from proxyspex_hf.limits import MAX_FILE_BYTES
-from proxyspex_hf.record import Features
-from proxyspex_hf.serialize import dumps, loads
+from proxyspex_hf.record.inputs import Features
+from proxyspex_hf.record.limits import MAX_FILE_BYTES
+from proxyspex_hf.record.serialize import dumps, loads
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -197,7 +197,7 @@ class InteractionExplanation(HubVerbs):
         """The ``k`` features whose removal moves the prediction most, up or down (equation 4).
 
         ``limits``: time_limit (seconds), always_keep, always_remove (feature indices). Errors as
-        :func:`proxyspex_hf.core.removal.best_removal`.
+        :func:`proxyspex_hf.core.removal.best.best_removal`.
 
         Example:
             >>> explanation.removal(1).removed, explanation.removal(1).status

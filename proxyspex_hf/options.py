@@ -22,9 +22,7 @@ from proxyspex_hf.hf.options import FeatureOptions
 from proxyspex_hf.hf.several import listed
 from proxyspex_hf.hf.targets import ValueOf
 from proxyspex_hf.hf.text.mask_token import Masking
-from proxyspex_hf.inputs import ImageMasking, TextKind
-
-__all__ = ["ExplainerOptions"]
+from proxyspex_hf.record.inputs import ImageMasking, TextKind
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,10 +20,8 @@ from proxyspex_hf.hf.tasks.classification import function_applied
 from proxyspex_hf.hf.tasks.table import task_of
 from proxyspex_hf.hf.value_function import BoundInput
 from proxyspex_hf.options import ExplainerOptions
-from proxyspex_hf.record import CALL_OPTIONS, ExplanationRecord, Provenance, Settings, Target
+from proxyspex_hf.record.record import CALL_OPTIONS, ExplanationRecord, Provenance, Settings, Target
 from proxyspex_hf.refit import fit_report
-
-__all__ = ["make_record", "model_name"]
 
 #: Tasks whose pipeline chooses among the labels of its model's config.
 _OF_CLASSES = ("text-classification", "image-classification", "audio-classification")

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from proxyspex_hf import DEMO_MODEL, InteractionExplanation
-from proxyspex_hf.cli import main
+from proxyspex_hf.cli.main import main
 
 SIX_WORDS = "The sequel truly elevated the original"
-RUN = [sys.executable, "-m", "proxyspex_hf.cli"]
+RUN = [sys.executable, "-m", "proxyspex_hf"]
 
 
 def explain(*more: str, text: str = SIX_WORDS) -> list[str]:
@@ -217,7 +217,7 @@ def test_a_closed_pipe_is_no_error(tmp_path: Path) -> None:
         [
             "bash",
             "-c",
-            f"set -o pipefail; '{sys.executable}' -m proxyspex_hf.cli show {out} | true",
+            f"set -o pipefail; '{sys.executable}' -m proxyspex_hf show {out} | true",
         ],
         capture_output=True,
         text=True,

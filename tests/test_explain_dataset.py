@@ -30,7 +30,7 @@ from proxyspex_hf import (
     explain_dataset,
     pull_explanations,
 )
-from proxyspex_hf.cli import main
+from proxyspex_hf.cli.main import main
 from proxyspex_hf.dataset.finished import Pending
 from proxyspex_hf.dataset.sources import Columns, Row, rows_of
 from proxyspex_hf.dataset.with_ray import _CARRIED, _Actor, _carried, _ours

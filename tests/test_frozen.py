@@ -17,8 +17,10 @@ import pytest
 from record_factory import captioned_record, make_record, review_record, with_doubt
 
 from proxyspex_hf import InputError, InteractionExplanation
+from proxyspex_hf.core.faithfulness import DensityScore
 from proxyspex_hf.core.spectrum import FourierSpectrum
-from proxyspex_hf.record import DensityScore, ExplanationRecord, Features, Target
+from proxyspex_hf.record.inputs import Features
+from proxyspex_hf.record.record import ExplanationRecord, Target
 
 RECORDS = [captioned_record(), with_doubt(review_record(n_extra=30))]
 COPIES: list[Callable[[Any], Any]] = [

@@ -82,7 +82,7 @@ def test_the_wheel_works_outside_the_checkout(
     subprocess.run([*install, str(wheel)], check=True, capture_output=True, timeout=300)
     code = (
         "import proxyspex_hf, sys\n"
-        "from proxyspex_hf.cli import main\n"
+        "from proxyspex_hf.cli.main import main\n"
         "from proxyspex_hf.demo import DEMO_MODEL, demo_review\n"
         "assert len(demo_review().split()) >= 100\n"
         "sys.stderr.write(proxyspex_hf.__file__)\n"

@@ -16,8 +16,8 @@ import pytest
 
 from proxyspex_hf import InteractionExplainer
 from proxyspex_hf.core import FourierSpectrum
+from proxyspex_hf.core.baselines.synthetic import complete_hierarchy
 from proxyspex_hf.core.hierarchy import hierarchy_rates
-from proxyspex_hf.core.synthetic import complete_hierarchy
 
 PAPER = Path(__file__).parents[1] / "examples" / "paper"
 FIGURES = ("figure01", "figure03", "figure05", "figure06", "figure07", "figure12", "figure13")

@@ -17,7 +17,7 @@ from record_factory import captioned_record, review_record, with_doubt
 
 from proxyspex_hf import InputError, InteractionExplanation, ProxySpexError, SchemaError
 from proxyspex_hf.core.spectrum import FourierSpectrum
-from proxyspex_hf.serialize import record_from_json, record_to_json
+from proxyspex_hf.record.serialize import record_from_json, record_to_json
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from proxyspex_hf.core.queries import plan
 from proxyspex_hf.core.shares import at_share
 from proxyspex_hf.core.spectrum import weighted_sum
 from proxyspex_hf.errors import InputError, ProxySpexError
-from proxyspex_hf.serialize import record_from_json, record_to_json
+from proxyspex_hf.record.serialize import record_from_json, record_to_json
 
 N = 12
 TEXT = "It could have been great but the plot is dull and it is never funny"

@@ -9,6 +9,8 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from proxyspex_hf.checks import BoolArray, FloatArray, as_integer, as_masks, as_numbers, one_of
+from proxyspex_hf.core.baselines.forest import RandomForest
+from proxyspex_hf.core.baselines.network import NeuralNetwork
 from proxyspex_hf.core.masks import MAX_ENUMERATED, all_masks, distinct
 from proxyspex_hf.core.posterior import Doubt, Posterior
 from proxyspex_hf.core.progress import ProgressCallback, Reporter
@@ -24,12 +26,10 @@ from proxyspex_hf.core.proxies.base import (
 )
 from proxyspex_hf.core.proxies.blend import Blend
 from proxyspex_hf.core.proxies.boosting import BoostedTrees
-from proxyspex_hf.core.proxies.distil import EstimatedExtraction
-from proxyspex_hf.core.proxies.forest import RandomForest
+from proxyspex_hf.core.proxies.enumerate import EstimatedExtraction
 from proxyspex_hf.core.proxies.gaussian import GaussianProcess
 from proxyspex_hf.core.proxies.kernel import MaskKernel, learn_kernel, signs
 from proxyspex_hf.core.proxies.lasso import Lasso
-from proxyspex_hf.core.proxies.network import NeuralNetwork
 from proxyspex_hf.core.proxies.pursuit import Pursuit
 from proxyspex_hf.core.proxies.sibling import Sibling
 from proxyspex_hf.core.refine import RefineMethod, refine

@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from proxyspex_hf.hf.failures import Retry
 from proxyspex_hf.hf.targets import ValueOf
 from proxyspex_hf.hf.text.mask_token import Masking
-from proxyspex_hf.inputs import ImageMasking, TextKind
-
-__all__ = ["FeatureOptions"]
+from proxyspex_hf.record.inputs import ImageMasking, TextKind
 
 
 @dataclass(frozen=True)

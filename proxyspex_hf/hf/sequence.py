@@ -22,21 +22,6 @@ from proxyspex_hf.hf.stages import Stages
 from proxyspex_hf.hf.targets import ValueOf, own_score
 from proxyspex_hf.hf.text.tokens import TYPE_BIT
 
-__all__ = [
-    "DEFAULT_NEW_TOKENS",
-    "SEQUENCE_VALUES",
-    "Continuations",
-    "forced",
-    "forced_log_probabilities",
-    "generation_notes",
-    "given_output",
-    "known_output",
-    "log_probabilities",
-    "own_output",
-    "padded",
-    "sequence_score",
-]
-
 SEQUENCE_VALUES = ("log-perplexity", "log-probability", "log-odds", "probability")
 
 #: Length of the model's own output where neither the pipeline nor the model is set to one.

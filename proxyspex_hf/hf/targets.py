@@ -12,24 +12,11 @@ import torch
 from proxyspex_hf.checks import BoolArray, FloatArray
 from proxyspex_hf.errors import InputError, ModelError, ProxySpexError
 from proxyspex_hf.hf.failures import is_out_of_memory
-from proxyspex_hf.record import Target
+from proxyspex_hf.record.record import Target
 
 if TYPE_CHECKING:
     from proxyspex_hf.hf.options import FeatureOptions
 
-__all__ = [
-    "CLASS_VALUES",
-    "Applied",
-    "ValueOf",
-    "called_on",
-    "class_score",
-    "function_name",
-    "label_index",
-    "own_name",
-    "own_score",
-    "value_name",
-    "wanted_targets",
-]
 
 #: A name, or a function from the model's outputs (b, …), float64, to one number per row, (b,).
 ValueOf = str | Callable[[FloatArray], Any]

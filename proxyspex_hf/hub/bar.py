@@ -7,8 +7,6 @@ from typing import Any
 from huggingface_hub.utils.tqdm import are_progress_bars_disabled
 from tqdm.auto import tqdm
 
-__all__ = ["bar_of"]
-
 #: Shorter work needs no bar.
 _FROM = 20
 

@@ -10,10 +10,8 @@ import pyarrow as pa
 from proxyspex_hf.errors import SchemaError
 from proxyspex_hf.hub.rows import ID_LENGTH, Row
 from proxyspex_hf.hub.schema import EXPLANATIONS, LISTED, Column
-from proxyspex_hf.json_reader import Reader, short
-from proxyspex_hf.limits import MAX_FEATURES, MAX_QUERIES, MAX_TEXT
-
-__all__ = ["INDEX", "LISTED_COLUMNS", "HubEntry", "index_row", "is_id"]
+from proxyspex_hf.record.json_reader import Reader, short
+from proxyspex_hf.record.limits import MAX_FEATURES, MAX_QUERIES, MAX_TEXT
 
 _EXCERPT = 200
 _STRONGEST = 3

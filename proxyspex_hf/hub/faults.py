@@ -22,8 +22,6 @@ from huggingface_hub.errors import (
 
 from proxyspex_hf.errors import HubError, InputError, ProxySpexError
 
-__all__ = ["BASE_WAIT", "CONFLICTS", "patiently"]
-
 _log = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
 

@@ -21,10 +21,8 @@ from proxyspex_hf.hub.repository import (
 from proxyspex_hf.hub.rows import ID_LENGTH, MAX_EFFECTS, Row
 from proxyspex_hf.hub.schema import EXPLANATIONS, SUMMARIZED
 from proxyspex_hf.hub.tables import MAX_LISTED_BYTES, Allowance
-from proxyspex_hf.json_reader import Reader, integers, short
-from proxyspex_hf.limits import MAX_FEATURES, MAX_TEXT
-
-__all__ = ["Summaries", "Summarized", "summaries"]
+from proxyspex_hf.record.json_reader import Reader, integers, short
+from proxyspex_hf.record.limits import MAX_FEATURES, MAX_TEXT
 
 _COLUMNS = tuple(column for column in EXPLANATIONS if column.name in SUMMARIZED)
 _EXCERPT = 200

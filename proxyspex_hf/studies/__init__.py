@@ -11,20 +11,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from proxyspex_hf.studies.data import DataAttribution
-    from proxyspex_hf.studies.heads import HeadAttribution
-    from proxyspex_hf.studies.heads_examples import Choice, Labelled
-    from proxyspex_hf.studies.heads_pruning import HeadEnergy, PrunedHeads
-    from proxyspex_hf.studies.packed import PackedMasks
+    from proxyspex_hf.studies.data.attribution import DataAttribution
+    from proxyspex_hf.studies.data.packed import PackedMasks
+    from proxyspex_hf.studies.heads.attribution import HeadAttribution
+    from proxyspex_hf.studies.heads.examples import Choice, Labelled
+    from proxyspex_hf.studies.heads.pruning import HeadEnergy, PrunedHeads
 
 _PLACES = {
-    "Choice": "heads_examples",
-    "DataAttribution": "data",
-    "HeadAttribution": "heads",
-    "HeadEnergy": "heads_pruning",
-    "Labelled": "heads_examples",
-    "PackedMasks": "packed",
-    "PrunedHeads": "heads_pruning",
+    "Choice": "heads.examples",
+    "DataAttribution": "data.attribution",
+    "HeadAttribution": "heads.attribution",
+    "HeadEnergy": "heads.pruning",
+    "Labelled": "heads.examples",
+    "PackedMasks": "data.packed",
+    "PrunedHeads": "heads.pruning",
 }
 
 __all__ = [

@@ -11,9 +11,7 @@ from typing import Any
 
 from proxyspex_hf.core.queries import ROUNDS
 from proxyspex_hf.errors import InputError
-from proxyspex_hf.record import CALL_OPTIONS, ExplanationRecord
-
-__all__ = ["python_code"]
+from proxyspex_hf.record.record import CALL_OPTIONS, ExplanationRecord
 
 #: What the record calls the models that ship, and their names in the package.
 _SHIPPED = {"sentiment": "DEMO_MODEL", "clip": "DEMO_CLIP"}

@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 
 from proxyspex_hf.app import Settings
-from proxyspex_hf.cli import main
+from proxyspex_hf.cli.main import main
 
 
 def test_it_starts_answers_and_ends_cleanly() -> None:
-    command = [sys.executable, "-m", "proxyspex_hf.cli", "app", "--port", "0"]
+    command = [sys.executable, "-m", "proxyspex_hf", "app", "--port", "0"]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8"
     )

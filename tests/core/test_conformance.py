@@ -10,17 +10,17 @@ import pytest
 
 from proxyspex_hf.core import ProxySPEX, SpectrumFit, sample_masks
 from proxyspex_hf.core.algorithm import PROXIES
+from proxyspex_hf.core.baselines.forest import RandomForest
+from proxyspex_hf.core.baselines.network import NeuralNetwork
+from proxyspex_hf.core.baselines.synthetic import SYNTHETIC, staircase
 from proxyspex_hf.core.faithfulness import r2_score
 from proxyspex_hf.core.proxies.base import Proxy, make_folds
 from proxyspex_hf.core.proxies.blend import Blend
 from proxyspex_hf.core.proxies.boosting import BoostedTrees
-from proxyspex_hf.core.proxies.distil import EstimatedExtraction
-from proxyspex_hf.core.proxies.forest import RandomForest
+from proxyspex_hf.core.proxies.enumerate import EstimatedExtraction
 from proxyspex_hf.core.proxies.gaussian import GaussianProcess
 from proxyspex_hf.core.proxies.lasso import Lasso
-from proxyspex_hf.core.proxies.network import NeuralNetwork
 from proxyspex_hf.core.proxies.pursuit import Pursuit
-from proxyspex_hf.core.synthetic import SYNTHETIC, staircase
 
 #: Every kind of proxy that has a name, with a small grid. A new name must join.
 SMALL: dict[str, Proxy] = {

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from proxyspex_hf.core import FourierSpectrum, ProxySPEX, budget_for, sample_masks
+from proxyspex_hf.core.baselines.synthetic import complete_hierarchy
 from proxyspex_hf.core.faithfulness import r2_score
 from proxyspex_hf.core.proxies.blend import Blend
 from proxyspex_hf.core.proxies.boosting import BoostedTrees
 from proxyspex_hf.core.proxies.pursuit import Pursuit
-from proxyspex_hf.core.synthetic import complete_hierarchy
 
 
 def held_out(fit: object, truth: FourierSpectrum, n: int) -> float:

@@ -13,7 +13,7 @@ from strategies import spectra
 
 from proxyspex_hf.core import removal_program
 from proxyspex_hf.core.masks import all_masks
-from proxyspex_hf.core.removal import (
+from proxyspex_hf.core.removal.best import (
     RemovalSolution,
     best_removal,
     maximize,

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from proxyspex_hf.core import Cached, FourierSpectrum, FunctionOfMasks, Progress
-from proxyspex_hf.core.spex import spex, spex_budget
-from proxyspex_hf.core.synthetic import peak
+from proxyspex_hf.core.baselines.spex import spex, spex_budget
+from proxyspex_hf.core.baselines.synthetic import peak
 from proxyspex_hf.errors import InputError
 
 

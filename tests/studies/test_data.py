@@ -13,8 +13,8 @@ from sklearn.datasets import load_digits
 from proxyspex_hf.core.faithfulness import r2_score
 from proxyspex_hf.core.spectrum import FourierSpectrum
 from proxyspex_hf.errors import InputError
-from proxyspex_hf.studies.data import DataAttribution
-from proxyspex_hf.studies.packed import PackedMasks
+from proxyspex_hf.studies.data.attribution import DataAttribution
+from proxyspex_hf.studies.data.packed import PackedMasks
 
 N, M = 400, 3000
 PAIRS = {(3, 17): 0.4, (5, 200): -0.4, (17, 320): 0.3}

@@ -19,7 +19,7 @@ from proxyspex_hf import FourierSpectrum, InputError, InteractionExplanation, Mo
 from proxyspex_hf.core.masks import all_masks
 from proxyspex_hf.core.progress import Progress
 from proxyspex_hf.studies import Choice, HeadAttribution, Labelled
-from proxyspex_hf.studies.heads_pruning import energy_of, random_masks
+from proxyspex_hf.studies.heads.pruning import energy_of, random_masks
 
 
 def either_head(first: tuple[int, int], second: tuple[int, int]) -> Any:

@@ -1,0 +1,1 @@
+"""The command line: `main` has the commands, the others what they do."""

@@ -1,0 +1,1 @@
+"""One explanation as plain data: its parts, its JSON, and how untrusted JSON is read."""

@@ -1,0 +1,1 @@
+"""Training data as features (paper, section 5.1)."""

@@ -1,0 +1,1 @@
+"""Attention heads as features (paper, section 5.2)."""
