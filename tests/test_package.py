@@ -16,6 +16,7 @@ import yaml
 import proxyspex_hf
 
 ROOT = Path(__file__).parents[1]
+STORED = ROOT / "tests" / "data" / "explanation_v2.json"
 SOURCES = sorted((ROOT / "proxyspex_hf").rglob("*.py"))
 
 
@@ -32,19 +33,23 @@ def python(code: str, **environment: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("module", ["proxyspex_hf", "proxyspex_hf.core", "proxyspex_hf.viz"])
-def test_the_core_loads_nothing_of_hugging_face(module: str) -> None:
+def test_the_core_loads_nothing_of_hugging_face() -> None:
+    """One import after the other in one process, then an explanation fitted again."""
     heavy = [
-        "torch",
-        "transformers",
-        "datasets",
-        "huggingface_hub",
-        "httpx2",
-        "gradio",
-        "tokenizers",
+        *("torch", "transformers", "datasets", "huggingface_hub"),
+        *("httpx2", "gradio", "tokenizers"),
     ]
-    code = f"import sys, {module}; print([m for m in {heavy} if m in sys.modules])"
-    assert python(code).strip() == "[]"
+    code = (
+        "import sys\n"
+        f"def heavy(): return [m for m in {heavy} if m in sys.modules]\n"
+        "import proxyspex_hf; print(heavy())\n"
+        "import proxyspex_hf.core; print(heavy())\n"
+        "import proxyspex_hf.viz; print(heavy())\n"
+        "import proxyspex_hf.studies; print(heavy())\n"
+        f"e = proxyspex_hf.InteractionExplanation.load({str(STORED)!r}); e.refit()\n"
+        "print(heavy())\n"
+    )
+    assert python(code).split("\n") == ["[]"] * 5 + [""]
 
 
 def test_every_public_name_can_be_had() -> None:
