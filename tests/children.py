@@ -1,8 +1,8 @@
 """Other processes, forked from a server that has imported torch and transformers once.
 
-A new interpreter spends some ten seconds of processor time on imports before it comes to what a test
-is about. The children are processes all the same: they share no memory with the test, and die by
-SIGKILL as any other. What a test says of starting up (the command, the imports) wants a real start.
+A new interpreter spends some ten seconds of processor time on imports before it comes to what a
+test is about. The children are processes all the same: they share no memory with the test, and die
+by SIGKILL as any other. What a test says of starting up (the command, imports) wants a real start.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import weakref
@@ -45,6 +46,8 @@ def _run(code: str, environment: dict[str, str], out: str, errors: str) -> None:
         os.dup2(file, number)
     sys.stdout = os.fdopen(1, "w", buffering=1, closefd=False)
     sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False)
+    # A shell's background jobs ignore Ctrl-C, and children inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     exec(compile(code, "<child>", "exec"), {"__name__": "__main__"})
 
 

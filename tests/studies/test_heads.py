@@ -11,7 +11,6 @@ import pytest
 import torch
 import transformers as tf
 from children import Child
-from children import Child
 from tiny_heads import build, edited, examples, judged
 from tiny_models import byte_level_tokenizer
 
