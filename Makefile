@@ -21,6 +21,7 @@ lint: $(VENV)/.dev
 
 types: $(VENV)/.dev
 	$(BIN)/mypy
+	$(BIN)/python tests/typing/check.py
 
 architecture: $(VENV)/.dev
 	$(BIN)/lint-imports --no-cache

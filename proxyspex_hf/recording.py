@@ -51,7 +51,7 @@ def make_record(
 ) -> ExplanationRecord:
     """The record of one explanation made just now, and of what a sibling said before it."""
     bound, fit, how = asker.bound, found.fit, found.plan
-    alpha = 2.0 if chosen.alpha is None and chosen.budget is None else chosen.alpha
+    alpha = chosen.alpha if chosen.budget is None else None
     return ExplanationRecord(
         task=task_of(pipe),
         text=bound.text,

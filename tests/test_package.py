@@ -63,7 +63,7 @@ def test_every_public_name_can_be_had() -> None:
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_library_code_keeps_the_house_rules(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
-    assert len(text.splitlines()) <= 400
+    assert len(text.splitlines()) <= 500  # one idea a file; nobody reads more at once
     for node in ast.walk(ast.parse(text)):
         assert not isinstance(node, ast.Assert), f"assert at line {node.lineno}"
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 import stat
 from dataclasses import replace
 from pathlib import Path
@@ -308,3 +309,24 @@ def test_mutated_files_never_crash_with_a_foreign_error(
     assert str(again)
     assert again.to_html()
     assert record_from_json(json.loads(json.dumps(record_to_json(record)))) == record
+
+
+def test_the_page_of_the_format_names_every_field() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "format.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`.*?`) \|", page, re.MULTILINE)
+    named = {name for row in rows for name in re.findall(r"`([^`]+)`", row)}
+    kept = record_to_json(review_record())
+    kept["picture"] = dict.fromkeys(("png", "width", "height"))
+    inner = (
+        "features",
+        "picture",
+        "target",
+        "spectrum",
+        "queries",
+        "fit",
+        "settings",
+        "provenance",
+    )
+    fields = {name for name in kept if name not in inner}
+    fields |= {f"{name}.{part}" for name in inner for part in kept[name]}
+    assert named == fields

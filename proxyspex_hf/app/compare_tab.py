@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
@@ -17,10 +16,6 @@ from proxyspex_hf.explanation import InteractionExplanation
 from proxyspex_hf.viz.markup import embed_json
 from proxyspex_hf.viz.page import dom_script, frame
 from proxyspex_hf.viz.wording import visible
-
-if TYPE_CHECKING:
-    from proxyspex_hf.app.state import Shared
-
 
 BESIDE = "beside"
 #: Characters of an input by which it is called in a table's head, and words of it that stand before
@@ -89,27 +84,6 @@ def pair_data(pair: Pair, resolve: Resolve) -> str:
     first, second = resolve(pair.first), resolve(pair.second)
     found = compare(first, second, _names(first, second))
     return embed_json(found.page_data() | {"query": pair.query()})
-
-
-def compare_with_before(shared: Shared) -> None:
-    """Wire the button above the picture."""
-
-    def compare_before(session: Session) -> dict[Any, Any]:
-        before = session.before
-        if before is None:  # Gradio has forgotten the page
-            return {shared.before: gr.Button(visible=False)}
-        made = {before.source: before.explanation, session.source: session.explanation}
-        return shared.show_beside(Pair(before.source, session.source), made.__getitem__)
-
-    shared.before.click(
-        compare_before,
-        shared.session,
-        [*shared.beside_outputs, shared.before],
-        show_progress="hidden",
-        concurrency_limit=2,
-        concurrency_id="beside",
-        api_visibility="private",
-    )
 
 
 def _names(first: InteractionExplanation, second: InteractionExplanation) -> tuple[str, str]:

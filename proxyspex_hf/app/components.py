@@ -30,7 +30,7 @@ from proxyspex_hf.hub.rows import content_id
 from proxyspex_hf.overview import Overview, Recurring
 from proxyspex_hf.viz.index_tables import index_tables
 from proxyspex_hf.viz.markup import embed_json
-from proxyspex_hf.viz.page import frame, page_data, script, style
+from proxyspex_hf.viz.page import dom_script, frame, page_data, script, style
 from proxyspex_hf.viz.wording import number, r2_text, shortened, signed, visible
 
 #: Makes equal answers differ, so that the page hears of each.
@@ -187,7 +187,7 @@ def notice(name: str, *, render: bool = True) -> gr.HTML:
     return gr.HTML(
         value="",
         html_template=_asset("notice.html"),
-        js_on_load=_asset("notice.js"),
+        js_on_load=_program("notice.js"),
         apply_default_css=False,
         elem_id=name,
         render=render,
@@ -243,7 +243,7 @@ def listing() -> gr.HTML:
     return gr.HTML(
         value="[]",
         html_template=_asset("listing.html"),
-        js_on_load=_asset("listing.js"),
+        js_on_load=_program("listing.js"),
         apply_default_css=False,
         elem_id="listing",
     )
@@ -277,7 +277,7 @@ def recurring() -> gr.HTML:
     return gr.HTML(
         value="",
         html_template=_asset("listing.html"),
-        js_on_load=_asset("recurring.js"),
+        js_on_load=_program("recurring.js"),
         apply_default_css=False,
         elem_id="recurring",
     )
@@ -319,6 +319,10 @@ def chosen(data: Any) -> str | None:
     """The id that an ``open`` of the listing names; None where it names none."""
     wanted = data.get("id") if isinstance(data, dict) else None
     return wanted if isinstance(wanted, str) and is_id(wanted) else None
+
+
+def _program(name: str) -> str:
+    return f'"use strict";\n{dom_script()}\n{_asset(name)}'
 
 
 def _asset(name: str) -> str:

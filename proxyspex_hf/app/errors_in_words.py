@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import re
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 from huggingface_hub import constants
@@ -18,7 +17,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from proxyspex_hf.errors import HubError, ProxySpexError
+from proxyspex_hf.errors import HubError, ProxySpexError, causes
 from proxyspex_hf.hf.failures import is_out_of_memory
 
 _log = logging.getLogger(__name__)
@@ -74,7 +73,7 @@ def _without_paths(text: str) -> str:
 
 def _data_set_trouble(error: BaseException) -> str | None:
     """What keeps a person from a data set, without the arguments that only code can give."""
-    for cause in _chain(error):
+    for cause in causes(error):
         if not isinstance(cause, HfHubHTTPError) or isinstance(cause, RevisionNotFoundError):
             continue
         status = getattr(cause.response, "status_code", 0)
@@ -93,7 +92,7 @@ def _data_set_trouble(error: BaseException) -> str | None:
 
 def _model_trouble(error: BaseException) -> str | None:
     """What the Hub or the memory says, wherever in the chain of causes it stands."""
-    for cause in _chain(error):
+    for cause in causes(error):
         if is_out_of_memory(cause):
             return (
                 "The model does not fit into the memory of this machine with this input. Take a "
@@ -124,15 +123,6 @@ def _model_trouble(error: BaseException) -> str | None:
                 "the connection, or choose a model that ships with the app."
             )
     return None
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    seen: BaseException | None = error
-    for _ in range(10):
-        if seen is None:
-            return
-        yield seen
-        seen = seen.__cause__ or seen.__context__
 
 
 def seconds_text(seconds: float) -> str:

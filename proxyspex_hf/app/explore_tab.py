@@ -21,7 +21,7 @@ from proxyspex_hf.app.components import (
 from proxyspex_hf.app.errors_in_words import in_words
 from proxyspex_hf.app.examples import EXAMPLES
 from proxyspex_hf.app.session import Session
-from proxyspex_hf.app.source import Source
+from proxyspex_hf.app.source import Pair, Source
 from proxyspex_hf.app.state import Shared
 from proxyspex_hf.explanation import InteractionExplanation
 
@@ -104,3 +104,24 @@ def answer_the_picture(shared: Shared, buttons: dict[str, gr.Button]) -> None:
             trigger_mode="always_last" if answer in (model, interval) else "once",
             api_visibility="private",
         )
+
+
+def compare_with_before(shared: Shared) -> None:
+    """Wire the button above the picture."""
+
+    def compare_before(session: Session) -> dict[Any, Any]:
+        before = session.before
+        if before is None:  # Gradio has forgotten the page
+            return {shared.before: gr.Button(visible=False)}
+        made = {before.source: before.explanation, session.source: session.explanation}
+        return shared.show_beside(Pair(before.source, session.source), made.__getitem__)
+
+    shared.before.click(
+        compare_before,
+        shared.session,
+        [*shared.beside_outputs, shared.before],
+        show_progress="hidden",
+        concurrency_limit=2,
+        concurrency_id="beside",
+        api_visibility="private",
+    )

@@ -7,10 +7,10 @@ import math
 import gradio as gr
 
 from proxyspex_hf.app.address import open_link
-from proxyspex_hf.app.compare_tab import BESIDE, Beside, before_button, compare_with_before
+from proxyspex_hf.app.compare_tab import BESIDE, Beside, before_button
 from proxyspex_hf.app.components import notice, viewer
 from proxyspex_hf.app.explain_tab import run_the_form
-from proxyspex_hf.app.explore_tab import answer_the_picture, examples
+from proxyspex_hf.app.explore_tab import answer_the_picture, compare_with_before, examples
 from proxyspex_hf.app.folders import Folders
 from proxyspex_hf.app.form import form
 from proxyspex_hf.app.house import House

@@ -181,7 +181,12 @@ class ProxySPEX:
             if value is not None or name != "max_order":
                 object.__setattr__(self, name, as_integer(name, value, least, most))
         one_of("refine", self.refine, get_args(RefineMethod))
-        if self.sibling is not None and not self.takes_sibling:
+        if self.sibling is not None:
+            self.check_takes_sibling()
+
+    def check_takes_sibling(self) -> None:
+        """Raises: InputError: the proxy cannot explain the difference to a sibling."""
+        if not self.takes_sibling:
             raise InputError(
                 f"a sibling needs proxy='blend' or 'gaussian', got {self.proxy!r}: others cannot "
                 "explain the difference to it."

@@ -85,9 +85,7 @@ class HubEntry:
             SchemaError: one is missing or damaged.
         """
         reader = Reader(row, "")
-        identity = reader.text("id", ID_LENGTH)
-        if not is_id(identity):
-            raise SchemaError(f"id must be {ID_LENGTH} hexadecimal digits, got {short(identity)}.")
+        identity = read_id(reader)
         top = [
             Reader(item, "top_interactions")
             for item in reader.array("top_interactions", 1000)[:_STRONGEST]
@@ -143,3 +141,15 @@ def index_row(entry: HubEntry) -> Row:
 def is_id(text: str) -> bool:
     """Whether ``text`` is a whole id."""
     return len(text) == ID_LENGTH and set(text) <= set("0123456789abcdef")
+
+
+def read_id(reader: Reader) -> str:
+    """The id of an untrusted row.
+
+    Raises:
+        SchemaError: it is none.
+    """
+    identity = reader.text("id", ID_LENGTH)
+    if not is_id(identity):
+        raise SchemaError(f"id must be {ID_LENGTH} hexadecimal digits, got {short(identity)}.")
+    return identity

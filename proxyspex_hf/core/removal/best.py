@@ -13,6 +13,7 @@ import math
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from typing import TypedDict
 
 import numpy as np
 
@@ -70,6 +71,28 @@ class RemovalSolution:
     def gap(self) -> float:
         """|bound - objective|, in the units of f̂; 0 up to rounding when optimal."""
         return abs(self.bound - self.objective)
+
+
+class RemovalLimits(TypedDict, total=False):
+    """What may limit a search for removal sets.
+
+    Attributes:
+        time_limit: seconds for the whole call; ``None`` for no limit.
+        always_keep: features that must stay.
+        always_remove: features that must go.
+    """
+
+    time_limit: float | None
+    always_keep: Iterable[int]
+    always_remove: Iterable[int]
+
+
+class SizeLimits(RemovalLimits, total=False):
+    """The same, and how many features may be kept."""
+
+    min_kept: int | None
+    max_kept: int | None
+    exactly: int | None
 
 
 def best_removal(

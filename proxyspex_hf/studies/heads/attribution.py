@@ -14,7 +14,7 @@ from proxyspex_hf.core.algorithm import ProxySPEX
 from proxyspex_hf.core.attribution import attribute
 from proxyspex_hf.core.progress import ProgressCallback, Reporter
 from proxyspex_hf.core.proxies.base import Proxy
-from proxyspex_hf.core.queries import Sampling
+from proxyspex_hf.core.queries import ALPHA, Sampling
 from proxyspex_hf.core.refine import RefineMethod
 from proxyspex_hf.errors import InputError
 from proxyspex_hf.explanation import InteractionExplanation
@@ -111,7 +111,7 @@ class HeadAttribution:
     def explain(
         self,
         *,
-        alpha: float | None = None,
+        alpha: float = ALPHA,
         budget: int | None = None,
         n_test: int = 100,
         density: Sampling = "uniform",
