@@ -1,7 +1,7 @@
-"""Prints the lower bounds of ``pyproject.toml`` as pins: what ``make test-lowest`` installs.
+"""Prints the dependencies of ``pyproject.toml``, for environments of ``make``.
 
-    python tests/lowest.py                        # of every dependency
-    python tests/lowest.py --but torch,transformers
+python tests/lowest.py --but torch,transformers           # their names
+python tests/lowest.py --but torch,transformers --pinned  # at their lower bounds
 """
 
 from __future__ import annotations
@@ -13,17 +13,20 @@ from pathlib import Path
 PROJECT = Path(__file__).parents[1] / "pyproject.toml"
 
 
-def pins(but: frozenset[str] = frozenset()) -> list[str]:
-    """``name==lowest`` of each dependency that is not among ``but``."""
+def dependencies() -> dict[str, str]:
+    """The lower bound of each by its name."""
     given = tomllib.loads(PROJECT.read_text(encoding="utf-8"))["project"]["dependencies"]
-    pairs = [line.split(">=") for line in given]
-    return [f"{name}=={lowest}" for name, lowest in pairs if name not in but]
+    return dict(line.split(">=") for line in given)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--but", default="", help="names to leave out, with commas between them")
-    print("\n".join(pins(frozenset(parser.parse_args().but.split(",")))))
+    parser.add_argument("--pinned", action="store_true", help="name==lowest, not the name alone")
+    given = parser.parse_args()
+    for name, lowest in dependencies().items():
+        if name not in given.but.split(","):
+            print(f"{name}=={lowest}" if given.pinned else name)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ import importlib.machinery
 import io
 import os
 import random
+import re
 import signal
 import sys
 import time
@@ -38,9 +39,22 @@ FOLDERS = ("core", "record")
 APART = ("core/baselines",)
 #: Test files of other folders than tests/core that are quick and meet these modules.
 BESIDE = ("test_serialize.py", "test_frozen.py", "test_checks.py", "viz/test_inputs.py")
+#: Test files that meet a module without naming it.
+MEET = {
+    "sets": ("test_spectrum.py", "test_moebius.py", "test_indices.py", "test_removal.py"),
+    "stacking": ("test_conformance.py",),
+    "values": ("test_attribution.py",),
+    "progress": ("test_attribution.py", "test_algorithm.py"),
+    "program": ("test_removal.py",),
+    "search": ("test_removal.py",),
+    "best": ("test_removal.py",),
+    "boosting": ("test_trees.py",),
+    "pursuit": ("test_conformance.py",),
+    "kernel_spectrum": ("test_gaussian.py", "test_posterior.py"),
+}
 #: Quick as they are, these look at many fits: they say nothing that the others do not, and later.
 SLOW = ("test_stable.py", "test_spex.py", "test_shapiq_agreement.py", "test_pursuit.py")
-#: Seconds after which a fault counts as caught: it made something endless.
+#: Seconds of processor time after which a fault counts as caught: it made something endless.
 PATIENCE = 90
 
 _SWAPPED: dict[type[ast.AST], type[ast.AST]] = {
@@ -175,15 +189,20 @@ def tests_of(module: str) -> list[Path]:
     """The test files that name a module or what it holds, those of its own name first."""
     name = module.rsplit(".", 1)[1]
     tests = ROOT / "tests"
-    files = sorted((tests / "core").glob("test_*.py")) + [tests / each for each in BESIDE]
+    core = sorted((tests / "core").glob("test_*.py"))
+    beside = [tests / each for each in BESIDE]
     if module.startswith("proxyspex_hf.record"):
-        files = files[::-1]
-    named = [path for path in files if f"{module} import" in path.read_text(encoding="utf-8")]
-    own = [path for path in files if path.stem == f"test_{name}"]
-    found = list(dict.fromkeys([*own, *named]))
-    quick = [path for path in found if path.name not in SLOW]
+        return beside
+    parent = module.rsplit(".", 1)[0]
+    asked = re.compile(
+        rf"from {re.escape(module)} import|from {re.escape(parent)} import [^#]*?\b{name}\b"
+    )
+    named = [path for path in core if asked.search(path.read_text(encoding="utf-8"))]
+    own = [path for path in core if path.stem == f"test_{name}"]
+    first = [tests / "core" / each for each in MEET.get(name, ())]
+    found = list(dict.fromkeys([*first, *own, *named]))
     both = [tests / "core" / "test_attribution.py", tests / "core" / "test_algorithm.py"]
-    return quick or found or (files[:3] if ".record." in module else both)
+    return [path for path in found if path.name not in SLOW] or both
 
 
 class _InPlace(importlib.abc.MetaPathFinder, importlib.abc.Loader):
@@ -210,13 +229,18 @@ def caught(fault: Fault | None, tests: list[Path]) -> str | None:
     child = os.fork()
     if child == 0:
         os.close(reader)
-        _child(fault, tests, writer)
+        try:
+            _child(fault, tests, writer)
+        finally:
+            os._exit(70)  # the harness itself failed
     os.close(writer)
     with os.fdopen(reader) as stream:
         said = stream.read()
     _, status = os.waitpid(child, 0)
     if os.WIFSIGNALED(status):
         return f"signal {os.WTERMSIG(status)}"
+    if status:
+        raise SystemExit(f"pytest did not start for {fault}")
     return said or None
 
 
@@ -233,14 +257,17 @@ def _child(fault: Fault | None, tests: list[Path], writer: int) -> None:
             if report.failed and not self.name:
                 self.name = report.nodeid
 
-    signal.alarm(PATIENCE)
     if fault is not None:
+        signal.setitimer(signal.ITIMER_PROF, PATIENCE)
         sys.meta_path.insert(0, _InPlace(fault))
     first = First()
     os.chdir(ROOT)
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
         options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:randomly"]
         code = pytest.main([*options, *map(str, tests)], plugins=[first])
+    if fault is None and code:
+        sys.stderr.write(said.getvalue())
     os.write(writer, (first.name or ("" if code == 0 else "collecting")).encode())
     os._exit(0)
 
@@ -249,7 +276,7 @@ def _imported() -> None:
     """What all children use; nothing of the package itself."""
     for name in ("numpy", "scipy.optimize", "scipy.linalg", "sklearn.linear_model", "lightgbm"):
         importlib.import_module(name)
-    for name in ("pandas", "highspy", "hypothesis.strategies", "pytest"):
+    for name in ("pandas", "highspy", "sklearn.ensemble", "PIL.Image"):
         importlib.import_module(name)
 
 
@@ -267,20 +294,25 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", help="a file below proxyspex_hf/")
     given = parser.parse_args(arguments)
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    # As in CI: the same examples of hypothesis each time.
+    os.environ |= {"OMP_NUM_THREADS": "1", "CI": "true"}
     chosen = faults(given.only) if given.only else list(drawn(given.count, given.seed))
     _imported()
     survivors, start = [], time.perf_counter()
+    sound: set[tuple[Path, ...]] = set()
     for number, fault in enumerate(chosen):
         tests = tests_of(fault.module)
+        if tuple(tests) not in sound and (broken := caught(None, tests)):
+            raise SystemExit(f"without any fault, {broken} fails already")
+        sound.add(tuple(tests))
         by = caught(fault, tests)
         if by is None:
             survivors.append(fault)
         print(f"{number + 1:4} {'caught  ' if by else 'SURVIVED'} {fault}  [{by or len(tests)}]",
               flush=True)  # fmt: skip
-    share = 1 - len(survivors) / max(1, len(chosen))
-    print(f"{len(chosen) - len(survivors)} of {len(chosen)} caught ({share:.0%}), "
-          f"{time.perf_counter() - start:.0f} s; of {len(faults())} that can be planted")  # fmt: skip
+    kept = len(chosen) - len(survivors)
+    print(f"{kept} of {len(chosen)} caught ({kept / max(1, len(chosen)):.0%}), "
+          f"{time.perf_counter() - start:.0f} s; {len(faults())} can be planted")  # fmt: skip
     return 0
 
 

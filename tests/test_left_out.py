@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from left_out import ELSEWHERE
 
 TESTS = Path(__file__).parent
 
@@ -63,7 +64,19 @@ def test_a_skip_is_said_and_fails_in_ci(tmp_path: Path, ci: bool) -> None:
     else:
         assert done.returncode == 0
         assert "1 passed, 2 skipped, 1 xfailed" in done.stdout
-        assert "Left out: 1 because: no moon; 1 because: no star.\n" in done.stdout
+        assert f"Left out: 1 because: no moon; 1 because: no star; {ELSEWHERE}.\n" in done.stdout
+
+
+def test_what_is_not_collected_is_counted_right() -> None:
+    from attacks.run import attacks, kinds
+    from attacks.test_attacks import SLOW
+    from order import LONGEST
+    from test_paper import SLOW as FIGURES
+
+    names = {attack.__name__ for kind in kinds() for attack in attacks(kind)}
+    assert names >= SLOW
+    assert (len(SLOW), len(FIGURES)) == (6, 4)
+    assert all((TESTS / name).is_file() for name in LONGEST)
 
 
 def test_a_module_that_skips_itself_fails_in_ci(tmp_path: Path) -> None:

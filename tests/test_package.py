@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import build_dist
@@ -117,8 +118,13 @@ def test_the_release_files_agree_with_the_package() -> None:
     folder = ROOT / ".github"
     files = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*.yml")}
     read = {name: yaml.safe_load(path.read_text(encoding="utf-8")) for name, path in files.items()}
-    (steps,) = [job["steps"] for job in read["workflows/ci.yml"]["jobs"].values()]
-    assert ".ci/run" in [step.get("run") for step in steps]
+    jobs = read["workflows/ci.yml"]["jobs"]
+    assert ".ci/run" in [step.get("run") for step in jobs["run"]["steps"]]
+    tested = {each["python"] for each in jobs["core"]["strategy"]["matrix"]["include"]}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    said = [line.rsplit(" ", 1)[1] for line in project["classifiers"] if ":: 3." in line]
+    assert tested == set(said)
+    assert project["requires-python"] == f">={min(said, key=lambda v: int(v[2:]))}"
     release = read["workflows/publish.yml"]
     assert release["jobs"]["publish"]["permissions"] == {"id-token": "write"}
     # No workflow may write to the repository, and none holds a token.
