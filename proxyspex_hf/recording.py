@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
@@ -35,6 +36,8 @@ _PACKAGES = (
     "scikit-learn",
     "scipy",
 )
+#: Reads a file of the installation, which stays what it is while this process runs.
+_version = cache(version)
 
 
 def make_record(
@@ -141,7 +144,7 @@ def _provenance(
 ) -> Provenance:
     name, revision = model_name(pipe)
     model = bound.model
-    versions = {"python": platform.python_version(), **{p: version(p) for p in _PACKAGES}}
+    versions = {"python": platform.python_version(), **{p: _version(p) for p in _PACKAGES}}
     if isinstance(model, ServedModel):
         dtype, device = "as served", model.place
         versions |= model.version

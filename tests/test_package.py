@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import build_dist
@@ -16,6 +17,7 @@ import yaml
 import proxyspex_hf
 
 ROOT = Path(__file__).parents[1]
+STORED = ROOT / "tests" / "data" / "explanation_v2.json"
 SOURCES = sorted((ROOT / "proxyspex_hf").rglob("*.py"))
 
 
@@ -32,19 +34,23 @@ def python(code: str, **environment: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("module", ["proxyspex_hf", "proxyspex_hf.core", "proxyspex_hf.viz"])
-def test_the_core_loads_nothing_of_hugging_face(module: str) -> None:
+def test_the_core_loads_nothing_of_hugging_face() -> None:
+    """One import after the other in one process, then an explanation fitted again."""
     heavy = [
-        "torch",
-        "transformers",
-        "datasets",
-        "huggingface_hub",
-        "httpx2",
-        "gradio",
-        "tokenizers",
+        *("torch", "transformers", "datasets", "huggingface_hub"),
+        *("httpx2", "gradio", "tokenizers"),
     ]
-    code = f"import sys, {module}; print([m for m in {heavy} if m in sys.modules])"
-    assert python(code).strip() == "[]"
+    code = (
+        "import sys\n"
+        f"def heavy(): return [m for m in {heavy} if m in sys.modules]\n"
+        "import proxyspex_hf; print(heavy())\n"
+        "import proxyspex_hf.core; print(heavy())\n"
+        "import proxyspex_hf.viz; print(heavy())\n"
+        "import proxyspex_hf.studies; print(heavy())\n"
+        f"e = proxyspex_hf.InteractionExplanation.load({str(STORED)!r}); e.refit()\n"
+        "print(heavy())\n"
+    )
+    assert python(code).split("\n") == ["[]"] * 5 + [""]
 
 
 def test_every_public_name_can_be_had() -> None:
@@ -112,8 +118,13 @@ def test_the_release_files_agree_with_the_package() -> None:
     folder = ROOT / ".github"
     files = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*.yml")}
     read = {name: yaml.safe_load(path.read_text(encoding="utf-8")) for name, path in files.items()}
-    (steps,) = [job["steps"] for job in read["workflows/ci.yml"]["jobs"].values()]
-    assert ".ci/run" in [step.get("run") for step in steps]
+    jobs = read["workflows/ci.yml"]["jobs"]
+    assert ".ci/run" in [step.get("run") for step in jobs["run"]["steps"]]
+    tested = {each["python"] for each in jobs["core"]["strategy"]["matrix"]["include"]}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    said = [line.rsplit(" ", 1)[1] for line in project["classifiers"] if ":: 3." in line]
+    assert tested == set(said)
+    assert project["requires-python"] == f">={min(said, key=lambda v: int(v[2:]))}"
     release = read["workflows/publish.yml"]
     assert release["jobs"]["publish"]["permissions"] == {"id-token": "write"}
     # No workflow may write to the repository, and none holds a token.

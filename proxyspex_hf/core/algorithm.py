@@ -6,7 +6,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any, get_args
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from proxyspex_hf.checks import BoolArray, FloatArray, as_integer, as_masks, as_numbers, one_of
 from proxyspex_hf.core.baselines.forest import RandomForest
@@ -41,6 +40,7 @@ from proxyspex_hf.core.sparsify import (
     sparsify,
 )
 from proxyspex_hf.core.spectrum import FourierSpectrum, energy_of, finite
+from proxyspex_hf.core.threads import one_blas_thread
 from proxyspex_hf.core.values import is_constant, level_and_scale
 from proxyspex_hf.core.walsh import exact_spectrum
 from proxyspex_hf.errors import InputError
@@ -271,7 +271,7 @@ class ProxySPEX:
         standard = target / scale - level / scale
         proxy = self._informed()
         # One BLAS thread: sums in another order would change the last bits with the machine.
-        with threadpool_limits(limits=1, user_api="blas"):
+        with one_blas_thread():
             fitted = proxy.fit(rows, standard, folds, seed=self.seed, progress=progress)
             report = Reporter(progress, "extracting", 1)
             found = self._sparse(fitted, rows, standard, folds, drawn)

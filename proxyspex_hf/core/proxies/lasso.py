@@ -166,5 +166,6 @@ def _path(
             alphas=penalties,
             precompute=len(design) > len(mean),
             random_state=0,  # unused, but without one numpy's global generator is drawn from
+            check_input=False,  # else every penalty looks at every number again
         )
     return [AdditiveModel(level - float(mean @ column), column.copy()) for column in weights.T]

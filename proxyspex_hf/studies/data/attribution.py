@@ -105,7 +105,8 @@ class DataAttribution:
         )
         self.test_labels = None if test_labels is None else as_labels("test_labels", test_labels, t)
         self._density = as_density(density, self.masks)
-        self._proxy = ProxySPEX(proxy, n_coefficients=n_coefficients, seed=seed)
+        # Only spectra are taken of these fits: no Gaussian process for intervals.
+        self._proxy = ProxySPEX(proxy, n_coefficients=n_coefficients, seed=seed, doubt=False)
         self._n_candidates = as_integer("n_candidates", n_candidates, 2, 10**5)
         self._n_paired = as_integer("n_paired", n_paired, 2, 10**5)
         self._n_strong = as_integer("n_strong", n_strong, 1, 10**5)
@@ -316,7 +317,11 @@ class DataAttribution:
         if len(some) < len(rows):
             spectrum = refitted(spectrum, columns, margins, rows)
         additive = ProxySPEX(
-            "lasso", n_coefficients=len(features), refine="none", seed=self._proxy.seed
+            "lasso",
+            n_coefficients=len(features),
+            refine="none",
+            seed=self._proxy.seed,
+            doubt=False,
         )
         return spectrum, additive.fit(columns[some], margins[some]).spectrum
 
