@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any, get_type_hints
 
 import pytest
 
 from proxyspex_hf import Goal, InputError, InteractionExplainer
+from proxyspex_hf.moved import MOVED
 from proxyspex_hf.options import CallKeywords, ExplainerOptions, Keywords
 
 
@@ -49,3 +51,31 @@ def test_an_explanation_says_what_it_is_of(pipe: Any, short_text: str) -> None:
     assert explanation.value == record.full_value == record.queries.values[0]
     assert explanation.model == record.provenance.model
     assert explanation.model
+
+
+@pytest.mark.parametrize("old", MOVED)
+def test_a_module_that_moved_is_found_under_its_old_name(old: str) -> None:
+    new = import_module(MOVED[old])
+    with pytest.warns(DeprecationWarning, match=rf"{old} is {MOVED[old]} now"):
+        module = import_module(old)
+    names = [
+        name
+        for name, value in vars(new).items()
+        if getattr(value, "__module__", "") == new.__name__
+    ]
+    assert names
+    assert all(getattr(module, name) is getattr(new, name) for name in names)
+    with pytest.raises(AttributeError, match="nothing"):
+        _ = module.nothing
+
+
+def test_public_names_of_before_are_where_they_were() -> None:
+    for place, names in {
+        "proxyspex_hf.record": ["ExplanationRecord", "Target", "Features"],
+        "proxyspex_hf.core.removal": ["best_removal", "removal_curve", "maximize", "minimize"],
+        "proxyspex_hf.studies.data": ["DataAttribution"],
+        "proxyspex_hf.studies.heads": ["HeadAttribution"],
+        "proxyspex_hf.cli": ["main"],
+    }.items():
+        module = import_module(place)
+        assert all(hasattr(module, name) for name in names), place

@@ -11,20 +11,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from proxyspex_hf.studies.data.attribution import DataAttribution
-    from proxyspex_hf.studies.data.packed import PackedMasks
-    from proxyspex_hf.studies.heads.attribution import HeadAttribution
-    from proxyspex_hf.studies.heads.examples import Choice, Labelled
-    from proxyspex_hf.studies.heads.pruning import HeadEnergy, PrunedHeads
+    from proxyspex_hf.studies.data import DataAttribution, PackedMasks
+    from proxyspex_hf.studies.heads import (
+        Choice,
+        HeadAttribution,
+        HeadEnergy,
+        Labelled,
+        PrunedHeads,
+    )
 
 _PLACES = {
-    "Choice": "heads.examples",
-    "DataAttribution": "data.attribution",
-    "HeadAttribution": "heads.attribution",
-    "HeadEnergy": "heads.pruning",
-    "Labelled": "heads.examples",
-    "PackedMasks": "data.packed",
-    "PrunedHeads": "heads.pruning",
+    "Choice": "heads",
+    "DataAttribution": "data",
+    "HeadAttribution": "heads",
+    "HeadEnergy": "heads",
+    "Labelled": "heads",
+    "PackedMasks": "data",
+    "PrunedHeads": "heads",
 }
 
 __all__ = [
