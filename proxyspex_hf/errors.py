@@ -91,7 +91,7 @@ class ProxySpexWarning(UserWarning):
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:
-    """The error and what it came from, ten at most: libraries wrap some in others."""
+    """The error and what it came from, at most ten: libraries wrap some in others."""
     seen: BaseException | None = error
     for _ in range(10):
         if seen is None:
