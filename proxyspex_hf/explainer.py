@@ -164,6 +164,9 @@ class InteractionExplainer:
         together, so that batches stay full. Where several labels are asked for (see ``target``),
         each explanation is a mapping from labels to explanations.
 
+        Type checkers judge by the call alone: of options set on the explainer, and of names of a
+        function's features (a list that is one input), they know nothing; ``typing.cast`` helps.
+
         Interrupted (Ctrl-C, an error, a progress callback that raises), the values already
         computed are kept: the same call again continues from there, if the model is still the
         same; with ``cache_dir`` even after a crash.

@@ -24,17 +24,20 @@ def test_it_starts_answers_and_ends_cleanly() -> None:
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8"
     )
-    assert process.stdout is not None
-    url = process.stdout.readline().strip()
-    known = re.fullmatch(r"http://127\.0\.0\.1:[1-9]\d{3,4}/", url)
-    assert known is not None, process.stderr.read() if process.stderr else ""
-    assert process.stdout.readline() == "Ctrl-C ends it.\n"
-    with urllib.request.urlopen(url) as page:
-        assert "minute." in page.read().decode()
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 0, err
-    assert "Traceback" not in err
+    try:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+        known = re.fullmatch(r"http://127\.0\.0\.1:[1-9]\d{3,4}/", url)
+        assert known is not None, process.stderr.read() if process.stderr else ""
+        assert process.stdout.readline() == "Ctrl-C ends it.\n"
+        with urllib.request.urlopen(url) as page:
+            assert "minute." in page.read().decode()
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == 0, err
+        assert "Traceback" not in err
+    finally:
+        process.kill()
 
 
 def test_arguments_that_cannot_be(capsys: pytest.CaptureFixture[str]) -> None:
