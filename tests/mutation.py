@@ -41,7 +41,7 @@ APART = ("core/baselines",)
 BESIDE = ("test_serialize.py", "test_frozen.py", "test_checks.py", "viz/test_inputs.py")
 #: Test files that meet a module without naming it.
 MEET = {
-    "sets": ("test_spectrum.py", "test_moebius.py", "test_indices.py", "test_removal.py"),
+    "sets": ("test_spectrum.py", "test_moebius.py", "test_interactions.py"),
     "stacking": ("test_conformance.py",),
     "values": ("test_attribution.py",),
     "progress": ("test_attribution.py", "test_algorithm.py"),
@@ -52,6 +52,8 @@ MEET = {
     "pursuit": ("test_conformance.py",),
     "kernel_spectrum": ("test_gaussian.py", "test_posterior.py"),
 }
+#: Test files that a fault runs at most: those of its own name, then those that name its module.
+MOST = 3
 #: Quick as they are, these look at many fits: they say nothing that the others do not, and later.
 SLOW = ("test_stable.py", "test_spex.py", "test_shapiq_agreement.py", "test_pursuit.py")
 #: Seconds of processor time after which a fault counts as caught: it made something endless.
@@ -202,7 +204,7 @@ def tests_of(module: str) -> list[Path]:
     first = [tests / "core" / each for each in MEET.get(name, ())]
     found = list(dict.fromkeys([*first, *own, *named]))
     both = [tests / "core" / "test_attribution.py", tests / "core" / "test_algorithm.py"]
-    return [path for path in found if path.name not in SLOW] or both
+    return [path for path in found if path.name not in SLOW][:MOST] or both
 
 
 class _InPlace(importlib.abc.MetaPathFinder, importlib.abc.Loader):
