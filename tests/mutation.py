@@ -38,7 +38,10 @@ FOLDERS = ("core", "record")
 #: Not the product's: the paper's baselines.
 APART = ("core/baselines",)
 #: Test files of other folders than tests/core that are quick and meet these modules.
-BESIDE = ("test_serialize.py", "test_frozen.py", "test_checks.py", "viz/test_inputs.py")
+BESIDE = (
+    *("test_png.py", "test_serialize.py", "test_frozen.py"),
+    *("test_checks.py", "viz/test_inputs.py"),
+)
 #: Test files that meet a module without naming it.
 MEET = {
     "sets": ("test_spectrum.py", "test_moebius.py", "test_interactions.py"),
@@ -144,7 +147,8 @@ class _Mutator(ast.NodeTransformer):
         if isinstance(node.value, bool):
             return self._offer(node, ast.Constant(not node.value))
         if isinstance(node.value, (int, float)):
-            return self._offer(node, ast.Constant(node.value + 1))
+            more = node.value + 1
+            return self._offer(node, ast.Constant(more if more != node.value else 2 * more))
         return node
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> Any:
