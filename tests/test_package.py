@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import json
 import os
 import subprocess
 import sys
@@ -76,38 +75,12 @@ def test_library_code_keeps_the_house_rules(path: Path) -> None:
             assert node.arg != "trust_remote_code"
 
 
-def test_the_wheel_works_outside_the_checkout(
+def test_two_builds_are_the_same_and_hold_what_they_must(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    # Built twice to the same bytes, and looked into: licences, notices, model cards, no tests.
+    """Licences, notices, model cards, no tests; ``test_space.py`` uses a wheel."""
     assert build_dist.main(["--out", str(tmp_path)]) == 0
     assert capfd.readouterr().out.count("PASSED") == 2
-    (wheel,) = tmp_path.glob("*.whl")
-    site = tmp_path / "site"
-    install = [sys.executable, "-m", "pip", "install", "--no-deps", "--target", str(site)]
-    subprocess.run([*install, str(wheel)], check=True, capture_output=True, timeout=300)
-    code = (
-        "import proxyspex_hf, sys\n"
-        "from proxyspex_hf.cli.main import main\n"
-        "from proxyspex_hf.demo import DEMO_MODEL, demo_review\n"
-        "assert len(demo_review().split()) >= 100\n"
-        "sys.stderr.write(proxyspex_hf.__file__)\n"
-        "asked = ['explain', 'not a good film', '--model', DEMO_MODEL, '--top', '99', '--json']\n"
-        "sys.exit(main(asked))\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(site)},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
-    assert str(site) in done.stderr
-    labels = {label for row in json.loads(done.stdout)["effects"] for label in row["labels"]}
-    assert labels == {"not", "a", "good", "film"}
 
 
 def test_the_release_files_agree_with_the_package() -> None:

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from record_factory import captioned_record, review_record, with_doubt
 
 from proxyspex_hf import InputError, InteractionExplanation, ProxySpexError, SchemaError
+from proxyspex_hf.core.proxies.sibling import Sibling
 from proxyspex_hf.core.spectrum import FourierSpectrum
 from proxyspex_hf.record.serialize import record_from_json, record_to_json
 
@@ -330,3 +331,48 @@ def test_the_page_of_the_format_names_every_field() -> None:
     fields = {name for name in kept if name not in inner}
     fields |= {f"{name}.{part}" for name in inner for part in kept[name]}
     assert named == fields
+
+
+def told_by_a_sibling(relevance: list[float] | None) -> Any:
+    """A record whose process for intervals knows what a cheaper model says."""
+    record = with_doubt(review_record())
+    assert record.doubt is not None
+    n = len(record.features)
+    spectrum = FourierSpectrum.from_dict({(): 0.5, (0,): 1.0, (1, n - 1): -0.25}, n)
+    own = None if relevance is None else np.array((relevance * n)[:n])
+    kernel = replace(record.doubt.kernel, sibling=Sibling(spectrum, own, 2.0), shared=0.5)
+    return replace(record, doubt=replace(record.doubt, kernel=kernel))
+
+
+@pytest.mark.parametrize("relevance", [None, [0.1, 0.0, 2.0]])
+def test_what_a_sibling_said_is_read_as_it_was_written(relevance: list[float] | None) -> None:
+    record = told_by_a_sibling(relevance)
+    data = record_to_json(record)
+    assert record_from_json(json.loads(json.dumps(data))) == record
+    found = data["doubt"]["sibling"]
+    assert (found.get("relevance") is None) == (relevance is None)
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("sibling", "scale"), 0.0),
+        (("sibling", "scale"), -1.0),
+        (("sibling", "relevance"), [0.1]),
+        (("sibling", "relevance"), "negative"),
+        (("sibling", "coefficients"), [1e300, 1.0, 1.0]),
+        (("sibling", "n_features"), 3),
+        (("shared",), -0.5),
+        (("shared",), 1e300),
+    ],
+)
+def test_what_a_sibling_cannot_have_said_is_refused(place: tuple[str, ...], value: Any) -> None:
+    record = told_by_a_sibling([0.1])
+    data = record_to_json(record)
+    inside = data["doubt"]
+    for name in place[:-1]:
+        inside = inside[name]
+    n = len(record.features)
+    inside[place[-1]] = [0.1] * (n - 1) + [-1e-9] if value == "negative" else value
+    with pytest.raises(ProxySpexError):
+        record_from_json(data)

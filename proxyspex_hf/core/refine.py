@@ -146,7 +146,8 @@ def _lasso(design: FloatArray, values: FloatArray) -> tuple[FloatArray, FloatArr
             centred,
             target,
             alphas=penalties,
-            precompute=True,
+            precompute=np.dot(centred.T, centred),
+            Xy=np.dot(centred.T, target),
             max_iter=2000,
             random_state=0,
             check_input=False,  # else every penalty looks at every number again
