@@ -23,7 +23,7 @@ test-slow: $(VENV)/.test
 	ATTACKS=short PAPER=tiny $(PYTEST) tests/attacks tests/test_paper.py
 
 # The core and the record without torch, on any Python: make test-core PYTHON=python3.13
-CORE_TESTS := tests/core tests/test_serialize.py tests/test_frozen.py tests/test_checks.py
+CORE_TESTS := tests/core tests/test_serialize.py tests/test_png.py tests/test_frozen.py tests/test_checks.py
 WITHOUT_TORCH := tests/lowest.py --but torch,transformers
 PIP := -m pip --quiet --disable-pip-version-check install
 test-core:

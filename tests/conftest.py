@@ -8,8 +8,6 @@ import threading
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-# The functions that SPEX's decoder compiles run for milliseconds: optimising them takes seconds.
-os.environ.setdefault("NUMBA_OPT", "0")
 if "PYTEST_XDIST_WORKER" in os.environ:  # a process each core: no more threads there
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 

@@ -19,6 +19,7 @@ from record_factory import captioned_record, review_record, with_doubt
 from proxyspex_hf import InputError, InteractionExplanation, ProxySpexError, SchemaError
 from proxyspex_hf.core.proxies.sibling import Sibling
 from proxyspex_hf.core.spectrum import FourierSpectrum
+from proxyspex_hf.record.json_reader import parsed_bytes
 from proxyspex_hf.record.serialize import record_from_json, record_to_json
 
 
@@ -376,3 +377,22 @@ def test_what_a_sibling_cannot_have_said_is_refused(place: tuple[str, ...], valu
     inside[place[-1]] = [0.1] * (n - 1) + [-1e-9] if value == "negative" else value
     with pytest.raises(ProxySpexError):
         record_from_json(data)
+
+
+@pytest.mark.parametrize(
+    ("lost", "exact"), [(0.0, True), (1e-10, True), (1e-8, False), (1.0, False)]
+)
+def test_exact_is_what_lost_no_more_than_rounding(lost: float, exact: bool) -> None:
+    record = captioned_record(FourierSpectrum.from_dict({(): 0.5, (0,): 1.0}, 7))
+    for scale in (1.0, 1e3):
+        spectrum = record.spectrum.with_coefficients(record.spectrum.coefficients * scale)
+        fit = replace(record.fit, method="exact", dropped_energy=lost * scale**2)
+        assert replace(record, spectrum=spectrum, fit=fit).is_exact == exact
+    assert not replace(record, fit=replace(record.fit, method="blend")).is_exact
+
+
+def test_what_a_text_takes_is_told_from_its_widest_character() -> None:
+    taken = {wide: parsed_bytes(f"a{wide}".encode()) for wide in ("a", "é", "Ā", "中", "🎬")}
+    # Bytes of the text, times those that Python gives each character beside the widest.
+    assert taken == {"a": 2, "é": 3, "Ā": 2 * 3, "中": 2 * 4, "🎬": 4 * 5}
+    assert parsed_bytes(b"[],") >= 64
