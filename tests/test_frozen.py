@@ -109,7 +109,7 @@ def test_half_characters_are_refused_when_something_is_made_and_when_it_is_saved
 def test_null_bytes_in_paths_are_told(tmp_path: Path) -> None:
     explanation = InteractionExplanation(make_record("not a bad film"))
     for action in (explanation.save, explanation.to_html, InteractionExplanation.load):
-        with pytest.raises(InputError, match="null (byte|character)"):
+        with pytest.raises(InputError, match=r"null (byte|character)"):
             action(str(tmp_path / "a\0b"))
 
 
