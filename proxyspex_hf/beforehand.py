@@ -16,7 +16,7 @@ from proxyspex_hf.hf.sequence import SEQUENCE_VALUES
 from proxyspex_hf.hf.tasks.table import FUNCTION, task_of
 from proxyspex_hf.hf.value_function import BoundInput
 from proxyspex_hf.options import ExplainerOptions
-from proxyspex_hf.record import ExplanationRecord
+from proxyspex_hf.record.record import ExplanationRecord
 
 #: One input: its set function by label, each beside the one whose outputs it is scored from.
 Bound = dict[str | int | None, tuple[BoundInput, BoundInput]]
@@ -118,11 +118,7 @@ def check_sibling(chosen: ExplainerOptions) -> None:
             "sibling must be the InteractionExplainer of a cheaper model, or its explanation of "
             f"this input, got {sibling!r:.60}."
         )
-    if not chosen.algorithm().takes_sibling:  # before hours of asking, not after
-        raise InputError(
-            f"a sibling needs proxy='blend' or 'gaussian', got {chosen.proxy!r}: others cannot "
-            "explain the difference to it."
-        )
+    chosen.algorithm().check_takes_sibling()  # before hours of asking, not after
 
 
 def told_by_sibling(
@@ -205,7 +201,7 @@ def _asked_alike(sibling: Any, chosen: ExplainerOptions, function: BoundInput) -
         del options["target"]
     if chosen.features is not None:
         options["features"] = chosen.features
-    if (own.alpha, own.budget) == (None, None):
+    if (own.alpha, own.budget) == (_BY_DEFAULT.alpha, None):
         options["budget"] = min(_MOST, max(20, budget_for(len(features), _ALPHA)))
     if own.n_coefficients == _BY_DEFAULT.n_coefficients:
         options["n_coefficients"] = _COEFFICIENTS

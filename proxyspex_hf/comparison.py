@@ -15,7 +15,8 @@ from proxyspex_hf.core.effects import Effect, effect_intervals
 from proxyspex_hf.errors import InputError
 from proxyspex_hf.explanation import InteractionExplanation
 from proxyspex_hf.files import write_whole
-from proxyspex_hf.record import ExplanationRecord, Features
+from proxyspex_hf.record.inputs import Features
+from proxyspex_hf.record.record import ExplanationRecord
 from proxyspex_hf.viz.compare_page import (
     Line,
     comparison_data,
@@ -26,8 +27,6 @@ from proxyspex_hf.viz.wording import visible
 
 if TYPE_CHECKING:
     import pandas as pd
-
-__all__ = ["Comparison", "Difference", "check_comparable", "compare"]
 
 
 #: Numbers whose sum over two labels is constant (0 or 1): an effect on the one is that on the

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from importlib.resources import files
 
-__all__ = ["DEMO_CLIP", "DEMO_MODEL", "demo_review"]
-
 #: Directory of the sentiment classifier, for ``pipeline("text-classification", model=DEMO_MODEL)``.
 DEMO_MODEL = str(files("proxyspex_hf") / "assets" / "sentiment")
 

@@ -14,15 +14,7 @@ Each message says what came, what was expected, and which argument to change.
 
 from __future__ import annotations
 
-__all__ = [
-    "HubError",
-    "InputError",
-    "ModelError",
-    "ProxySpexError",
-    "ProxySpexWarning",
-    "SchemaError",
-    "SolveError",
-]
+from collections.abc import Iterator
 
 
 class ProxySpexError(Exception):
@@ -96,3 +88,13 @@ class ProxySpexWarning(UserWarning):
         >>> with warnings.catch_warnings(action="ignore", category=ProxySpexWarning):
         ...     explanation = explainer("It is not a bad film")
     """
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """The error and what it came from, at most ten: libraries wrap some in others."""
+    seen: BaseException | None = error
+    for _ in range(10):
+        if seen is None:
+            return
+        yield seen
+        seen = seen.__cause__ or seen.__context__

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
 
 import numpy as np
 
 from proxyspex_hf.beforehand import Bound, Told, check_sibling, told_by_sibling, warmed
+from proxyspex_hf.binding import bind_one, bound_again, check_same_model, check_task, only
 from proxyspex_hf.checks import FloatArray
 from proxyspex_hf.core.inquiry import Asked
 from proxyspex_hf.core.queries import Plan
+from proxyspex_hf.core.removal.best import RemovalLimits
 from proxyspex_hf.errors import InputError, ProxySpexError, ProxySpexWarning
 from proxyspex_hf.explaining import explained, placed
 from proxyspex_hf.explanation import InteractionExplanation
@@ -21,20 +23,21 @@ from proxyspex_hf.hf.identity import model_name
 from proxyspex_hf.hf.loading import load_pipeline
 from proxyspex_hf.hf.memory import Memory
 from proxyspex_hf.hf.options import FeatureOptions
-from proxyspex_hf.hf.rebuild import held_input, options_again
 from proxyspex_hf.hf.several import bind_each, inputs_of, is_missing
-from proxyspex_hf.hf.targets import own_name
-from proxyspex_hf.hf.tasks.image_prompt import ImagePrompt
-from proxyspex_hf.hf.tasks.table import FUNCTION, task_of
-from proxyspex_hf.hf.text.prompt_input import PromptInput
 from proxyspex_hf.hf.value_function import BoundInput, packed
-from proxyspex_hf.options import ExplainerOptions
-from proxyspex_hf.record import ExplanationRecord
+from proxyspex_hf.options import CallKeywords, EffortKeywords, ExplainerOptions, Keywords
 from proxyspex_hf.removal_check import RemovalCheck
 
-#: How far the whole input's value may be from the stored one, in shares of the values' range, to
-#: count as the same model's: other batches and devices round otherwise.
-_SAME_MODEL = 1e-3
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from proxyspex_hf.prompts import Prompt
+
+#: One input, for a checker: a mapping, such as an image with its caption, is one too.
+_Input = TypeVar("_Input", bound="str | Prompt | Image")
+_Target = str | int | None
+_Targets = list[Any] | tuple[str | int, ...] | Literal["all"]
+_Errors = Literal["raise", "keep"]
 
 
 class InteractionExplainer:
@@ -58,7 +61,12 @@ class InteractionExplainer:
         ('not', 'bad')
     """
 
-    def __init__(self, pipe: Any, *others: Any, **options: Any) -> None:
+    def __init__(
+        self,
+        pipe: Any,
+        *others: Any,
+        **options: Unpack[Keywords],
+    ) -> None:
         if others:
             names = ", ".join(type(each).__name__ for each in (pipe, *others))
             raise InputError(
@@ -80,7 +88,7 @@ class InteractionExplainer:
         device_map: Any = None,
         dtype: Any = None,
         revision: str | None = None,
-        **options: Any,
+        **options: Unpack[Keywords],
     ) -> InteractionExplainer:
         """Load a model and explain it; arguments as :func:`proxyspex_hf.hf.loading.load_pipeline`.
 
@@ -98,6 +106,56 @@ class InteractionExplainer:
         )
         return cls(pipe, **options)
 
+    @overload  # "all" is a str as well: the first that fits counts
+    def __call__(  # type: ignore[overload-overlap]
+        self,
+        inputs: str | Prompt | Image | Mapping[str, Any],
+        *,
+        target: _Targets,
+        errors: _Errors = ...,
+        **options: Unpack[CallKeywords],
+    ) -> dict[str | int, InteractionExplanation]: ...
+
+    @overload
+    def __call__(
+        self,
+        inputs: str | Prompt | Image | Mapping[str, Any],
+        *,
+        target: _Target = ...,
+        errors: _Errors = ...,
+        **options: Unpack[CallKeywords],
+    ) -> InteractionExplanation: ...
+
+    @overload
+    def __call__(
+        self,
+        inputs: list[_Input] | tuple[_Input, ...],
+        *,
+        target: _Target = ...,
+        errors: Literal["raise"] = ...,
+        **options: Unpack[CallKeywords],
+    ) -> list[InteractionExplanation]: ...
+
+    @overload
+    def __call__(
+        self,
+        inputs: list[_Input] | tuple[_Input, ...],
+        *,
+        target: _Target = ...,
+        errors: Literal["keep"],
+        **options: Unpack[CallKeywords],
+    ) -> list[InteractionExplanation | ProxySpexError]: ...
+
+    @overload
+    def __call__(
+        self,
+        inputs: Any,
+        *,
+        target: Any = ...,
+        errors: _Errors = ...,
+        **options: Unpack[CallKeywords],
+    ) -> Any: ...
+
     def __call__(self, inputs: Any, **options: Any) -> Any:
         """Explain one input (an :class:`InteractionExplanation`), or a list of them (a list).
 
@@ -105,6 +163,9 @@ class InteractionExplainer:
         be a tuple, a column (pandas, numpy, datasets) or any other iterable. Its inputs are asked
         together, so that batches stay full. Where several labels are asked for (see ``target``),
         each explanation is a mapping from labels to explanations.
+
+        Type checkers judge by the call alone: of options set on the explainer, and of names of a
+        function's features (a list that is one input), they know nothing; ``typing.cast`` helps.
 
         Interrupted (Ctrl-C, an error, a progress callback that raises), the values already
         computed are kept: the same call again continues from there, if the model is still the
@@ -117,7 +178,9 @@ class InteractionExplainer:
         chosen = self.options.changed(options)
         one, given = inputs_of(self.pipe, inputs, texts=chosen.features is not None)
         if one:
-            return self._explain([self._bind(given, chosen)], [given], chosen, alone=True)[0]
+            return self._explain(
+                [bind_each(self.pipe, given, chosen.about_input())], [given], chosen, alone=True
+            )[0]
         bound: list[Bound | ProxySpexError] = []
         for position, each in enumerate(given):
             # All of them before the first is explained, not after an hour at the fifth.
@@ -126,7 +189,7 @@ class InteractionExplainer:
                     raise InputError(
                         f"nothing is there ({each}): leave it out, or give errors='keep'."
                     )
-                bound.append(self._bind(each, chosen))
+                bound.append(bind_each(self.pipe, each, chosen.about_input()))
             except ProxySpexError as error:
                 named = placed(error, position, len(given))
                 if chosen.errors != "keep":
@@ -134,21 +197,18 @@ class InteractionExplainer:
                 bound.append(named)
         return self._explain(bound, given, chosen)
 
-    def value_function(self, inputs: Any, **options: Any) -> BoundInput:
+    def value_function(self, inputs: Any, **options: Unpack[Keywords]) -> BoundInput:
         """The set function itself, for an algorithm of your own: masks (b, n), 1 = kept -> (b,).
 
         Raises:
             InputError: an input or option that cannot be used, or several labels.
         """
-        bound = self._bind_one(inputs, self.options.changed(options))
-        if None not in bound:
-            raise InputError("a value function is that of one label: give one as target.")
-        return bound[None][0]
+        return only(bind_one(self.pipe, inputs, self.options.changed(options)))
 
-    def plan(self, inputs: Any, **options: Any) -> Plan:
+    def plan(self, inputs: Any, **options: Unpack[Keywords]) -> Plan:
         """How many model calls an explanation would take; only the whole input is asked for it."""
         chosen = self.options.changed(options)
-        first, _ = next(iter(self._bind_one(inputs, chosen).values()))
+        first, _ = next(iter(bind_one(self.pipe, inputs, chosen).values()))
         return chosen.plan(first.n_features)
 
     def check_removal(
@@ -157,7 +217,7 @@ class InteractionExplainer:
         ks: Iterable[int] = (1, 2, 3, 5),
         *,
         inputs: Any = None,
-        **limits: Any,
+        **limits: Unpack[RemovalLimits],
     ) -> list[RemovalCheck]:
         """Ask the real model whether the removals that the explanation names do what it says.
 
@@ -174,7 +234,7 @@ class InteractionExplainer:
             ModelError: the model failed.
         """
         record = explanation.record
-        self._check_task(record)
+        check_task(self.pipe, record)
         solutions = explanation.removal_curve(ks, **limits)
         full = np.ones((1, len(record.features)), dtype=np.bool_)
         masks = np.concatenate([full, *(s.mask[None] for s in solutions)])
@@ -208,17 +268,15 @@ class InteractionExplainer:
             InputError: an explanation of another task or input, or masks of another width.
             ModelError: the model failed.
         """
-        self._check_task(explanation.record)
-        return Asker(self._again(explanation.record, inputs))(masks)
+        check_task(self.pipe, explanation.record)
+        return Asker(bound_again(self.pipe, self.options, explanation.record, inputs))(masks)
 
     def refine(
         self,
         explanation: InteractionExplanation,
         *,
         inputs: Any = None,
-        alpha: float | None = None,
-        budget: int | Literal["auto"] | None = None,
-        **options: Any,
+        **options: Unpack[EffortKeywords],
     ) -> InteractionExplanation:
         """The same explanation after more masks: none that was asked before is asked again.
 
@@ -229,10 +287,9 @@ class InteractionExplainer:
             explanation: of an input under this pipeline and this very model: the whole input is
                 asked once more, and must give the value that it gave then.
             inputs: the input that was explained, where :meth:`ask` needs it.
-            alpha: α n log2 n masks in all, those already asked among them.
-            budget: the same as a number; ``"auto"`` with a ``goal`` asks as many as it needs.
             options: about the effort and the explanation, as in :class:`ExplainerOptions`; default
-                the explainer's own.
+                the explainer's own. ``alpha`` and ``budget`` count all masks, those already asked
+                among them; ``budget="auto"`` with a ``goal`` asks as many as it needs.
 
         Raises:
             InputError: an explanation of another model, task or input; options about the input; a
@@ -243,9 +300,8 @@ class InteractionExplainer:
             >>> better = explainer.refine(explanation, alpha=3)  # as well of a file or the Hub
         """
         record = explanation.record
-        self._check_task(record)
-        changed = {"alpha": alpha, "budget": budget, "seed": record.settings.seed, **options}
-        given = {name: value for name, value in changed.items() if value is not None}
+        check_task(self.pipe, record)
+        given = {"seed": record.settings.seed, **options}
         about_input = sorted(set(given) & {field.name for field in fields(FeatureOptions)})
         if about_input:
             raise InputError(
@@ -261,8 +317,8 @@ class InteractionExplainer:
                 if not record.is_exact
                 else "every subset was asked already: there is nothing to refine."
             )
-        asker = Asker(self._again(record, inputs))
-        self._check_same_model(record, asker)
+        asker = Asker(bound_again(self.pipe, self.options, record, inputs))
+        check_same_model(record, asker)
         asker.recall(dict(zip(packed(queries.masks), queries.values.tolist(), strict=True)))
         known = Asked(queries.masks, queries.densities, [queries.values])
         told = Told.stored(record)
@@ -271,61 +327,6 @@ class InteractionExplainer:
         if isinstance(made, ProxySpexError):
             raise made
         return made
-
-    @staticmethod
-    def _check_same_model(record: ExplanationRecord, asker: Asker) -> None:
-        full = float(asker(np.ones((1, len(record.features)), dtype=np.bool_))[0])
-        spread = float(np.ptp(record.queries.values)) or 1.0
-        allowed = _SAME_MODEL * spread + 2.0 * (record.provenance.noise_floor or 0.0)
-        if abs(full - record.full_value) > allowed:
-            raise InputError(
-                f"the whole input gives {full:.6g} under this pipeline, but gave "
-                f"{record.full_value:.6g} when it was explained: it is another model, or set "
-                "up differently."
-            )
-
-    def _check_task(self, record: ExplanationRecord) -> None:
-        if record.task != task_of(self.pipe):
-            raise InputError(
-                f"the explanation is of {record.task}, this pipeline does {task_of(self.pipe)}."
-            )
-
-    def _again(self, record: ExplanationRecord, inputs: Any) -> BoundInput:
-        """The value function that an explanation was made of."""
-        changes = options_again(record)
-        own = self.options.value
-        if callable(own) and record.target.kind == own_name(own):
-            del changes["value"]  # the reader's own function: a record holds only its name
-        if inputs is None:
-            inputs, division = held_input(record)
-            changes.update(division)
-        function = self.value_function(inputs, **changes)
-        if not _same_label(record, function):
-            raise InputError(
-                f"the explanation is of the label {record.target.label!r}, but at its index this "
-                f"model has {function.target.label!r}: it is another model."
-            )
-        made, wanted = function.features, record.features
-        if (made.spans, made.regions) != (wanted.spans, wanted.regions) or len(made) != len(wanted):
-            raise InputError(
-                "inputs are divided into other features than the explanation has: give the same "
-                "input and the same options."
-            )
-        tokens = record.settings.arguments.get("target_tokens")
-        if tokens is not None and tokens != function.arguments.get("target_tokens"):
-            if not isinstance(function, (PromptInput, ImagePrompt)):
-                raise InputError(f"an output's tokens have no meaning for {record.task}.")
-            function.say(tokens)
-        return function
-
-    def _bind_one(self, inputs: Any, chosen: ExplainerOptions) -> Bound:
-        one, given = inputs_of(self.pipe, inputs, texts=chosen.features is not None)
-        if not one and task_of(self.pipe) == FUNCTION:
-            raise InputError(f"expected one input, got a list of {len(given)}.")
-        return self._bind(given if one else inputs, chosen)
-
-    def _bind(self, value: Any, chosen: ExplainerOptions) -> Bound:
-        return bind_each(self.pipe, value, chosen.about_input())
 
     def _explain(
         self,
@@ -376,9 +377,3 @@ def _by_input(
     """The askers of each input, which has one or one a label."""
     rest = iter(askers)
     return [[next(rest) for _ in each] for each in inputs if isinstance(each, dict)]
-
-
-def _same_label(record: ExplanationRecord, function: BoundInput) -> bool:
-    # A user's function has no labels, and may have another name today.
-    index = None if record.task == FUNCTION else record.target.index
-    return index is None or record.target.label == function.target.label

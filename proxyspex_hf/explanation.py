@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import numpy as np
 
@@ -23,21 +23,23 @@ from proxyspex_hf.core.indices import interactions
 from proxyspex_hf.core.interactions import Interactions
 from proxyspex_hf.core.intervals import prediction_intervals, with_intervals
 from proxyspex_hf.core.posterior import stretched
-from proxyspex_hf.core.removal import (
+from proxyspex_hf.core.removal.best import (
+    RemovalLimits,
     RemovalSolution,
+    SizeLimits,
     best_removal,
     maximize,
     minimize,
     removal_curve,
 )
 from proxyspex_hf.core.spectrum import FourierSpectrum
-from proxyspex_hf.errors import InputError, SchemaError
-from proxyspex_hf.files import write_whole
-from proxyspex_hf.hub_verbs import HubVerbs
-from proxyspex_hf.interaction import Interaction, RemovalEffect
-from proxyspex_hf.limits import MAX_FILE_BYTES
-from proxyspex_hf.record import Features
-from proxyspex_hf.serialize import dumps, loads
+from proxyspex_hf.errors import InputError
+from proxyspex_hf.files import read_bounded, write_whole
+from proxyspex_hf.interaction import Interaction, RemovalEffect, frame_of
+from proxyspex_hf.record.inputs import Features
+from proxyspex_hf.record.limits import MAX_FILE_BYTES
+from proxyspex_hf.record.record import ExplanationRecord
+from proxyspex_hf.record.serialize import dumps, loads
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,9 +47,11 @@ if TYPE_CHECKING:
     from proxyspex_hf.core.progress import ProgressCallback
     from proxyspex_hf.core.proxies.base import Proxy
     from proxyspex_hf.core.refine import RefineMethod
+    from proxyspex_hf.hub.entries import HubEntry
+    from proxyspex_hf.hub.push import PushResult
 
 
-class InteractionExplanation(HubVerbs):
+class InteractionExplanation:
     """Which combinations of features made the model say that.
 
     Made by :class:`proxyspex_hf.InteractionExplainer`, or read with :meth:`load`. Immutable; two
@@ -57,11 +61,36 @@ class InteractionExplanation(HubVerbs):
         record: the plain data underneath.
 
     Example:
+        >>> explanation.label, round(explanation.value, 2)
+        ('POSITIVE', 1.05)
         >>> explanation.text
         'It is not a bad film, and I was never bored for a minute.'
         >>> explanation.spectrum.n_features, len(explanation.record.queries)
         (14, 107)
     """
+
+    def __init__(self, record: ExplanationRecord) -> None:
+        self._record = record
+
+    @property
+    def record(self) -> ExplanationRecord:
+        """The plain data underneath."""
+        return self._record
+
+    @property
+    def label(self) -> str:
+        """What was explained: a class label, the text whose generation is scored, a caption."""
+        return self.record.target.label
+
+    @property
+    def value(self) -> float:
+        """What the model gives for the whole input, in the unit of ``record.target.kind``."""
+        return self.record.full_value
+
+    @property
+    def model(self) -> str:
+        """The model that was asked, as its config names it."""
+        return self.record.provenance.model
 
     @property
     def text(self) -> str:
@@ -193,11 +222,11 @@ class InteractionExplanation(HubVerbs):
         )
         return replace(found, labels=self.features.labels)
 
-    def removal(self, k: int, **limits: Any) -> RemovalSolution:
+    def removal(self, k: int, **limits: Unpack[RemovalLimits]) -> RemovalSolution:
         """The ``k`` features whose removal moves the prediction most, up or down (equation 4).
 
         ``limits``: time_limit (seconds), always_keep, always_remove (feature indices). Errors as
-        :func:`proxyspex_hf.core.removal.best_removal`.
+        :func:`proxyspex_hf.core.removal.best.best_removal`.
 
         Example:
             >>> explanation.removal(1).removed, explanation.removal(1).status
@@ -205,7 +234,9 @@ class InteractionExplanation(HubVerbs):
         """
         return self._with_interval(best_removal(self.spectrum, k, **limits))
 
-    def removal_curve(self, ks: Iterable[int], **limits: Any) -> tuple[RemovalSolution, ...]:
+    def removal_curve(
+        self, ks: Iterable[int], **limits: Unpack[RemovalLimits]
+    ) -> tuple[RemovalSolution, ...]:
         """:meth:`removal` for each of ``ks``, building the program once."""
         return tuple(map(self._with_interval, removal_curve(self.spectrum, ks, **limits)))
 
@@ -214,11 +245,11 @@ class InteractionExplanation(HubVerbs):
         loss = self._interval_of_loss(masks, -solution.change)
         return replace(solution, interval=None if loss is None else (-loss[1], -loss[0]))
 
-    def maximize(self, **limits: Any) -> RemovalSolution:
+    def maximize(self, **limits: Unpack[SizeLimits]) -> RemovalSolution:
         """The kept set of largest prediction; min_kept, max_kept, exactly and limits as above."""
         return self._with_interval(maximize(self.spectrum, **limits))
 
-    def minimize(self, **limits: Any) -> RemovalSolution:
+    def minimize(self, **limits: Unpack[SizeLimits]) -> RemovalSolution:
         """The kept set of smallest prediction; arguments as :meth:`maximize`."""
         return self._with_interval(minimize(self.spectrum, **limits))
 
@@ -275,25 +306,7 @@ class InteractionExplanation(HubVerbs):
         Columns: labels, members, order, effect, low, high (of the 90% interval), kind, sure,
         coefficient.
         """
-        import pandas as pd  # 0.3 s to import: only for those who ask for a frame
-
-        columns = ["labels", "members", "order", "effect", "low", "high"]
-        columns += ["kind", "sure", "coefficient"]
-        unknown = (float("nan"), float("nan"))
-        rows = [
-            (
-                " × ".join(i.labels),
-                i.members,
-                i.order,
-                i.effect,
-                *(i.interval or unknown),
-                i.kind,
-                i.is_sure,
-                i.coefficient,
-            )
-            for i in self._ranked()
-        ]
-        return pd.DataFrame(rows, columns=columns)
+        return frame_of(self._ranked())
 
     def to_html(self, path: str | Path | None = None) -> str:
         """The page as one self-contained HTML file; also written to ``path`` if given.
@@ -347,19 +360,93 @@ class InteractionExplanation(HubVerbs):
             SchemaError: not an explanation, damaged, or of a newer version.
             InputError: the file cannot be read.
         """
-        source = Path(path)
-        try:
-            if source.stat().st_size > MAX_FILE_BYTES:
-                raise SchemaError(f"{source} is larger than any explanation ({MAX_FILE_BYTES} B).")
-            with source.open("rb") as stream:  # it may have grown since
-                data = stream.read(MAX_FILE_BYTES + 1)
-        except OSError as error:
-            raise InputError(f"cannot read {source}: {error.strerror or error}.") from error
-        except ValueError as error:  # such as a null byte in the path
-            if isinstance(error, SchemaError):
-                raise
-            raise InputError(f"cannot read {str(source)!r}: {error}.") from error
-        return cls(loads(data, str(source)))
+        return cls(loads(read_bounded(path, MAX_FILE_BYTES), str(path)))
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        config_name: str = "explanations",
+        private: bool | None = None,
+        revision: str | None = None,
+        create_pr: bool = False,
+        commit_message: str | None = None,
+        token: str | bool | None = None,
+    ) -> PushResult:
+        """Add this explanation to a data set on the Hub, which is made if there is none.
+
+        Spectrum, queries and card go in one commit; what the repository holds stays. An
+        explanation that is there already is not pushed again. For many, see
+        :func:`proxyspex_hf.push_explanations`.
+
+        Args:
+            repo_id: ``"owner/name"`` of the data set.
+            config_name: name of the collection within it, a configuration of the data set.
+            private: whether a new data set is private; default as the owner's account has it.
+            revision: branch to push to, made if there is none; default ``main``.
+            create_pr: propose the change as a pull request instead.
+            commit_message: default says how many were added.
+            token: access token; default the one of ``hf auth login`` or ``HF_TOKEN``.
+
+        Raises:
+            HubError: the Hub could not be reached or refused; the message says what to do, and
+                where the explanation lies until then.
+            InputError: a name that the Hub does not allow.
+        """
+        from proxyspex_hf.hub.push import push
+
+        return push(
+            [self.record],
+            repo_id,
+            config_name=config_name,
+            private=private,
+            revision=revision,
+            create_pr=create_pr,
+            commit_message=commit_message,
+            token=token,
+        )
+
+    @classmethod
+    def from_hub(
+        cls,
+        repo_id: str,
+        id: str | None = None,  # noqa: A002  the column's name
+        *,
+        config_name: str = "explanations",
+        revision: str | None = None,
+        token: str | bool | None = None,
+    ) -> Self:
+        """Read one explanation from the Hub; of a large repository, only its part is read.
+
+        Args:
+            repo_id: ``"owner/name"`` of the data set.
+            id: the explanation's id, or its first six digits or more; may be left out where the
+                repository holds only one.
+            config_name: name of the collection within it.
+            revision: branch, tag or commit.
+            token: access token; default the one of ``hf auth login`` or ``HF_TOKEN``.
+
+        Raises:
+            HubError: the Hub could not be reached or refused.
+            InputError: no such id, or several explanations and no id.
+            SchemaError: the file is damaged, altered, or of a newer version.
+        """
+        from proxyspex_hf.hub.pull import pull_one
+
+        return cls(pull_one(repo_id, id, config_name=config_name, revision=revision, token=token))
+
+    @staticmethod
+    def list_hub(
+        repo_id: str,
+        *,
+        config_name: str = "explanations",
+        revision: str | None = None,
+        token: str | bool | None = None,
+    ) -> list[HubEntry]:
+        """What a data set on the Hub holds, the newest first; arguments as :meth:`from_hub`."""
+        from proxyspex_hf.hub.pull import listing
+
+        return listing(repo_id, config_name=config_name, revision=revision, token=token)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, InteractionExplanation):

@@ -1,4 +1,4 @@
-"""Writing a file whole or not at all."""
+"""Files: written whole or not at all, read up to a bound."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from uuid import uuid4
 
-from proxyspex_hf.errors import InputError
+from proxyspex_hf.errors import InputError, SchemaError
 
 
 def write_whole(path: str | Path, content: str | bytes) -> None:
@@ -36,3 +36,23 @@ def write_whole(path: str | Path, content: str | bytes) -> None:
     finally:
         if made:
             temporary.unlink(missing_ok=True)
+
+
+def read_bounded(path: str | Path, most: int) -> bytes:
+    """The bytes of an untrusted file, at most ``most`` of them.
+
+    Raises:
+        SchemaError: it is larger.
+        InputError: it cannot be read.
+    """
+    source = Path(path)
+    try:
+        with source.open("rb") as stream:
+            data = stream.read(most + 1)
+    except OSError as error:
+        raise InputError(f"cannot read {source}: {error.strerror or error}.") from error
+    except ValueError as error:  # such as a null byte in the path
+        raise InputError(f"cannot read {str(source)!r}: {error}.") from error
+    if len(data) > most:
+        raise SchemaError(f"{source} is larger than any explanation ({most} B).")
+    return data

@@ -1,11 +1,11 @@
-"""Everything a user may choose, in one place."""
+"""Everything that may be chosen about an explanation, in one place."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 from proxyspex_hf.checks import as_integer
 from proxyspex_hf.core.algorithm import ProxySPEX
@@ -13,18 +13,63 @@ from proxyspex_hf.core.progress import ProgressCallback
 from proxyspex_hf.core.proxies.base import Proxy
 from proxyspex_hf.core.proxies.kernel import MaskKernel
 from proxyspex_hf.core.proxies.sibling import Sibling
-from proxyspex_hf.core.queries import Goal, Plan, Question, Sampling, plan
+from proxyspex_hf.core.queries import ALPHA, AUTO_ALPHAS, Goal, Plan, Question, Sampling, plan
 from proxyspex_hf.core.refine import RefineMethod
 from proxyspex_hf.errors import InputError
 from proxyspex_hf.explanation import InteractionExplanation
 from proxyspex_hf.hf.failures import Retry
-from proxyspex_hf.hf.options import FeatureOptions
+from proxyspex_hf.hf.options import FeatureOptions, ValueOf
 from proxyspex_hf.hf.several import listed
-from proxyspex_hf.hf.targets import ValueOf
 from proxyspex_hf.hf.text.mask_token import Masking
-from proxyspex_hf.inputs import ImageMasking, TextKind
+from proxyspex_hf.record.inputs import ImageMasking, TextKind
 
-__all__ = ["ExplainerOptions"]
+
+class EffortKeywords(TypedDict, total=False):
+    """The keyword arguments about the effort and the explanation, for editors and checkers; what
+    they mean stands at :class:`ExplainerOptions`."""
+
+    alpha: float
+    budget: int | Literal["auto"] | None
+    goal: Goal | None
+    question: Question
+    rounds: int | None
+    density: Sampling | None
+    n_test: int
+    n_coefficients: int
+    max_order: int | None
+    proxy: str | Proxy
+    refine: RefineMethod
+    warm_start: InteractionExplanation | str | bool
+    sibling: Callable[..., Any] | InteractionExplanation | None
+    seed: int
+    progress: bool | ProgressCallback | None
+
+
+class CallKeywords(EffortKeywords, total=False):
+    """All but ``target`` and ``errors``: what a call returns depends on those."""
+
+    features: TextKind | Sequence[tuple[int, int]] | None
+    masking: Masking
+    mask_token: str | None
+    patches: int | tuple[int, int] | str | None
+    image_masking: ImageMasking
+    value: ValueOf | None
+    max_new_tokens: int | None
+    function_to_apply: str | None
+    multi_label: bool | None
+    hypothesis_template: str | None
+    aggregation_strategy: str | None
+    batch_size: int | None
+    retry: Retry | None
+    cache_dir: str | Path | None
+    noise: bool | None
+
+
+class Keywords(CallKeywords, total=False):
+    """All of them."""
+
+    target: str | int | Sequence[str | int] | None
+    errors: Literal["raise", "keep"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,9 +112,9 @@ class ExplainerOptions:
 
     Attributes: About the effort
         alpha: inference multiplier: alpha * n * log2(n) masks are fitted (the paper uses 2 to 8);
-            default 2. Up to 8 features, all 2^n subsets are then asked instead.
+            of up to 8 features, all 2^n subsets are asked instead from alpha 2 on.
         budget: the exact number of masks to fit, instead of ``alpha``; or ``"auto"``: as many as
-            ``goal`` needs, and alpha * n * log2(n) at most (alpha 8 where none is given).
+            ``goal`` needs, and alpha * n * log2(n) at most (8 where alpha is 2).
         goal: with ``budget="auto"``, when enough was asked: ``Goal(r2=0.9)`` at each of the
             densities 0.5, 0.7 and 0.9, or ``Goal(width=0.1)``, the median 90% interval of a single
             feature's effect, in the value's unit.
@@ -121,7 +166,7 @@ class ExplainerOptions:
     cache_dir: str | Path | None = None
     errors: Literal["raise", "keep"] = "raise"
     noise: bool | None = None
-    alpha: float | None = None
+    alpha: float = ALPHA
     budget: int | Literal["auto"] | None = None
     goal: Goal | None = None
     question: Question = "any"
@@ -137,24 +182,34 @@ class ExplainerOptions:
     seed: int = 0
     progress: bool | ProgressCallback | None = None
 
-    def changed(self, changes: dict[str, Any]) -> ExplainerOptions:
-        """These options with some replaced.
+    def changed(self, changes: Mapping[str, Any]) -> ExplainerOptions:
+        """These options with some replaced; a None for ``alpha`` leaves it.
 
         Raises:
-            InputError: a name that is not an option.
+            InputError: a name that is not an option, or ``alpha`` beside a number as ``budget``.
         """
         known = [field.name for field in fields(self)]
         unknown = sorted(set(changes) - set(known))
         if unknown:
             raise InputError(f"unknown option {unknown[0]!r}; the options are {', '.join(known)}.")
+        if changes.get("alpha", ...) is None:
+            changes = {name: value for name, value in changes.items() if name != "alpha"}
         budget = changes.get("budget")
-        if budget is not None and budget != "auto" and "alpha" not in changes:
-            changes = {**changes, "alpha": None}
-        if changes.get("alpha") is not None and "budget" not in changes and self.budget != "auto":
-            changes = {**changes, "budget": None}
+        if "alpha" in changes and budget not in (None, "auto"):
+            raise InputError(
+                f"give alpha or budget, not both (got alpha={changes['alpha']}, budget={budget})."
+            )
+        if "alpha" in changes and self.budget != "auto":
+            changes = {"budget": None, **changes}
         if changes.get("errors", "raise") not in ("raise", "keep"):
             raise InputError(f"errors must be 'raise' or 'keep', got {changes['errors']!r}.")
         return replace(self, **changes)
+
+    @property
+    def _alpha(self) -> float | None:
+        if self.budget == "auto" and self.alpha == ALPHA:
+            return AUTO_ALPHAS[1]
+        return self.alpha if self.budget in (None, "auto") else None
 
     def about_input(self) -> FeatureOptions:
         """What the task needs to know."""
@@ -176,7 +231,7 @@ class ExplainerOptions:
         """The masks that will be asked of ``n_features`` features."""
         return plan(
             n_features,
-            alpha=self.alpha,
+            alpha=self._alpha,
             budget=self.budget,
             n_test=self.n_test,
             density=self.density,

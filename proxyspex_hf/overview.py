@@ -17,14 +17,13 @@ from proxyspex_hf.files import write_whole
 from proxyspex_hf.hub.pull import pull, pull_one
 from proxyspex_hf.hub.rows import content_id
 from proxyspex_hf.hub.summaries import Summarized, summaries
-from proxyspex_hf.record import ExplanationRecord
+from proxyspex_hf.record.record import ExplanationRecord
 from proxyspex_hf.viz.overview_page import Group, render_overview, render_overview_text
 from proxyspex_hf.viz.wording import visible
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Overview", "Recurring", "explanations_summary", "hub_summary"]
 
 #: Explanations that stay in memory for their stories.
 _MOST = 10_000

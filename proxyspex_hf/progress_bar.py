@@ -10,7 +10,8 @@ from tqdm.auto import tqdm
 from proxyspex_hf.core.progress import Progress, ProgressCallback
 from proxyspex_hf.errors import InputError
 
-__all__ = ["ProgressBar", "progress_callback"]
+#: Fewer steps of the Hub's need no bar.
+_FROM = 20
 
 
 class ProgressBar:
@@ -53,3 +54,11 @@ def progress_callback(wanted: bool | ProgressCallback | None) -> ProgressCallbac
     if not callable(wanted):
         raise InputError(f"progress must be True, False, None or a callable, got {wanted!r}.")
     return wanted
+
+
+def hub_bar(total: int, doing: str) -> Any:
+    """A bar as the Hub's client has them, silenced as those are; nothing for a few steps."""
+    from huggingface_hub.utils.tqdm import are_progress_bars_disabled
+
+    quiet = total < _FROM or are_progress_bars_disabled()
+    return tqdm(total=total, desc=doing, disable=True if quiet else None)

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 
 from proxyspex_hf.errors import InputError
 
-__all__ = ["Prompt", "PromptPart", "context_prompt", "drop_prompt", "hotpotqa_prompt"]
-
 
 @dataclass(frozen=True)
 class PromptPart:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
@@ -20,10 +21,8 @@ from proxyspex_hf.hf.tasks.classification import function_applied
 from proxyspex_hf.hf.tasks.table import task_of
 from proxyspex_hf.hf.value_function import BoundInput
 from proxyspex_hf.options import ExplainerOptions
-from proxyspex_hf.record import CALL_OPTIONS, ExplanationRecord, Provenance, Settings, Target
+from proxyspex_hf.record.record import CALL_OPTIONS, ExplanationRecord, Provenance, Settings, Target
 from proxyspex_hf.refit import fit_report
-
-__all__ = ["make_record", "model_name"]
 
 #: Tasks whose pipeline chooses among the labels of its model's config.
 _OF_CLASSES = ("text-classification", "image-classification", "audio-classification")
@@ -37,6 +36,8 @@ _PACKAGES = (
     "scikit-learn",
     "scipy",
 )
+#: Reads a file of the installation, which stays what it is while this process runs.
+_version = cache(version)
 
 
 def make_record(
@@ -50,7 +51,7 @@ def make_record(
 ) -> ExplanationRecord:
     """The record of one explanation made just now, and of what a sibling said before it."""
     bound, fit, how = asker.bound, found.fit, found.plan
-    alpha = 2.0 if chosen.alpha is None and chosen.budget is None else chosen.alpha
+    alpha = chosen.alpha if chosen.budget is None else None
     return ExplanationRecord(
         task=task_of(pipe),
         text=bound.text,
@@ -143,7 +144,7 @@ def _provenance(
 ) -> Provenance:
     name, revision = model_name(pipe)
     model = bound.model
-    versions = {"python": platform.python_version(), **{p: version(p) for p in _PACKAGES}}
+    versions = {"python": platform.python_version(), **{p: _version(p) for p in _PACKAGES}}
     if isinstance(model, ServedModel):
         dtype, device = "as served", model.place
         versions |= model.version

@@ -10,9 +10,7 @@ from importlib.metadata import version
 from proxyspex_hf.core.algorithm import ProxySPEX, SpectrumFit
 from proxyspex_hf.core.attribution import faithfulness_of
 from proxyspex_hf.core.progress import ProgressCallback
-from proxyspex_hf.record import SCHEMA_VERSION, ExplanationRecord, FitReport
-
-__all__ = ["fit_report", "refit_record"]
+from proxyspex_hf.record.record import SCHEMA_VERSION, ExplanationRecord, FitReport
 
 _FITTED_WITH = ("proxyspex-hf", "lightgbm", "numpy", "scikit-learn", "scipy")
 

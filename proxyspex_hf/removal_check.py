@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from proxyspex_hf.core.removal import RemovalSolution
+from proxyspex_hf.core.removal.best import RemovalSolution
 
 
 @dataclass(frozen=True)

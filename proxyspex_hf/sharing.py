@@ -11,8 +11,6 @@ from proxyspex_hf.hub.outbox import read_folder
 from proxyspex_hf.hub.pull import pull
 from proxyspex_hf.hub.push import PushResult, push
 
-__all__ = ["pull_explanations", "push_explanations", "read_explanations"]
-
 
 def push_explanations(
     explanations: Iterable[InteractionExplanation],

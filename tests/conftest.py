@@ -3,19 +3,37 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+if "PYTEST_XDIST_WORKER" in os.environ:  # a process each core: no more threads there
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A shell ignores Ctrl-C in what it starts in the background, and so would all that tests start.
+if threading.current_thread() is threading.main_thread():
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
+from chromium import chromium
+from hypothesis import settings
+from left_out import (  # noqa: F401  (hooks)
+    pytest_make_collect_report,
+    pytest_runtest_makereport,
+    pytest_terminal_summary,
+)
+from order import pytest_collection_modifyitems  # noqa: F401  (a hook)
 
 from proxyspex_hf.demo import DEMO_MODEL
 
-CHROMIUM = Path("/usr/bin/chromium")
+# A busy machine makes single examples slow; what must be quick is measured in tests/bench.
+settings.register_profile("without deadlines", deadline=None)
+settings.load_profile("without deadlines")
+
 FLAGS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
     *("--disable-background-networking", "--disable-component-update"),
@@ -24,14 +42,15 @@ FLAGS = [
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
-    if not CHROMIUM.exists() and "CI" not in os.environ:
-        pytest.skip(f"needs a browser at {CHROMIUM}")
+    executable = chromium()
+    if executable is None:
+        pytest.skip("needs a browser, which python tests/chromium.py could not install")
     from playwright import sync_api
 
     with sync_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
-        yield chromium
-        chromium.close()
+        browser = playwright.chromium.launch(executable_path=executable, args=FLAGS)
+        yield browser
+        browser.close()
 
 
 @pytest.fixture(scope="session")

@@ -11,24 +11,15 @@ from typing import Any
 
 import numpy as np
 
+from proxyspex_hf.core.faithfulness import DensityScore
 from proxyspex_hf.core.masks import sample_masks
 from proxyspex_hf.core.posterior import Doubt
 from proxyspex_hf.core.proxies.kernel import MaskKernel
 from proxyspex_hf.core.proxies.sibling import Sibling
+from proxyspex_hf.core.queries import Queries
 from proxyspex_hf.core.spectrum import FourierSpectrum
-from proxyspex_hf.record import (
-    DensityScore,
-    ExplanationRecord,
-    FeatureKind,
-    Features,
-    FitReport,
-    Part,
-    Picture,
-    Provenance,
-    Queries,
-    Settings,
-    Target,
-)
+from proxyspex_hf.record.inputs import FeatureKind, Features, Part, Picture
+from proxyspex_hf.record.record import ExplanationRecord, FitReport, Provenance, Settings, Target
 
 __all__ = [
     "REVIEW",

@@ -12,8 +12,8 @@ from tiny_models import roberta_pipeline
 from tiny_pipelines import clip, generator, image_classifier, picture, zero_shot
 
 from proxyspex_hf import DEMO_CLIP, InputError, InteractionExplainer, InteractionExplanation
-from proxyspex_hf.inputs import Picture
 from proxyspex_hf.prompts import context_prompt
+from proxyspex_hf.record.inputs import Picture
 from proxyspex_hf.viz.code import python_code
 
 TEXT = "It could have been great, but the plot is dull and never funny."

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import intervals
 import numpy as np
 import pytest
-
-intervals = pytest.importorskip("intervals")
 
 
 def test_shares_held_and_widths_are_counted() -> None:

@@ -179,8 +179,6 @@ def test_the_page_says_what_the_results_in_the_repository_give():
 
 
 def test_pictures_show_what_the_rows_say(tmp_path):
-    matplotlib = pytest.importorskip("matplotlib")
-    assert matplotlib
     figure = PICTURES["inferences.png"][1](ROWS)
     (axis,) = figure.axes
     lines = {line.get_label(): line for line in axis.get_lines()}

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from children import Child
 
 from proxyspex_hf import DEMO_MODEL, InteractionExplanation
-from proxyspex_hf.cli import main
+from proxyspex_hf.cli.main import main
 
 SIX_WORDS = "The sequel truly elevated the original"
-RUN = [sys.executable, "-m", "proxyspex_hf.cli"]
+RUN = [sys.executable, "-m", "proxyspex_hf"]
 
 
 def explain(*more: str, text: str = SIX_WORDS) -> list[str]:
@@ -172,41 +173,17 @@ def test_the_demo_explains_the_shipped_review(
 
 
 def test_ctrl_c_leaves_no_half_written_file(tmp_path: Path) -> None:
-    out = tmp_path / "e.json"
     text = " ".join(f"word{i}" for i in range(150))
-    process = subprocess.Popen(
-        [
-            *RUN,
-            "explain",
-            text,
-            "--model",
-            DEMO_MODEL,
-            "--out",
-            str(out),
-            "--alpha",
-            "50",
-            "--progress",
-        ],
-        stderr=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        # A shell's background jobs ignore Ctrl-C, and children inherit that: undo it.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    try:
-        assert process.stderr is not None
-        seen = ""
-        deadline = time.monotonic() + 120
-        while "model calls" not in seen and time.monotonic() < deadline:
-            seen += process.stderr.read(1)
-        process.send_signal(signal.SIGINT)
-        _, rest = process.communicate(timeout=60)
-    finally:
-        process.kill()
-        process.wait()
-    assert process.returncode == 130
-    assert "interrupted; no file was left incomplete" in rest
-    assert "Traceback" not in rest
+    asked = ["explain", text, "--model", DEMO_MODEL, "--out", str(tmp_path / "e.json")]
+    asked += ["--alpha", "50", "--progress"]
+    child = Child(f"import sys; from proxyspex_hf.cli.main import main; sys.exit(main({asked!r}))")
+    deadline = time.monotonic() + 120
+    while "model calls" not in child.stderr and time.monotonic() < deadline:
+        time.sleep(0.02)
+    child.signal(signal.SIGINT)
+    assert child.wait(60).returncode == 130
+    assert "interrupted; no file was left incomplete" in child.stderr
+    assert "Traceback" not in child.stderr
     assert list(tmp_path.iterdir()) == []
 
 
@@ -217,7 +194,7 @@ def test_a_closed_pipe_is_no_error(tmp_path: Path) -> None:
         [
             "bash",
             "-c",
-            f"set -o pipefail; '{sys.executable}' -m proxyspex_hf.cli show {out} | true",
+            f"set -o pipefail; '{sys.executable}' -m proxyspex_hf show {out} | true",
         ],
         capture_output=True,
         text=True,

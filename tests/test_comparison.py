@@ -22,7 +22,7 @@ from viz_pages import Page
 from proxyspex_hf import InteractionExplanation, compare, explanations_summary
 from proxyspex_hf.core.effects import effect_intervals
 from proxyspex_hf.errors import InputError
-from proxyspex_hf.record import Target
+from proxyspex_hf.record.record import Target
 
 
 def explained(text: str, effects: dict[Any, float], **changes: Any) -> InteractionExplanation:

@@ -16,7 +16,7 @@ from hub_server.clients import environment_for, point_to
 from inference_server import InferenceServer
 from tiny_pipelines import generator
 
-from proxyspex_hf.cli import _parser
+from proxyspex_hf.cli.main import _parser
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

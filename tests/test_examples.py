@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import runpy
-import subprocess
 import sys
 from pathlib import Path
 
@@ -15,29 +13,23 @@ from proxyspex_hf import InteractionExplanation
 ROOT = Path(__file__).parents[1]
 
 
-def test_the_review_is_explained_and_checked(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, ROOT / "examples" / "01_review.py", "--alpha", "0.4", "--out", tmp_path],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-        env={**os.environ, "HF_HUB_OFFLINE": "1"},
-    )
-    assert done.returncode == 0, done.stderr
-    explanation = InteractionExplanation.load(tmp_path / "review.json")
-    assert explanation.record.settings.sampling.startswith("question any, 4 rounds: density 0.1, ")
-    assert (tmp_path / "review.html").read_text() == explanation.to_html()
-    assert "Removing the words that matter most" in done.stdout
-    strongest = explanation.top(1)[0]
-    assert strongest.labels[0] in done.stdout
-
-
 def run_here(monkeypatch: pytest.MonkeyPatch, name: str, *options: str, out: Path) -> None:
     """In this process: another would spend most of its time on importing torch."""
     monkeypatch.syspath_prepend(str(ROOT / "examples"))
     monkeypatch.setattr(sys, "argv", [name, *options, "--out", str(out)])
     runpy.run_path(str(ROOT / "examples" / name), run_name="__main__")
+
+
+def test_the_review_is_explained_and_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_here(monkeypatch, "01_review.py", "--alpha", "0.4", out=tmp_path)
+    out = capsys.readouterr().out
+    explanation = InteractionExplanation.load(tmp_path / "review.json")
+    assert explanation.record.settings.sampling.startswith("question any, 4 rounds: density 0.1, ")
+    assert (tmp_path / "review.html").read_text() == explanation.to_html()
+    assert "Removing the words that matter most" in out
+    assert explanation.top(1)[0].labels[0] in out
 
 
 def test_patches_and_words_of_a_caption(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
 from functools import partial
 from pathlib import Path
@@ -15,6 +14,7 @@ import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from children import Child
 from hub_server import HubServer
 from hub_server.clients import point_to
 from inference_server import InferenceServer
@@ -30,7 +30,7 @@ from proxyspex_hf import (
     explain_dataset,
     pull_explanations,
 )
-from proxyspex_hf.cli import main
+from proxyspex_hf.cli.main import main
 from proxyspex_hf.dataset.finished import Pending
 from proxyspex_hf.dataset.sources import Columns, Row, rows_of
 from proxyspex_hf.dataset.with_ray import _CARRIED, _Actor, _carried, _ours
@@ -288,6 +288,8 @@ _DRIVER = """
 import sys
 sys.path[:0] = {paths!r}
 from pathlib import Path
+from huggingface_hub import constants
+constants.HF_HOME = {home!r}
 from test_explain_dataset import TEXTS, explain_dataset, mortal_explainer
 rows = [{{"text": text}} for text in TEXTS]
 explainer = mortal_explainer({marks!r})
@@ -299,19 +301,15 @@ print(run.rows, run.known, run.explained, run.failed)
 def test_a_killed_driver_repeats_no_finished_input(home: Path) -> None:
     marks = home / "marks"
     marks.mkdir()
-    code = _DRIVER.format(paths=[p for p in sys.path if p], marks=str(marks), out=str(home / "out"))
-    ended = []
-    for _ in range(2):
-        environment = {**os.environ, "HF_HOME": str(home / "home")}
-        ended.append(
-            subprocess.run(
-                [sys.executable, "-c", code], capture_output=True, text=True, env=environment
-            )
-        )
-    assert ended[0].returncode == -signal.SIGKILL, ended[0].stderr
-    assert ended[1].returncode == 0, ended[1].stderr
+    code = _DRIVER.format(
+        paths=[p for p in sys.path if p],
+        home=str(home / "home"),
+        marks=str(marks),
+        out=str(home / "out"),
+    )
+    assert Child(code).wait().returncode == -signal.SIGKILL
     # Eight rows are asked together: six were in a shard, two lay finished beside it.
-    assert ended[1].stdout.split() == ["16", "6", "10", "0"]
+    assert Child(code).done().split() == ["16", "6", "10", "0"]
     first, second = (int(line) for line in dict.fromkeys((marks / "9.asked").read_text().split()))
     by = {i: set(map(int, (marks / f"{i}.asked").read_text().split())) for i in range(16)}
     assert [i for i in range(16) if by[i] == {first}] == [*range(8)]

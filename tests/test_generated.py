@@ -9,7 +9,7 @@ from pathlib import Path
 import generated
 import pytest
 
-from proxyspex_hf.cli import _parser
+from proxyspex_hf.cli.main import _parser
 from proxyspex_hf.hf.served.model import _CLASSES, _SCORING
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -58,7 +58,7 @@ def test_the_page_on_served_models_has_every_dialect() -> None:
 
 
 def test_the_exit_codes_are_those_of_the_module() -> None:
-    import proxyspex_hf.cli as module
+    import proxyspex_hf.cli.main as module
 
     codes = re.findall(r"\b(\d+) ", (module.__doc__ or "").split("Exit codes:")[1])
     for page in ("cli.md", "howto/app.md"):

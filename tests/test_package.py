@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import ast
-import json
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import build_dist
@@ -16,6 +16,7 @@ import yaml
 import proxyspex_hf
 
 ROOT = Path(__file__).parents[1]
+STORED = ROOT / "tests" / "data" / "explanation_v2.json"
 SOURCES = sorted((ROOT / "proxyspex_hf").rglob("*.py"))
 
 
@@ -32,19 +33,23 @@ def python(code: str, **environment: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("module", ["proxyspex_hf", "proxyspex_hf.core", "proxyspex_hf.viz"])
-def test_the_core_loads_nothing_of_hugging_face(module: str) -> None:
+def test_the_core_loads_nothing_of_hugging_face() -> None:
+    """One import after the other in one process, then an explanation fitted again."""
     heavy = [
-        "torch",
-        "transformers",
-        "datasets",
-        "huggingface_hub",
-        "httpx2",
-        "gradio",
-        "tokenizers",
+        *("torch", "transformers", "datasets", "huggingface_hub"),
+        *("httpx2", "gradio", "tokenizers"),
     ]
-    code = f"import sys, {module}; print([m for m in {heavy} if m in sys.modules])"
-    assert python(code).strip() == "[]"
+    code = (
+        "import sys\n"
+        f"def heavy(): return [m for m in {heavy} if m in sys.modules]\n"
+        "import proxyspex_hf; print(heavy())\n"
+        "import proxyspex_hf.core; print(heavy())\n"
+        "import proxyspex_hf.viz; print(heavy())\n"
+        "import proxyspex_hf.studies; print(heavy())\n"
+        f"e = proxyspex_hf.InteractionExplanation.load({str(STORED)!r}); e.refit()\n"
+        "print(heavy())\n"
+    )
+    assert python(code).split("\n") == ["[]"] * 5 + [""]
 
 
 def test_every_public_name_can_be_had() -> None:
@@ -58,7 +63,7 @@ def test_every_public_name_can_be_had() -> None:
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_library_code_keeps_the_house_rules(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
-    assert len(text.splitlines()) <= 400
+    assert len(text.splitlines()) <= 500  # one idea a file; nobody reads more at once
     for node in ast.walk(ast.parse(text)):
         assert not isinstance(node, ast.Assert), f"assert at line {node.lineno}"
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
@@ -70,38 +75,12 @@ def test_library_code_keeps_the_house_rules(path: Path) -> None:
             assert node.arg != "trust_remote_code"
 
 
-def test_the_wheel_works_outside_the_checkout(
+def test_two_builds_are_the_same_and_hold_what_they_must(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    # Built twice to the same bytes, and looked into: licences, notices, model cards, no tests.
+    """Licences, notices, model cards, no tests; ``test_space.py`` uses a wheel."""
     assert build_dist.main(["--out", str(tmp_path)]) == 0
     assert capfd.readouterr().out.count("PASSED") == 2
-    (wheel,) = tmp_path.glob("*.whl")
-    site = tmp_path / "site"
-    install = [sys.executable, "-m", "pip", "install", "--no-deps", "--target", str(site)]
-    subprocess.run([*install, str(wheel)], check=True, capture_output=True, timeout=300)
-    code = (
-        "import proxyspex_hf, sys\n"
-        "from proxyspex_hf.cli import main\n"
-        "from proxyspex_hf.demo import DEMO_MODEL, demo_review\n"
-        "assert len(demo_review().split()) >= 100\n"
-        "sys.stderr.write(proxyspex_hf.__file__)\n"
-        "asked = ['explain', 'not a good film', '--model', DEMO_MODEL, '--top', '99', '--json']\n"
-        "sys.exit(main(asked))\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(site)},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
-    assert str(site) in done.stderr
-    labels = {label for row in json.loads(done.stdout)["effects"] for label in row["labels"]}
-    assert labels == {"not", "a", "good", "film"}
 
 
 def test_the_release_files_agree_with_the_package() -> None:
@@ -112,8 +91,13 @@ def test_the_release_files_agree_with_the_package() -> None:
     folder = ROOT / ".github"
     files = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*.yml")}
     read = {name: yaml.safe_load(path.read_text(encoding="utf-8")) for name, path in files.items()}
-    (steps,) = [job["steps"] for job in read["workflows/ci.yml"]["jobs"].values()]
-    assert ".ci/run" in [step.get("run") for step in steps]
+    jobs = read["workflows/ci.yml"]["jobs"]
+    assert ".ci/run" in [step.get("run") for step in jobs["run"]["steps"]]
+    tested = {each["python"] for each in jobs["core"]["strategy"]["matrix"]["include"]}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    said = [line.rsplit(" ", 1)[1] for line in project["classifiers"] if ":: 3." in line]
+    assert tested == set(said)
+    assert project["requires-python"] == f">={min(said, key=lambda v: int(v[2:]))}"
     release = read["workflows/publish.yml"]
     assert release["jobs"]["publish"]["permissions"] == {"id-token": "write"}
     # No workflow may write to the repository, and none holds a token.

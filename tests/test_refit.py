@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from typing import Any
 
 import numpy as np
@@ -75,16 +72,3 @@ def test_what_cannot_be_fitted_is_told() -> None:
         explanation.refit(proxy="magic")
     with pytest.raises(InputError, match="n_coefficients must lie between"):
         explanation.refit(n_coefficients=0)
-
-
-def test_no_model_is_loaded() -> None:
-    code = (
-        "import sys; from proxyspex_hf import InteractionExplanation as E;"
-        "e = E.load('tests/data/explanation_v2.json'); e.refit();"
-        "print([m for m in ('torch', 'transformers', 'huggingface_hub') "
-        "if m in sys.modules])"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=os.environ
-    )
-    assert done.stdout.strip() == "[]", done.stderr

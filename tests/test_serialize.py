@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 import stat
 from dataclasses import replace
 from pathlib import Path
@@ -16,8 +17,10 @@ from hypothesis import strategies as st
 from record_factory import captioned_record, review_record, with_doubt
 
 from proxyspex_hf import InputError, InteractionExplanation, ProxySpexError, SchemaError
+from proxyspex_hf.core.proxies.sibling import Sibling
 from proxyspex_hf.core.spectrum import FourierSpectrum
-from proxyspex_hf.serialize import record_from_json, record_to_json
+from proxyspex_hf.record.json_reader import parsed_bytes
+from proxyspex_hf.record.serialize import record_from_json, record_to_json
 
 
 @pytest.fixture(scope="module")
@@ -308,3 +311,88 @@ def test_mutated_files_never_crash_with_a_foreign_error(
     assert str(again)
     assert again.to_html()
     assert record_from_json(json.loads(json.dumps(record_to_json(record)))) == record
+
+
+def test_the_page_of_the_format_names_every_field() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "format.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`.*?`) \|", page, re.MULTILINE)
+    named = {name for row in rows for name in re.findall(r"`([^`]+)`", row)}
+    kept = record_to_json(review_record())
+    kept["picture"] = dict.fromkeys(("png", "width", "height"))
+    inner = (
+        "features",
+        "picture",
+        "target",
+        "spectrum",
+        "queries",
+        "fit",
+        "settings",
+        "provenance",
+    )
+    fields = {name for name in kept if name not in inner}
+    fields |= {f"{name}.{part}" for name in inner for part in kept[name]}
+    assert named == fields
+
+
+def told_by_a_sibling(relevance: list[float] | None) -> Any:
+    """A record whose process for intervals knows what a cheaper model says."""
+    record = with_doubt(review_record())
+    assert record.doubt is not None
+    n = len(record.features)
+    spectrum = FourierSpectrum.from_dict({(): 0.5, (0,): 1.0, (1, n - 1): -0.25}, n)
+    own = None if relevance is None else np.array((relevance * n)[:n])
+    kernel = replace(record.doubt.kernel, sibling=Sibling(spectrum, own, 2.0), shared=0.5)
+    return replace(record, doubt=replace(record.doubt, kernel=kernel))
+
+
+@pytest.mark.parametrize("relevance", [None, [0.1, 0.0, 2.0]])
+def test_what_a_sibling_said_is_read_as_it_was_written(relevance: list[float] | None) -> None:
+    record = told_by_a_sibling(relevance)
+    data = record_to_json(record)
+    assert record_from_json(json.loads(json.dumps(data))) == record
+    found = data["doubt"]["sibling"]
+    assert (found.get("relevance") is None) == (relevance is None)
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("sibling", "scale"), 0.0),
+        (("sibling", "scale"), -1.0),
+        (("sibling", "relevance"), [0.1]),
+        (("sibling", "relevance"), "negative"),
+        (("sibling", "coefficients"), [1e300, 1.0, 1.0]),
+        (("sibling", "n_features"), 3),
+        (("shared",), -0.5),
+        (("shared",), 1e300),
+    ],
+)
+def test_what_a_sibling_cannot_have_said_is_refused(place: tuple[str, ...], value: Any) -> None:
+    record = told_by_a_sibling([0.1])
+    data = record_to_json(record)
+    inside = data["doubt"]
+    for name in place[:-1]:
+        inside = inside[name]
+    n = len(record.features)
+    inside[place[-1]] = [0.1] * (n - 1) + [-1e-9] if value == "negative" else value
+    with pytest.raises(ProxySpexError):
+        record_from_json(data)
+
+
+@pytest.mark.parametrize(
+    ("lost", "exact"), [(0.0, True), (1e-10, True), (1e-8, False), (1.0, False)]
+)
+def test_exact_is_what_lost_no_more_than_rounding(lost: float, exact: bool) -> None:
+    record = captioned_record(FourierSpectrum.from_dict({(): 0.5, (0,): 1.0}, 7))
+    for scale in (1.0, 1e3):
+        spectrum = record.spectrum.with_coefficients(record.spectrum.coefficients * scale)
+        fit = replace(record.fit, method="exact", dropped_energy=lost * scale**2)
+        assert replace(record, spectrum=spectrum, fit=fit).is_exact == exact
+    assert not replace(record, fit=replace(record.fit, method="blend")).is_exact
+
+
+def test_what_a_text_takes_is_told_from_its_widest_character() -> None:
+    taken = {wide: parsed_bytes(f"a{wide}".encode()) for wide in ("a", "é", "Ā", "中", "🎬")}
+    # Bytes of the text, times those that Python gives each character beside the widest.
+    assert taken == {"a": 2, "é": 3, "Ā": 2 * 3, "中": 2 * 4, "🎬": 4 * 5}
+    assert parsed_bytes(b"[],") >= 64

@@ -17,7 +17,7 @@ from proxyspex_hf.core.queries import plan
 from proxyspex_hf.core.shares import at_share
 from proxyspex_hf.core.spectrum import weighted_sum
 from proxyspex_hf.errors import InputError, ProxySpexError
-from proxyspex_hf.serialize import record_from_json, record_to_json
+from proxyspex_hf.record.serialize import record_from_json, record_to_json
 
 N = 12
 TEXT = "It could have been great but the plot is dull and it is never funny"
@@ -39,7 +39,7 @@ def game(seed: int, strength: float = 1.0) -> FourierSpectrum:
 
 def explained(truth: FourierSpectrum, alpha: float, seed: int, told: Any = None) -> Attribution:
     function = Cached(FunctionOfMasks(truth.evaluate, N))
-    return attribute(function, plan(N, alpha=alpha), ProxySPEX(seed=seed, sibling=told))
+    return attribute(function, plan(N, alpha=alpha), ProxySPEX("gaussian", seed=seed, sibling=told))
 
 
 def error(found: Attribution, truth: FourierSpectrum) -> float:
@@ -116,7 +116,9 @@ class Scores:
 
 @pytest.fixture
 def small() -> InteractionExplainer:
-    return InteractionExplainer(Scores(-2.0), features="words", progress=False, budget=150)
+    return InteractionExplainer(
+        Scores(-2.0), features="words", progress=False, budget=150, proxy="gaussian"
+    )
 
 
 def test_the_sibling_is_asked_many_masks_and_the_model_few(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -60,7 +61,7 @@ def test_its_front_matter_says_what_runs(space: Path) -> None:
 
 
 def test_it_runs_from_its_wheel_alone(space: Path, tmp_path: Path) -> None:
-    """The app of the folder, imported with the wheel and without the checkout, serves its page."""
+    """The command and the app of the folder, imported from the wheel and without the checkout."""
     (wheel,) = space.glob("*.whl")
     site = tmp_path / "site"
     install = [sys.executable, "-m", "pip", "install", "--no-deps", "--target", str(site)]
@@ -69,12 +70,17 @@ def test_it_runs_from_its_wheel_alone(space: Path, tmp_path: Path) -> None:
         "import sys, urllib.request\n"
         "import app, proxyspex_hf\n"
         "from proxyspex_hf.app import running\n"
+        "from proxyspex_hf.cli.main import main\n"
+        "from proxyspex_hf.demo import DEMO_MODEL, demo_review\n"
         f"assert proxyspex_hf.__file__.startswith({str(site)!r})\n"
         "assert app.settings.account == 'person' and not app.settings.models.any_model\n"
         "assert callable(app.launch)  # not the module of that name\n"
         "with running(app.settings) as at:\n"
         "    page = urllib.request.urlopen(at.url).read().decode()\n"
         "assert 'minute.' in page\n"
+        "assert len(demo_review().split()) >= 100\n"
+        "asked = ['explain', 'not a good film', '--model', DEMO_MODEL, '--top', '99', '--json']\n"
+        "sys.exit(main(asked))\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -86,3 +92,6 @@ def test_it_runs_from_its_wheel_alone(space: Path, tmp_path: Path) -> None:
         timeout=300,
     )
     assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    labels = {label for row in said["effects"] for label in row["labels"]}
+    assert labels == {"not", "a", "good", "film"}

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from proxyspex_hf import errors
-from proxyspex_hf.cli import _parser
+from proxyspex_hf.cli.main import _parser
 from proxyspex_hf.core.algorithm import PROXIES
 from proxyspex_hf.core.indices import INDICES
 from proxyspex_hf.hf.served.dialects.base import ScoringDialect
@@ -179,8 +179,9 @@ def dialects() -> Iterator[str]:
 def raised() -> Iterator[str]:
     """The package's errors, and Python's that catch them too."""
     rows = []
-    for name in errors.__all__:
-        found = getattr(errors, name)
+    for name, found in sorted(vars(errors).items()):
+        if not (isinstance(found, type) and issubclass(found, Exception)):
+            continue
         bases = ", ".join(f"`{base.__name__}`" for base in found.__bases__)
         rows.append([f"`{name}`", bases, _first(found)])
     yield from _table(("error", "is also a", "meaning"), rows)

@@ -15,12 +15,12 @@ from proxyspex_hf import InteractionExplainer
 from proxyspex_hf.checks import BoolArray, FloatArray
 from proxyspex_hf.core import FourierSpectrum, ProxySPEX, budget_for, sample_masks
 from proxyspex_hf.core.algorithm import SpectrumFit
+from proxyspex_hf.core.baselines.forest import RandomForest
+from proxyspex_hf.core.baselines.network import NeuralNetwork
+from proxyspex_hf.core.baselines.spex import spex, spex_budget
 from proxyspex_hf.core.faithfulness import r2_score
 from proxyspex_hf.core.proxies.base import Proxy
 from proxyspex_hf.core.proxies.boosting import BoostedTrees
-from proxyspex_hf.core.proxies.forest import RandomForest
-from proxyspex_hf.core.proxies.network import NeuralNetwork
-from proxyspex_hf.core.spex import spex, spex_budget
 from proxyspex_hf.core.values import Cached, FunctionOfMasks
 from proxyspex_hf.hf.answers import Asker
 from proxyspex_hf.hf.identity import identity_of, key_of

@@ -19,7 +19,7 @@ from common import Row, Study, progress, run
 from inputs import DATASETS, cases
 
 from proxyspex_hf.core import FourierSpectrum
-from proxyspex_hf.core.removal import best_removal
+from proxyspex_hf.core.removal.best import best_removal
 
 RS = (1, 2, 3, 5, 10, 20)
 #: Seconds for one removal set; one that is not proven by then says so.

@@ -30,9 +30,9 @@ from scipy.linalg import cho_factor, cho_solve
 from proxyspex_hf.core import FourierSpectrum, ProxySPEX
 from proxyspex_hf.core.faithfulness import r2_score
 from proxyspex_hf.progress_bar import ProgressBar
-from proxyspex_hf.studies.data import DataAttribution
-from proxyspex_hf.studies.data_training import retrain
-from proxyspex_hf.studies.packed import PackedMasks
+from proxyspex_hf.studies.data.attribution import DataAttribution
+from proxyspex_hf.studies.data.packed import PackedMasks
+from proxyspex_hf.studies.data.training import retrain
 
 FASHION = Path("/usr/share/datasets/fashion-mnist")
 NEIGHBOURS = 5

@@ -30,9 +30,9 @@ from proxyspex_hf.core import (
     budget_for,
     sample_masks,
 )
+from proxyspex_hf.core.baselines.spex import spex
+from proxyspex_hf.core.baselines.synthetic import complete_hierarchy, peak
 from proxyspex_hf.core.faithfulness import r2_score
-from proxyspex_hf.core.spex import spex
-from proxyspex_hf.core.synthetic import complete_hierarchy, peak
 
 FUNCTIONS: dict[str, Callable[..., FourierSpectrum]] = {
     "complete hierarchy": complete_hierarchy,

@@ -14,8 +14,6 @@ from dataclasses import dataclass, replace
 
 from proxyspex_hf.errors import InputError
 
-__all__ = ["Access", "authority", "is_loopback", "same_origin"]
-
 _AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._-]{1,253})(?::([1-9][0-9]{0,4}))?")
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 _LAST_PORT = 2**16 - 1

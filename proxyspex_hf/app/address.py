@@ -7,15 +7,13 @@ from urllib.parse import parse_qsl
 
 import gradio as gr
 
-from proxyspex_hf.app.hub import QUIETLY, Shelf, resolved
-from proxyspex_hf.app.parts import error, found_again, said
+from proxyspex_hf.app.components import error, found_again, said
+from proxyspex_hf.app.errors_in_words import in_words
+from proxyspex_hf.app.hub_tab import QUIETLY, Shelf, resolved
 from proxyspex_hf.app.session import Session
-from proxyspex_hf.app.shared import EXPLORE, HUB, Shared
 from proxyspex_hf.app.source import Pair, Source
-from proxyspex_hf.app.wording import in_words
+from proxyspex_hf.app.state import EXPLORE, HUB, Shared
 from proxyspex_hf.errors import InputError
-
-__all__ = ["open_link"]
 
 #: Characters of an address's query; ours have a few hundred at most.
 _MOST_QUERY = 2000

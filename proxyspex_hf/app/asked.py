@@ -10,8 +10,6 @@ from starlette.types import Scope
 
 from proxyspex_hf.app.access import Access, is_loopback, same_origin
 
-__all__ = ["Asked", "Refused"]
-
 #: What the page posts to, after ``/gradio_api/``; Gradio has more, of no use to it.
 POSTS = ("queue/join", "run/predict", "cancel", "upload", "reset")
 _API = "/gradio_api/"

@@ -14,8 +14,6 @@ from pathlib import Path
 
 from proxyspex_hf.app.leftovers import OwnDirectory
 
-__all__ = ["Folders", "is_stopped"]
-
 _STOP = "stop"
 
 

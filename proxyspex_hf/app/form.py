@@ -9,14 +9,12 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
+from proxyspex_hf.app.components import notice
 from proxyspex_hf.app.jobs import PICTURES, TEXTS, Job, checked
 from proxyspex_hf.app.models import TASKS
-from proxyspex_hf.app.parts import notice
 from proxyspex_hf.app.pictures import KINDS
 from proxyspex_hf.app.settings import Settings
 from proxyspex_hf.errors import InputError
-
-__all__ = ["FIRST", "TEXT_LABELS", "Form", "filled", "form", "job_of"]
 
 _FEATURES = ("words", "sentences", "tokens")
 TEXT_LABELS = {

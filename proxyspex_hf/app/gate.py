@@ -21,8 +21,6 @@ from proxyspex_hf.app.passes import Passes
 from proxyspex_hf.app.presence import Client, Presence
 from proxyspex_hf.app.uploads import Uploads
 
-__all__ = ["Gate"]
-
 #: Bytes of what a page says at a time: its longest text, several times over.
 _LARGEST = 2 * 2**20
 #: What the form of an upload adds to the file.

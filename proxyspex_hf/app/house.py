@@ -12,8 +12,6 @@ from proxyspex_hf.app.turns import Turns
 from proxyspex_hf.app.underway import Underway
 from proxyspex_hf.app.uploads import Uploads
 
-__all__ = ["House"]
-
 
 @dataclass(frozen=True)
 class House:

@@ -20,11 +20,11 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image
 
+from proxyspex_hf.app.errors_in_words import in_words
 from proxyspex_hf.app.folders import is_stopped
 from proxyspex_hf.app.models import Choice, Models
 from proxyspex_hf.app.settings import Limits
 from proxyspex_hf.app.unread import unread
-from proxyspex_hf.app.wording import in_words
 from proxyspex_hf.core.progress import Progress
 from proxyspex_hf.core.queries import Plan
 from proxyspex_hf.errors import InputError
@@ -33,12 +33,7 @@ from proxyspex_hf.explanation import InteractionExplanation
 from proxyspex_hf.hf.stages import Stages
 from proxyspex_hf.hf.tasks.classification import function_applied
 from proxyspex_hf.options import ExplainerOptions
-from proxyspex_hf.serialize import dumps, record_from_json
-
-__all__ = [
-    *("Cost", "Found", "Halted", "Job", "Step"),
-    *("checked", "cost_of", "explain", "explanation_of"),
-]
+from proxyspex_hf.record.serialize import dumps, record_from_json
 
 #: Tasks with a text to read, and tasks with a picture.
 TEXTS = ("text-classification", "text-generation", "zero-shot-image-classification")

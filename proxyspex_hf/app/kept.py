@@ -11,8 +11,6 @@ from collections.abc import Callable
 from proxyspex_hf.errors import InputError
 from proxyspex_hf.explanation import InteractionExplanation
 
-__all__ = ["Kept"]
-
 #: Explanations are of a few megabytes at most; a page's own state is kept no longer either.
 _MOST, _SECONDS = 100, 3600.0
 

@@ -15,8 +15,8 @@ import gradio as gr
 import transformers
 from starlette.middleware import Middleware
 
-from proxyspex_hf.app import parts, viewer
 from proxyspex_hf.app.access import Access
+from proxyspex_hf.app.components import CSS
 from proxyspex_hf.app.folders import Folders
 from proxyspex_hf.app.gate import Gate
 from proxyspex_hf.app.heap import return_memory, share_one_heap
@@ -27,8 +27,6 @@ from proxyspex_hf.app.settings import Settings
 from proxyspex_hf.app.theme import theme
 from proxyspex_hf.app.unfinished import drop_handlers, drop_state, unanswered
 from proxyspex_hf.app.uploads import kept_in
-
-__all__ = ["Running", "launch", "running"]
 
 #: Handlers at a time: all explanations that may wait, and the others as many as Gradio's default.
 _HANDLERS = 160
@@ -115,7 +113,7 @@ def running(
                 max_file_size=settings.limits.upload_bytes,
                 footer_links=[],
                 theme=theme(),
-                css=f"{viewer.CSS}\n{parts.CSS}",
+                css=CSS,
                 app_kwargs={
                     "lifespan": _guarded(demo, house, access),
                     "middleware": [Middleware(PagePolicy, framed_by=access.framed_by)],

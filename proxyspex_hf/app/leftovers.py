@@ -11,8 +11,6 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-__all__ = ["OwnDirectory"]
-
 _PREFIX = "proxyspex_hf-"
 #: The system lets go of it when its process ends, however it does.
 _LOCK = "alive.lock"

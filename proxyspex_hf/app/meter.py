@@ -7,8 +7,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-__all__ = ["Meter"]
-
 #: Clients that are remembered before those with a full bucket are forgotten.
 _MANY = 5000
 

@@ -13,18 +13,16 @@ from typing import Any
 
 import numpy as np
 
-from proxyspex_hf.app.wording import in_words
+from proxyspex_hf.app.errors_in_words import in_words
 from proxyspex_hf.demo import DEMO_CLIP, DEMO_MODEL
 from proxyspex_hf.errors import InputError
 from proxyspex_hf.explainer import InteractionExplainer
 from proxyspex_hf.explanation import InteractionExplanation
+from proxyspex_hf.hf.identity import model_name
 from proxyspex_hf.hf.loading import load_pipeline
 from proxyspex_hf.hf.served.model import ServedModel
 from proxyspex_hf.hf.tasks.table import task_of
-from proxyspex_hf.record import ExplanationRecord
-from proxyspex_hf.recording import model_name
-
-__all__ = ["PUBLIC", "SHIPPED", "TASKS", "Choice", "Models"]
+from proxyspex_hf.record.record import ExplanationRecord
 
 #: The tasks that the form knows, as it calls them.
 TASKS = {

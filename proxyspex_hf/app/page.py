@@ -7,20 +7,17 @@ import math
 import gradio as gr
 
 from proxyspex_hf.app.address import open_link
-from proxyspex_hf.app.beside import BESIDE, Beside, before_button, compare_with_before
-from proxyspex_hf.app.explore import answer_the_picture, examples
+from proxyspex_hf.app.compare_tab import BESIDE, Beside, before_button
+from proxyspex_hf.app.components import notice, viewer
+from proxyspex_hf.app.explain_tab import run_the_form
+from proxyspex_hf.app.explore_tab import answer_the_picture, compare_with_before, examples
 from proxyspex_hf.app.folders import Folders
 from proxyspex_hf.app.form import form
 from proxyspex_hf.app.house import House
-from proxyspex_hf.app.hub import shelf
-from proxyspex_hf.app.own import run_the_form
-from proxyspex_hf.app.parts import notice
+from proxyspex_hf.app.hub_tab import shelf
 from proxyspex_hf.app.session import Session
 from proxyspex_hf.app.settings import Settings
-from proxyspex_hf.app.shared import EXPLORE, HUB, OWN_TAB, Runs, Shared, value_of
-from proxyspex_hf.app.viewer import viewer
-
-__all__ = ["TITLE", "build"]
+from proxyspex_hf.app.state import EXPLORE, HUB, OWN_TAB, Runs, Shared, value_of
 
 TITLE = "Which combinations of the input made the model say that?"
 _HEADING = f"""\

@@ -13,8 +13,6 @@ import re
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["PagePolicy", "policy"]
-
 _INLINE = re.compile(rb"<script\b([^>]*)>(.*?)</script\s*>", re.DOTALL | re.IGNORECASE)
 #: For files and answers, which are not pages: as one, they may do nothing.
 _NOTHING = b"default-src 'none'; frame-ancestors 'none'; sandbox"

@@ -5,8 +5,6 @@ from __future__ import annotations
 import hmac
 import secrets
 
-__all__ = ["Passes"]
-
 
 class Passes:
     """Makes passes and knows its own: each names a visitor, and is signed anew at each start.

@@ -11,8 +11,6 @@ from PIL import Image, ImageOps
 from proxyspex_hf.app.settings import Limits
 from proxyspex_hf.errors import InputError
 
-__all__ = ["KINDS", "read_picture"]
-
 #: File endings, and the formats that are read: only those of photos and drawings.
 KINDS = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp")
 _FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")

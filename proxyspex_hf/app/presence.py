@@ -7,8 +7,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-__all__ = ["Client", "Presence"]
-
 #: Seconds for which a page that has asked is taken to be there, before it listens for the answer.
 _GRACE = 10.0
 #: Seconds without a connection after which a page is forgotten.

@@ -7,17 +7,15 @@ from typing import Any
 
 import gradio as gr
 
+from proxyspex_hf.app.components import error, said, step
+from proxyspex_hf.app.errors_in_words import in_words
 from proxyspex_hf.app.form import Form, filled, job_of
 from proxyspex_hf.app.jobs import Halted, Job, Step
-from proxyspex_hf.app.parts import error, said, step
 from proxyspex_hf.app.session import Session
-from proxyspex_hf.app.shared import OWN_TAB, Shared
 from proxyspex_hf.app.source import Source
+from proxyspex_hf.app.state import OWN_TAB, Shared
 from proxyspex_hf.app.underway import Done, Run
-from proxyspex_hf.app.wording import in_words
 from proxyspex_hf.errors import InputError
-
-__all__ = ["run_on_request"]
 
 
 def run_on_request(shared: Shared, form: Form) -> None:

@@ -9,8 +9,6 @@ from proxyspex_hf.app.examples import load_example
 from proxyspex_hf.app.source import Source
 from proxyspex_hf.explanation import InteractionExplanation
 
-__all__ = ["FIRST", "Session"]
-
 #: The explanation that the page opens on.
 FIRST = Source("example", name="short")
 

@@ -9,8 +9,6 @@ from typing import Any, Literal
 from proxyspex_hf.app.access import Access
 from proxyspex_hf.app.models import Models
 
-__all__ = ["Limits", "Settings"]
-
 
 @dataclass(frozen=True)
 class Limits:

@@ -10,8 +10,6 @@ from urllib.parse import parse_qsl, urlencode
 
 from proxyspex_hf.errors import InputError
 
-__all__ = ["Pair", "Source"]
-
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 _KEPT = re.compile(r"[A-Za-z0-9_-]{22}")
 _REPO = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")

@@ -7,8 +7,6 @@ from typing import Any
 import gradio as gr
 from gradio.themes.utils.fonts import Font
 
-__all__ = ["theme"]
-
 _SANS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "sans-serif")
 #: Light and dark of each, as the picture's style sheet has them.
 _PAGE, _CARD = ("#faf8f5", "#141311"), ("#ffffff", "#1d1c19")

@@ -14,11 +14,9 @@ from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass, field
 
+from proxyspex_hf.app.errors_in_words import seconds_text
 from proxyspex_hf.app.presence import Client
-from proxyspex_hf.app.wording import seconds_text
 from proxyspex_hf.errors import ProxySpexError
-
-__all__ = ["Busy", "Turn", "Turns"]
 
 #: Runs by which the next ones' time is estimated.
 _REMEMBERED = 20

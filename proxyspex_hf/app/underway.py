@@ -19,16 +19,14 @@ from typing import Any, Literal
 
 from anyio import to_thread
 
+from proxyspex_hf.app.errors_in_words import in_words
 from proxyspex_hf.app.folders import Folders
 from proxyspex_hf.app.jobs import Found, Halted, Job, Step, explanation_of
 from proxyspex_hf.app.kept import Kept
 from proxyspex_hf.app.presence import Client, Presence
 from proxyspex_hf.app.session import Session
 from proxyspex_hf.app.turns import Busy, Turn, Turns
-from proxyspex_hf.app.wording import in_words
 from proxyspex_hf.errors import InputError
-
-__all__ = ["Done", "Run", "Underway"]
 
 #: Seconds between two looks at whether a place is free and a page still watches.
 _PULSE = 0.5

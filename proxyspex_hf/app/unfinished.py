@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import gradio as gr
 
-__all__ = ["drop_handlers", "drop_state", "unanswered"]
-
 
 def unanswered(demo: gr.Blocks, page: str) -> int:
     """Handlers of a page that wait or run, or whose answers it has not fetched."""

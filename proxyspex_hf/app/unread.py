@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["unread"]
-
 #: From this share of unknown tokens on, an answer says little of the text: convention.
 _MOST = 0.5
 

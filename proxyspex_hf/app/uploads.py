@@ -12,8 +12,6 @@ from pathlib import Path
 
 from proxyspex_hf.app.presence import Client
 
-__all__ = ["Uploads", "kept_in"]
-
 #: What Gradio reads to know where uploads and the pictures that it shows lie.
 _VARIABLE = "GRADIO_TEMP_DIR"
 #: Seconds: a file is read at once, and a preview is fetched at once.

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any, get_args
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from proxyspex_hf.checks import BoolArray, FloatArray, as_integer, as_masks, as_numbers, one_of
+from proxyspex_hf.core.baselines.forest import RandomForest
+from proxyspex_hf.core.baselines.network import NeuralNetwork
 from proxyspex_hf.core.masks import MAX_ENUMERATED, all_masks, distinct
 from proxyspex_hf.core.posterior import Doubt, Posterior
 from proxyspex_hf.core.progress import ProgressCallback, Reporter
@@ -24,12 +25,10 @@ from proxyspex_hf.core.proxies.base import (
 )
 from proxyspex_hf.core.proxies.blend import Blend
 from proxyspex_hf.core.proxies.boosting import BoostedTrees
-from proxyspex_hf.core.proxies.distil import EstimatedExtraction
-from proxyspex_hf.core.proxies.forest import RandomForest
+from proxyspex_hf.core.proxies.enumerate import EstimatedExtraction
 from proxyspex_hf.core.proxies.gaussian import GaussianProcess
 from proxyspex_hf.core.proxies.kernel import MaskKernel, learn_kernel, signs
 from proxyspex_hf.core.proxies.lasso import Lasso
-from proxyspex_hf.core.proxies.network import NeuralNetwork
 from proxyspex_hf.core.proxies.pursuit import Pursuit
 from proxyspex_hf.core.proxies.sibling import Sibling
 from proxyspex_hf.core.refine import RefineMethod, refine
@@ -41,6 +40,7 @@ from proxyspex_hf.core.sparsify import (
     sparsify,
 )
 from proxyspex_hf.core.spectrum import FourierSpectrum, energy_of, finite
+from proxyspex_hf.core.threads import one_blas_thread
 from proxyspex_hf.core.values import is_constant, level_and_scale
 from proxyspex_hf.core.walsh import exact_spectrum
 from proxyspex_hf.errors import InputError
@@ -181,7 +181,12 @@ class ProxySPEX:
             if value is not None or name != "max_order":
                 object.__setattr__(self, name, as_integer(name, value, least, most))
         one_of("refine", self.refine, get_args(RefineMethod))
-        if self.sibling is not None and not self.takes_sibling:
+        if self.sibling is not None:
+            self.check_takes_sibling()
+
+    def check_takes_sibling(self) -> None:
+        """Raises: InputError: the proxy cannot explain the difference to a sibling."""
+        if not self.takes_sibling:
             raise InputError(
                 f"a sibling needs proxy='blend' or 'gaussian', got {self.proxy!r}: others cannot "
                 "explain the difference to it."
@@ -266,7 +271,7 @@ class ProxySPEX:
         standard = target / scale - level / scale
         proxy = self._informed()
         # One BLAS thread: sums in another order would change the last bits with the machine.
-        with threadpool_limits(limits=1, user_api="blas"):
+        with one_blas_thread():
             fitted = proxy.fit(rows, standard, folds, seed=self.seed, progress=progress)
             report = Reporter(progress, "extracting", 1)
             found = self._sparse(fitted, rows, standard, folds, drawn)

@@ -11,7 +11,6 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from proxyspex_hf.checks import BoolArray, FloatArray
 from proxyspex_hf.core.algorithm import enumerated
@@ -23,6 +22,7 @@ from proxyspex_hf.core.proxies.kernel import MaskKernel, learn_kernel, signs
 from proxyspex_hf.core.proxies.sibling import Sibling
 from proxyspex_hf.core.queries import MIN_BUDGET, Goal, Plan, Queries
 from proxyspex_hf.core.shares import at_share
+from proxyspex_hf.core.threads import one_blas_thread
 from proxyspex_hf.core.values import level_and_scale
 from proxyspex_hf.errors import InputError
 
@@ -205,7 +205,7 @@ def _next(
     asked = known.masks
     chosen = np.zeros((0, how.n_features), dtype=np.bool_)
     if size > to_draw:
-        with threadpool_limits(limits=1, user_api="blas"):
+        with one_blas_thread():
             chosen = choose_masks(posteriors, how.question, size - to_draw, asked, rng)
     taken = np.concatenate([asked, chosen])
     parts, densities = [np.zeros((0, how.n_features), dtype=np.bool_)], [np.zeros(0)]
@@ -242,7 +242,7 @@ def _posterior(
     rows = np.concatenate([[0], 1 + rng.permutation(len(values) - 1)])[:_LEARN_ON]
     # The last digits differ with the batch; the next masks are not to depend on them.
     standard = np.round((values - level) / scale, _DIGITS)
-    with threadpool_limits(limits=1, user_api="blas"):
+    with one_blas_thread():
         kernel = learn_kernel(
             signs(asked.masks[rows]),
             standard[rows],

@@ -26,11 +26,11 @@ from numpy.typing import NDArray
 from scipy.linalg import cho_solve, solve_triangular
 from scipy.linalg.lapack import dpotri
 from scipy.special import gammaln
-from threadpoolctl import threadpool_limits
 
 from proxyspex_hf.checks import BoolArray, FloatArray, IntArray
 from proxyspex_hf.core.proxies.kernel import MaskKernel, damped, signs
 from proxyspex_hf.core.shares import Shares, mixed_derivatives
+from proxyspex_hf.core.threads import one_blas_thread
 
 #: A normal variable lies within this many deviations of its mean in 90 of 100 cases.
 Z90 = 1.6448536269514722
@@ -118,7 +118,7 @@ class Posterior:
     @cached_property
     def _factor(self) -> FloatArray:
         kernel = self.doubt.kernel
-        with threadpool_limits(limits=1, user_api="blas"):
+        with one_blas_thread():
             return damped(kernel(self.rows, self.rows), kernel.noise)
 
     @cached_property
@@ -172,7 +172,7 @@ class Posterior:
         covariance = weights @ covariance
         explained = self.explained(covariance.T)
         left = weights @ prior @ weights.T - explained.T @ explained
-        with threadpool_limits(limits=1, user_api="blas"):
+        with one_blas_thread():
             values, vectors = np.linalg.eigh((left + left.T) / 2.0)
             root = vectors * np.sqrt(np.maximum(values, 0.0)) * self.doubt.inflation
             normal = rng.standard_normal((count, len(weights)))
@@ -218,7 +218,7 @@ class Posterior:
     @cached_property
     def _precision(self) -> FloatArray:
         """The diagonal of the inverse covariance of what was asked."""
-        with threadpool_limits(limits=1, user_api="blas"):
+        with one_blas_thread():
             inverse = dpotri(self._factor, lower=1)[0]
         return np.asarray(np.diag(inverse), dtype=np.float64)
 
@@ -244,7 +244,7 @@ class Posterior:
 
     def explained(self, covariance: FloatArray) -> FloatArray:
         """Of covariances with asked values, (m, g): the columns' squares sum to what was learnt."""
-        with threadpool_limits(limits=1, user_api="blas"):
+        with one_blas_thread():
             return np.asarray(
                 solve_triangular(self._factor, covariance, lower=True, check_finite=False)
             )

@@ -30,6 +30,8 @@ ROUNDS = 4
 FIRST_SHARE = 0.4
 #: Masks that a round is worth, at least.
 _LEAST_CHOSEN = 8
+#: α by default, from which on few features are asked in all subsets: the least the paper uses.
+ALPHA = 2.0
 #: What ``budget="auto"`` starts with, and ends at, as multiples of n log2 n: half of the least the
 #: paper uses, and the most.
 AUTO_ALPHAS = (0.5, 8.0)
@@ -185,7 +187,7 @@ def plan(
     n_test = as_integer("n_test", n_test, 0, 10**6)
     if n_test == 1:
         raise InputError("n_test must be 0 or at least 2 masks a density, got 1.")
-    default = AUTO_ALPHAS[1] if auto else 2.0
+    default = AUTO_ALPHAS[1] if auto else ALPHA
     if isinstance(budget, str) and not auto:
         raise InputError(f"budget must be a number of masks or 'auto', got {budget!r}.")
     if budget is None or auto:
@@ -194,7 +196,7 @@ def plan(
     else:
         masks = least = as_integer("budget", budget, 1, 10**7)
     subsets = 2**n_features if n_features <= MAX_ENUMERATED else None
-    by_default = alpha is None and budget is None
+    by_default = budget is None and (alpha is None or alpha >= ALPHA)
     # Up to 8 features all subsets are fewer than the held-out masks and the budget once were.
     affordable = max(masks, least, _FEW_SUBSETS if by_default else 0)
     if subsets is not None and affordable >= subsets and not auto:

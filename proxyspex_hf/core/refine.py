@@ -143,7 +143,14 @@ def _lasso(design: FloatArray, values: FloatArray) -> tuple[FloatArray, FloatArr
         # A path that stops short of its tolerance competes in the cross-validation as it is.
         warnings.simplefilter("ignore", ConvergenceWarning)
         _, coefficients, _ = lasso_path(
-            centred, target, alphas=penalties, precompute=True, max_iter=2000, random_state=0
+            centred,
+            target,
+            alphas=penalties,
+            precompute=np.dot(centred.T, centred),
+            Xy=np.dot(centred.T, target),
+            max_iter=2000,
+            random_state=0,
+            check_input=False,  # else every penalty looks at every number again
         )
     intercepts = level - mean @ coefficients
     return coefficients, intercepts

@@ -22,8 +22,6 @@ from proxyspex_hf.explainer import InteractionExplainer
 from proxyspex_hf.hf.processes import Processes
 from proxyspex_hf.progress_bar import progress_callback
 
-__all__ = ["DatasetRun", "explain_dataset"]
-
 _log = logging.getLogger(__name__)
 
 

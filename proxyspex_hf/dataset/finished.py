@@ -23,11 +23,9 @@ from proxyspex_hf.files import write_whole
 from proxyspex_hf.hf.identity import as_text, identity_of
 from proxyspex_hf.hf.served.model import ServedModel
 from proxyspex_hf.hf.tasks.table import task_of
-from proxyspex_hf.json_reader import Reader, parsed
-from proxyspex_hf.record import ExplanationRecord
-from proxyspex_hf.serialize import dumps, loads
-
-__all__ = ["Done", "Pending", "explainer_key", "input_key", "lines_of", "read_lines"]
+from proxyspex_hf.record.json_reader import Reader, parsed
+from proxyspex_hf.record.record import ExplanationRecord
+from proxyspex_hf.record.serialize import dumps, loads
 
 KEY_LENGTH = 32
 _KEY = re.compile(f"[0-9a-f]{{{KEY_LENGTH}}}")

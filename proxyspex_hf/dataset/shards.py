@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from proxyspex_hf.dataset.finished import Done, lines_of, read_lines
 from proxyspex_hf.errors import InputError
-from proxyspex_hf.record import ExplanationRecord
+from proxyspex_hf.record.record import ExplanationRecord
 
 if TYPE_CHECKING:
     from proxyspex_hf.hub.repository import Snapshot
-
-__all__ = ["Folder", "HubShards", "Shards"]
 
 
 class Shards(Protocol):

@@ -10,8 +10,6 @@ from typing import Any
 from proxyspex_hf.checks import quoted
 from proxyspex_hf.errors import InputError
 
-__all__ = ["Columns", "Row", "opened", "rows_of"]
-
 #: Rows of a Parquet file that are in memory at a time: convention.
 _READ_AT_ONCE = 256
 #: Characters of one line of JSON: what one row of a data set has, pictures included. Convention.
@@ -161,7 +159,7 @@ def _of_parquet(file: Path, columns: Columns) -> Iterator[Any]:
 
 def _of_json_lines(file: Path) -> Iterator[Any]:
     from proxyspex_hf.errors import SchemaError
-    from proxyspex_hf.json_reader import parsed
+    from proxyspex_hf.record.json_reader import parsed
 
     try:
         with file.open("rb") as lines:

@@ -18,8 +18,6 @@ from proxyspex_hf.dataset.worker import Worker
 from proxyspex_hf.errors import InputError, ModelError, ProxySpexError
 from proxyspex_hf.hf.failures import causes, first_line
 
-__all__ = ["worked_by_ray"]
-
 #: Rows of one block: few, so that actors share them evenly to the end. Convention.
 _BLOCK = 4
 #: The column in which rows travel that this process has read.

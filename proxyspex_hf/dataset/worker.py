@@ -15,9 +15,7 @@ from proxyspex_hf.explanation import InteractionExplanation
 from proxyspex_hf.hf.failures import is_transient
 from proxyspex_hf.hf.processes import Processes
 from proxyspex_hf.hf.tasks.table import FUNCTION, task_of
-from proxyspex_hf.record import ExplanationRecord
-
-__all__ = ["Explainer", "Worker"]
+from proxyspex_hf.record.record import ExplanationRecord
 
 #: An explainer, or a function without arguments that makes one where the work is done.
 Explainer = InteractionExplainer | Callable[[], InteractionExplainer]

@@ -28,8 +28,6 @@ from proxyspex_hf.hf.value_function import (
     packed,
 )
 
-__all__ = ["Asker", "ask_together", "noise_floor"]
-
 
 class Asker(Cached):
     """The values of one input: each distinct mask is answered once.

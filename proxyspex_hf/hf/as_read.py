@@ -11,8 +11,6 @@ from PIL import Image
 
 from proxyspex_hf.hf.cropped import crop_of
 
-__all__ = ["Box", "Processed", "as_read_by"]
-
 #: How far processed pixels may lie apart, in 8-bit steps, to be the same: float32's rounding.
 _SAME = 1e-3
 

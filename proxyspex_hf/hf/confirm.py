@@ -11,8 +11,6 @@ from proxyspex_hf.errors import InputError
 from proxyspex_hf.hf.evaluating import evaluating
 from proxyspex_hf.hf.value_function import BoundInput, close
 
-__all__ = ["confirm"]
-
 
 def confirm(bound: BoundInput) -> None:
     """Compare the full input's value with the pipeline's own answer.

@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-__all__ = ["Crop", "crop_notes", "crop_of"]
-
 
 @dataclass(frozen=True)
 class Crop:

@@ -10,8 +10,6 @@ from typing import Any
 
 import torch
 
-__all__ = ["evaluating", "model_device"]
-
 
 class _Modes:
     """Which modules of a model were training, and how many are evaluating it now."""

@@ -24,8 +24,6 @@ from proxyspex_hf.hf.targets import function_name
 from proxyspex_hf.hf.value_function import BoundInput
 from proxyspex_hf.hf.weights import weights_fingerprint
 
-__all__ = ["as_text", "hooks_of", "identity_of", "key_of", "model_name"]
-
 #: Of a pipeline, what other entries of the key say, and what changes with every call.
 _PIPELINE_SKIPPED = {
     *("model", "tokenizer", "feature_extractor", "image_processor", "video_processor", "processor"),

@@ -14,15 +14,6 @@ from transformers.models.auto.tokenization_auto import get_tokenizer_config
 
 from proxyspex_hf.errors import InputError
 
-__all__ = [
-    "device_map_of",
-    "known_labels",
-    "load_pipeline",
-    "load_tokenizer",
-    "model_bytes",
-    "quantization_of",
-]
-
 #: Weights that bitsandbytes quantizes together.
 _BLOCK = 64
 _QUANTIZATIONS = ("8bit", "4bit")

@@ -24,9 +24,7 @@ from proxyspex_hf.checks import BoolArray
 from proxyspex_hf.errors import InputError
 from proxyspex_hf.hf.as_read import Box, Processed, as_read_by
 from proxyspex_hf.hf.failures import first_line
-from proxyspex_hf.inputs import Features, ImageMasking, Picture, Region, RegionKind
-
-__all__ = ["MaskedImage", "open_image"]
+from proxyspex_hf.record.inputs import Features, ImageMasking, Picture, Region, RegionKind
 
 #: The paper's number of patches an image (appendix B.1.5).
 _PATCHES = 48

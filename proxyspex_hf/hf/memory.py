@@ -21,8 +21,6 @@ from proxyspex_hf.hf.store import ValueStore
 from proxyspex_hf.hf.tasks.table import task_of
 from proxyspex_hf.hf.value_function import BoundInput, is_rounded, unpacked
 
-__all__ = ["Memory"]
-
 #: Masks that are asked again beside the full one.
 _AGAIN = 2
 #: How far an answer may be from what it was, as shares of the values' spread and of their size:

@@ -10,8 +10,6 @@ import torch
 
 from proxyspex_hf.errors import ModelError
 
-__all__ = ["differ", "digest", "stacked"]
-
 
 def stacked(rows: Sequence[Any]) -> dict[str, torch.Tensor]:
     """The model inputs of several single inputs as those of one batch.

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from proxyspex_hf.checks import FloatArray
 from proxyspex_hf.hf.failures import Retry
-from proxyspex_hf.hf.targets import ValueOf
 from proxyspex_hf.hf.text.mask_token import Masking
-from proxyspex_hf.inputs import ImageMasking, TextKind
+from proxyspex_hf.record.inputs import ImageMasking, TextKind
 
-__all__ = ["FeatureOptions"]
+#: A name, or a function from the model's outputs (b, …), float64, to one number per row, (b,).
+ValueOf = str | Callable[[FloatArray], Any]
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,6 @@ from proxyspex_hf.errors import InputError
 
 T = TypeVar("T")
 
-__all__ = ["Processes"]
-
 
 class Processes:
     """The group this process belongs to; a group of one where none was started.

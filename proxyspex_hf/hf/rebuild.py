@@ -13,11 +13,9 @@ from PIL import Image
 
 from proxyspex_hf.errors import InputError
 from proxyspex_hf.hf.sequence import SEQUENCE_VALUES
-from proxyspex_hf.inputs import Picture
 from proxyspex_hf.prompts import Prompt, PromptPart
-from proxyspex_hf.record import CALL_OPTIONS, ExplanationRecord, Target
-
-__all__ = ["held_input", "options_again"]
+from proxyspex_hf.record.inputs import Picture
+from proxyspex_hf.record.record import CALL_OPTIONS, ExplanationRecord, Target
 
 _DIVISIONS = ("words", "sentences", "tokens", "documents", "superpixels")
 

@@ -17,25 +17,10 @@ from transformers import LogitsProcessor, LogitsProcessorList
 from proxyspex_hf.checks import FloatArray
 from proxyspex_hf.errors import InputError
 from proxyspex_hf.hf.evaluating import evaluating, model_device
-from proxyspex_hf.hf.options import FeatureOptions
+from proxyspex_hf.hf.options import FeatureOptions, ValueOf
 from proxyspex_hf.hf.stages import Stages
-from proxyspex_hf.hf.targets import ValueOf, own_score
+from proxyspex_hf.hf.targets import own_score
 from proxyspex_hf.hf.text.tokens import TYPE_BIT
-
-__all__ = [
-    "DEFAULT_NEW_TOKENS",
-    "SEQUENCE_VALUES",
-    "Continuations",
-    "forced",
-    "forced_log_probabilities",
-    "generation_notes",
-    "given_output",
-    "known_output",
-    "log_probabilities",
-    "own_output",
-    "padded",
-    "sequence_score",
-]
 
 SEQUENCE_VALUES = ("log-perplexity", "log-probability", "log-odds", "probability")
 

@@ -18,8 +18,6 @@ from proxyspex_hf.hf.options import FeatureOptions
 from proxyspex_hf.hf.tasks.table import FUNCTION, bind, task_of
 from proxyspex_hf.hf.value_function import BoundInput
 
-__all__ = ["bind_each", "inputs_of", "is_missing", "listed"]
-
 #: Tasks that make several labels' values of the same outputs.
 _SHARED_OUTPUTS = (
     "text-classification",

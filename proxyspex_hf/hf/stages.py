@@ -11,8 +11,6 @@ from transformers.utils.chat_template_utils import Chat
 from proxyspex_hf.errors import InputError, ModelError, ProxySpexError
 from proxyspex_hf.hf.failures import first_line, is_out_of_memory
 
-__all__ = ["Stages"]
-
 
 class Stages:
     """``preprocess`` and ``forward`` of one pipeline, with the parameters that were set on it.

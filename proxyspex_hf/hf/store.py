@@ -38,8 +38,6 @@ from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
 from proxyspex_hf.errors import InputError, ProxySpexWarning
 
-__all__ = ["ValueStore"]
-
 _MAGIC = b"PSPXVAL1"
 _HEAD = struct.Struct("<8sII")
 _VALUE = struct.Struct("<d")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -12,27 +12,8 @@ import torch
 from proxyspex_hf.checks import BoolArray, FloatArray
 from proxyspex_hf.errors import InputError, ModelError, ProxySpexError
 from proxyspex_hf.hf.failures import is_out_of_memory
-from proxyspex_hf.record import Target
-
-if TYPE_CHECKING:
-    from proxyspex_hf.hf.options import FeatureOptions
-
-__all__ = [
-    "CLASS_VALUES",
-    "Applied",
-    "ValueOf",
-    "called_on",
-    "class_score",
-    "function_name",
-    "label_index",
-    "own_name",
-    "own_score",
-    "value_name",
-    "wanted_targets",
-]
-
-#: A name, or a function from the model's outputs (b, …), float64, to one number per row, (b,).
-ValueOf = str | Callable[[FloatArray], Any]
+from proxyspex_hf.hf.options import FeatureOptions, ValueOf
+from proxyspex_hf.record.record import Target
 
 #: What a pipeline makes of class logits.
 Applied = Literal["softmax", "sigmoid", "none"]

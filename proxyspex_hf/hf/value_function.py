@@ -30,23 +30,8 @@ from proxyspex_hf.hf.failures import Retry, is_out_of_memory, tried_again
 from proxyspex_hf.hf.halving import Halving, too_large
 from proxyspex_hf.hf.loading import quantization_of
 from proxyspex_hf.hf.stages import Stages
-from proxyspex_hf.inputs import Features, ImageMasking, Part, Picture
-from proxyspex_hf.record import Target
-
-__all__ = [
-    "Batch",
-    "BoundInput",
-    "Way",
-    "answer",
-    "answers",
-    "ask",
-    "batches",
-    "close",
-    "is_rounded",
-    "items_of",
-    "packed",
-    "unpacked",
-]
+from proxyspex_hf.record.inputs import Features, ImageMasking, Part, Picture
+from proxyspex_hf.record.record import Target
 
 #: How an input is asked: items of any size in one batch, only of equal size, each alone, or by the
 #: pipeline's own stages.
@@ -65,7 +50,7 @@ class BoundInput(ABC):
         target: the number that is explained.
         targets: all of them by key, where several labels were asked for.
         mask_token: the text that replaces a feature; None where features are deleted.
-        picture, parts, image_masking, arguments: see :class:`proxyspex_hf.record`.
+        picture, parts, image_masking, arguments: see :class:`proxyspex_hf.record.record`.
         notes: what a reader must know of this input.
         stages: the pipeline's own stages; None where no pipeline is asked.
         model: the module that answers; None where it is not a torch model.

@@ -10,8 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 
-__all__ = ["weights_fingerprint"]
-
 #: Numbers in one sum. With 16 bits each and factors below 2**20, every sum stays below 2**52, so
 #: that float64 holds it exactly: in any order, with any number of threads, on any device.
 _CHUNK = 2**16

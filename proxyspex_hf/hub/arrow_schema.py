@@ -12,8 +12,6 @@ import struct
 
 from proxyspex_hf.errors import SchemaError
 
-__all__ = ["dictionary_columns"]
-
 #: Positions of fields in the tables of Arrow's Schema.fbs and Message.fbs.
 _HEADER, _FIELDS, _NAME, _DICTIONARY = 2, 1, 0, 4
 _MOST_COLUMNS = 10_000

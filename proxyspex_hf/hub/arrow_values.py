@@ -9,8 +9,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-__all__ = ["fits", "text_bytes", "values_of", "weight"]
-
 
 def text_bytes(array: pa.Array) -> int:
     """Bytes of all texts in ``array`` once each stands for itself: a small file can repeat a long

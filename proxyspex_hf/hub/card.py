@@ -19,8 +19,6 @@ from proxyspex_hf.hub.repository import DEFAULT_CONFIG, queries_config
 from proxyspex_hf.hub.schema import EXPLANATIONS, QUERIES, field_table
 from proxyspex_hf.viz.wording import r2_text, signed, verdict, visible
 
-__all__ = ["BEGIN", "END", "literal", "picture_path", "render_card"]
-
 BEGIN = "<!-- proxyspex_hf: written anew at each push from here -->"
 END = "<!-- proxyspex_hf: to here; what you write outside stays -->"
 

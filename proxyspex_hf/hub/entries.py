@@ -10,10 +10,8 @@ import pyarrow as pa
 from proxyspex_hf.errors import SchemaError
 from proxyspex_hf.hub.rows import ID_LENGTH, Row
 from proxyspex_hf.hub.schema import EXPLANATIONS, LISTED, Column
-from proxyspex_hf.json_reader import Reader, short
-from proxyspex_hf.limits import MAX_FEATURES, MAX_QUERIES, MAX_TEXT
-
-__all__ = ["INDEX", "LISTED_COLUMNS", "HubEntry", "index_row", "is_id"]
+from proxyspex_hf.record.json_reader import Reader, short
+from proxyspex_hf.record.limits import MAX_FEATURES, MAX_QUERIES, MAX_TEXT
 
 _EXCERPT = 200
 _STRONGEST = 3
@@ -87,9 +85,7 @@ class HubEntry:
             SchemaError: one is missing or damaged.
         """
         reader = Reader(row, "")
-        identity = reader.text("id", ID_LENGTH)
-        if not is_id(identity):
-            raise SchemaError(f"id must be {ID_LENGTH} hexadecimal digits, got {short(identity)}.")
+        identity = read_id(reader)
         top = [
             Reader(item, "top_interactions")
             for item in reader.array("top_interactions", 1000)[:_STRONGEST]
@@ -145,3 +141,15 @@ def index_row(entry: HubEntry) -> Row:
 def is_id(text: str) -> bool:
     """Whether ``text`` is a whole id."""
     return len(text) == ID_LENGTH and set(text) <= set("0123456789abcdef")
+
+
+def read_id(reader: Reader) -> str:
+    """The id of an untrusted row.
+
+    Raises:
+        SchemaError: it is none.
+    """
+    identity = reader.text("id", ID_LENGTH)
+    if not is_id(identity):
+        raise SchemaError(f"id must be {ID_LENGTH} hexadecimal digits, got {short(identity)}.")
+    return identity

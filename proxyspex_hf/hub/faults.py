@@ -6,7 +6,7 @@ import errno
 import logging
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TypeVar
 
 import httpx2
@@ -20,9 +20,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from proxyspex_hf.errors import HubError, InputError, ProxySpexError
-
-__all__ = ["BASE_WAIT", "CONFLICTS", "patiently"]
+from proxyspex_hf.errors import HubError, InputError, ProxySpexError, causes
 
 _log = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
@@ -71,18 +69,8 @@ def patiently(
             time.sleep(wait)
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    """The error and what it came from: the client wraps some in others."""
-    seen: BaseException | None = error
-    for _ in range(10):
-        if seen is None:
-            return
-        yield seen
-        seen = seen.__cause__ or seen.__context__
-
-
 def _first(error: BaseException, *kinds: type[BaseException]) -> BaseException | None:
-    return next((e for e in _chain(error) if isinstance(e, kinds)), None)
+    return next((e for e in causes(error) if isinstance(e, kinds)), None)
 
 
 def _refusal(error: BaseException) -> BaseException | None:
@@ -127,7 +115,7 @@ def _explained(error: BaseException, repo_id: str, doing: str) -> HubError | Inp
 
 def _why(error: BaseException) -> str:
     status, asked = _status(error)
-    disk = next((e for e in _chain(error) if isinstance(e, OSError) and e.errno), None)
+    disk = next((e for e in causes(error) if isinstance(e, OSError) and e.errno), None)
     if disk is not None and disk.errno in (errno.ENOSPC, errno.EDQUOT):
         return (
             f"the disk is full ({disk.filename or 'cache'}). Free some space, or set HF_HOME to a "

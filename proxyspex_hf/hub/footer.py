@@ -16,8 +16,6 @@ from typing import Any
 from proxyspex_hf.errors import SchemaError
 from proxyspex_hf.hub.thrift import I64, PLACE, RAW, STRUCT, Each, ThriftReader, encoded
 
-__all__ = ["Chunk", "Footer", "Leaf", "Pages", "TopColumn", "assembled", "pages_of"]
-
 MAGIC = b"PAR1"
 _MOST_ELEMENTS = 10_000
 #: We write at most a thousand rows a file, and no row group without one.

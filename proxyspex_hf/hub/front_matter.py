@@ -16,8 +16,6 @@ from huggingface_hub.repocard import REGEX_YAML_BLOCK
 
 from proxyspex_hf.errors import HubError
 
-__all__ = ["join", "parsed", "split", "with_keys"]
-
 #: The same with spaces behind the first dashes, or with nothing between the fences.
 _LOOSE = re.compile(
     r"\A\s*---[ \t]*(?:\r\n|\r|\n)(.*?)(?:^---[ \t]*(?:\r\n|\r|\n|\Z))", re.DOTALL | re.MULTILINE

@@ -18,15 +18,13 @@ import pyarrow as pa
 from huggingface_hub import constants
 
 from proxyspex_hf.errors import HubError, InputError
-from proxyspex_hf.hub.bar import bar_of
 from proxyspex_hf.hub.entries import HubEntry
 from proxyspex_hf.hub.repository import paths_of
 from proxyspex_hf.hub.rows import record_from_rows, rows_of
 from proxyspex_hf.hub.schema import EXPLANATIONS, QUERIES
 from proxyspex_hf.hub.tables import Table, batch_of, write_table
-from proxyspex_hf.record import ExplanationRecord
-
-__all__ = ["Outbox", "Packed", "pack", "read_folder", "write_files"]
+from proxyspex_hf.progress_bar import hub_bar
+from proxyspex_hf.record.record import ExplanationRecord
 
 #: Explanations in one file; a reader who wants one does not pay for more.
 _MOST_IN_A_FILE = 1000
@@ -50,7 +48,7 @@ def pack(records: Sequence[ExplanationRecord]) -> tuple[Packed, ...]:
         SchemaError: a record that could not be read back.
     """
     out: list[Packed] = []
-    with bar_of(len(records), "packing") as bar:
+    with hub_bar(len(records), "packing") as bar:
         for record in records:
             row, queries = rows_of(record)
             entry = HubEntry.from_row(row, "", 0)

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 from proxyspex_hf.errors import InputError, SchemaError
-from proxyspex_hf.hub.bar import bar_of
 from proxyspex_hf.hub.entries import HubEntry
 from proxyspex_hf.hub.faults import patiently
 from proxyspex_hf.hub.repository import (
@@ -18,9 +17,8 @@ from proxyspex_hf.hub.repository import (
 )
 from proxyspex_hf.hub.rows import ID_LENGTH, record_from_rows
 from proxyspex_hf.hub.schema import EXPLANATIONS, QUERIES
-from proxyspex_hf.record import ExplanationRecord
-
-__all__ = ["entries_of", "listing", "pull", "pull_one"]
+from proxyspex_hf.progress_bar import hub_bar
+from proxyspex_hf.record.record import ExplanationRecord
 
 _SHORTEST_ID = 6
 
@@ -92,7 +90,7 @@ def pull(
 def _stream(
     snapshot: Snapshot, config: str, entries: Sequence[HubEntry]
 ) -> Iterator[ExplanationRecord]:
-    with bar_of(len(entries), "pulling") as bar:
+    with hub_bar(len(entries), "pulling") as bar:
         for file in sorted({entry.file for entry in entries}):
             wanted = {entry.id for entry in entries if entry.file == file}
             for path in paths_of(config, file):

@@ -28,10 +28,8 @@ from proxyspex_hf.hub.repository import (
     paths_of,
 )
 from proxyspex_hf.hub.tables import batch_of, write_table
-from proxyspex_hf.record import ExplanationRecord
+from proxyspex_hf.record.record import ExplanationRecord
 from proxyspex_hf.viz import render_svg
-
-__all__ = ["PushResult", "push"]
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,6 @@ from typing import BinaryIO
 
 from proxyspex_hf.errors import SchemaError
 
-__all__ = ["MAX_FOOTER", "footer_bytes", "ranges"]
-
 #: Ours have 11 kB a row group.
 MAX_FOOTER = 16 * 2**20
 #: Bytes read at once from the end, and apart at which two ranges are asked for as one.

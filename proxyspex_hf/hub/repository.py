@@ -17,18 +17,7 @@ from proxyspex_hf.hub.entries import INDEX, LISTED_COLUMNS, HubEntry
 from proxyspex_hf.hub.rows import Row
 from proxyspex_hf.hub.schema import Column
 from proxyspex_hf.hub.tables import MAX_LISTED_BYTES, MAX_ROWS, Allowance, Table
-from proxyspex_hf.json_reader import Reader
-
-__all__ = [
-    "DEFAULT_CONFIG",
-    "Snapshot",
-    "check_config",
-    "hub_api",
-    "index_path",
-    "newest_first",
-    "paths_of",
-    "queries_config",
-]
+from proxyspex_hf.record.json_reader import Reader
 
 DEFAULT_CONFIG = "explanations"
 #: Files up to this size are downloaded and kept in the cache; of larger ones, ranges are read.

@@ -1,5 +1,5 @@
 """A record as one row of each table, and back. Whatever comes back goes through the validation
-of :mod:`proxyspex_hf.serialize`, the same as a file's."""
+of :mod:`proxyspex_hf.record.serialize`, the same as a file's."""
 
 from __future__ import annotations
 
@@ -12,12 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from proxyspex_hf.errors import InputError, SchemaError
-from proxyspex_hf.json_reader import Reader, parsed, short
-from proxyspex_hf.record import ExplanationRecord
-from proxyspex_hf.serialize import FORMAT, record_from_json, record_to_json, without_queries
+from proxyspex_hf.record.json_reader import Reader, parsed, short
+from proxyspex_hf.record.record import ExplanationRecord
+from proxyspex_hf.record.serialize import FORMAT, record_from_json, record_to_json, without_queries
 from proxyspex_hf.viz.terms import ranked_terms, spell
-
-__all__ = ["ID_LENGTH", "MAX_EFFECTS", "Row", "content_id", "record_from_rows", "rows_of"]
 
 Row = dict[str, Any]
 

@@ -13,16 +13,6 @@ from typing import Any
 
 import pyarrow as pa
 
-__all__ = [
-    "EXPLANATIONS",
-    "LISTED",
-    "QUERIES",
-    "SUMMARIZED",
-    "Column",
-    "arrow_schema",
-    "field_table",
-]
-
 
 @dataclass(frozen=True)
 class Column:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from proxyspex_hf.errors import SchemaError
-from proxyspex_hf.hub.entries import HubEntry, is_id
+from proxyspex_hf.hub.entries import HubEntry, read_id
 from proxyspex_hf.hub.faults import patiently
 from proxyspex_hf.hub.pull import entries_of
 from proxyspex_hf.hub.repository import (
@@ -18,13 +18,11 @@ from proxyspex_hf.hub.repository import (
     hub_api,
     paths_of,
 )
-from proxyspex_hf.hub.rows import ID_LENGTH, MAX_EFFECTS, Row
+from proxyspex_hf.hub.rows import MAX_EFFECTS, Row
 from proxyspex_hf.hub.schema import EXPLANATIONS, SUMMARIZED
 from proxyspex_hf.hub.tables import MAX_LISTED_BYTES, Allowance
-from proxyspex_hf.json_reader import Reader, integers, short
-from proxyspex_hf.limits import MAX_FEATURES, MAX_TEXT
-
-__all__ = ["Summaries", "Summarized", "summaries"]
+from proxyspex_hf.record.json_reader import Reader, integers, short
+from proxyspex_hf.record.limits import MAX_FEATURES, MAX_TEXT
 
 _COLUMNS = tuple(column for column in EXPLANATIONS if column.name in SUMMARIZED)
 _EXCERPT = 200
@@ -57,9 +55,7 @@ class Summarized:
             SchemaError: one is missing or damaged.
         """
         reader = Reader(row, "")
-        identity = reader.text("id", ID_LENGTH)
-        if not is_id(identity):
-            raise SchemaError(f"id must be {ID_LENGTH} hexadecimal digits, got {short(identity)}.")
+        identity = read_id(reader)
         if row.get("effects") is None:
             return None
         features = reader.texts("features", MAX_FEATURES, MAX_TEXT)

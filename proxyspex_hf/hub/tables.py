@@ -24,15 +24,13 @@ from proxyspex_hf.hub.ranges import footer_bytes, ranges
 from proxyspex_hf.hub.rows import Row
 from proxyspex_hf.hub.schema import Column, arrow_schema
 
-__all__ = ["MAX_LISTED_BYTES", "MAX_ROWS", "Allowance", "Table", "batch_of", "write_table"]
-
 GROUP_BYTES = 2**20
 #: An untrusted file, or a listing, may have at most so many rows (a listing takes a second for
 #: 15,000) …
 MAX_ROWS = 50_000
 #: … and a row group so many bytes, decompressed, and values in the columns that are read.
 #: Arrow holds each byte about three times, and each value with its levels; the largest explanation
-#: (:mod:`proxyspex_hf.serialize`) has its masks or its picture, and 2^18 combinations.
+#: (:mod:`proxyspex_hf.record.serialize`) has its masks or its picture, and 2^18 combinations.
 MAX_GROUP_BYTES = 48 * 2**20
 MAX_GROUP_VALUES = 4_000_000
 #: A row's values as Python objects, where a number counts once, a text twice, a list three times

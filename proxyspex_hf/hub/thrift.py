@@ -12,8 +12,6 @@ from typing import Any, NamedTuple
 
 from proxyspex_hf.errors import SchemaError
 
-__all__ = ["I64", "PLACE", "RAW", "STRUCT", "Each", "Fields", "ThriftReader", "encoded"]
-
 #: What to keep of a struct, by the number of the field: ``None`` its value, ``RAW`` its type and
 #: bytes, ``PLACE`` where it begins, a mapping a struct's fields, :class:`Each` those of a list.
 Fields = Mapping[int, Any]

@@ -11,20 +11,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from proxyspex_hf.studies.data import DataAttribution
-    from proxyspex_hf.studies.heads import HeadAttribution
-    from proxyspex_hf.studies.heads_examples import Choice, Labelled
-    from proxyspex_hf.studies.heads_pruning import HeadEnergy, PrunedHeads
-    from proxyspex_hf.studies.packed import PackedMasks
+    from proxyspex_hf.studies.data import DataAttribution, PackedMasks
+    from proxyspex_hf.studies.heads import (
+        Choice,
+        HeadAttribution,
+        HeadEnergy,
+        Labelled,
+        PrunedHeads,
+    )
 
 _PLACES = {
-    "Choice": "heads_examples",
+    "Choice": "heads",
     "DataAttribution": "data",
     "HeadAttribution": "heads",
-    "HeadEnergy": "heads_pruning",
-    "Labelled": "heads_examples",
-    "PackedMasks": "packed",
-    "PrunedHeads": "heads_pruning",
+    "HeadEnergy": "heads",
+    "Labelled": "heads",
+    "PackedMasks": "data",
+    "PrunedHeads": "heads",
 }
 
 __all__ = [

@@ -5,13 +5,11 @@ from __future__ import annotations
 import unicodedata
 
 from proxyspex_hf.errors import InputError
-from proxyspex_hf.record import ExplanationRecord
+from proxyspex_hf.record.record import ExplanationRecord
 from proxyspex_hf.viz.markup import escape
 from proxyspex_hf.viz.summary import nothing_found
 from proxyspex_hf.viz.terms import Member, Term, adds_up, ranked_terms, spell
 from proxyspex_hf.viz.wording import ADDS_UP, decimals_for, nouns, number, visible
-
-__all__ = ["render_svg"]
 
 _POSITIVE, _NEGATIVE, _INK, _FAINT = "#B35806", "#2166AC", "#1a1a1a", "#595959"
 _WIDTH, _ROW, _TOP, _MARGIN = 760, 30, 66, 16

@@ -9,11 +9,9 @@ import base64
 import re
 from typing import Any
 
-from proxyspex_hf.core.queries import ROUNDS
+from proxyspex_hf.core.queries import ALPHA, ROUNDS
 from proxyspex_hf.errors import InputError
-from proxyspex_hf.record import CALL_OPTIONS, ExplanationRecord
-
-__all__ = ["python_code"]
+from proxyspex_hf.record.record import CALL_OPTIONS, ExplanationRecord
 
 #: What the record calls the models that ship, and their names in the package.
 _SHIPPED = {"sentiment": "DEMO_MODEL", "clip": "DEMO_CLIP"}
@@ -34,7 +32,7 @@ _NAMED = {
 }
 #: What a record says of where a model was served.
 _PLACE = re.compile(r"(\S+(?:, \S+)*) \(dialect ([\w-]{1,40})\)")
-_DEFAULTS = {"n_test": 100, "n_coefficients": 500, "seed": 0, "alpha": 2.0}
+_DEFAULTS = {"n_test": 100, "n_coefficients": 500, "seed": 0, "alpha": ALPHA}
 
 
 def python_code(record: ExplanationRecord) -> str:

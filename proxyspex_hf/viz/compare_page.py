@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from proxyspex_hf.errors import InputError
-from proxyspex_hf.record import ExplanationRecord
+from proxyspex_hf.record.record import ExplanationRecord
 from proxyspex_hf.viz.markup import escape
 from proxyspex_hf.viz.page import plain_page
 from proxyspex_hf.viz.static import story
@@ -14,8 +14,6 @@ from proxyspex_hf.viz.text import wrapped
 from proxyspex_hf.viz.verdict import scale_of, verdict_of
 from proxyspex_hf.viz.view import story_data
 from proxyspex_hf.viz.wording import decimals_for, number, signed, visible
-
-__all__ = ["Line", "comparison_data", "render_comparison", "render_comparison_text"]
 
 _MINUS = "\N{MINUS SIGN}"
 

@@ -9,10 +9,8 @@ from typing import Any
 import numpy as np
 
 from proxyspex_hf.core.proxies.kernel import JITTER
-from proxyspex_hf.record import ExplanationRecord
-from proxyspex_hf.serialize import doubt_to_json
-
-__all__ = ["doubt_data"]
+from proxyspex_hf.record.record import ExplanationRecord
+from proxyspex_hf.record.serialize import doubt_to_json
 
 #: Masks whose covariance the page factors: half a second of a browser.
 _MOST_FACTORED = 1_000

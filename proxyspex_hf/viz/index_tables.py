@@ -11,9 +11,7 @@ from proxyspex_hf.core.indices import INDICES, interactions
 from proxyspex_hf.core.interactions import Interactions
 from proxyspex_hf.core.intervals import with_intervals
 from proxyspex_hf.errors import InputError, SolveError
-from proxyspex_hf.record import ExplanationRecord
-
-__all__ = ["INDEX_ROWS", "MOST_ROWS", "index_tables"]
+from proxyspex_hf.record.record import ExplanationRecord
 
 #: Rows of the effects that are sent, and of each index; more would be no help to a reader.
 MOST_ROWS, INDEX_ROWS = 200, 60

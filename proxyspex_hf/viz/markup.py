@@ -6,8 +6,6 @@ import html
 import json
 from typing import Any
 
-__all__ = ["embed_json", "escape"]
-
 #: What a page cannot hold as it is becomes a visible symbol. A carriage return must be a reference,
 #: as the parser would turn it into a line feed; a lone surrogate cannot be encoded.
 _CONTROLS = {code: 0x2400 + code for code in range(0x20) if code not in b"\t\n\r"}

@@ -6,15 +6,13 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from proxyspex_hf.errors import InputError
-from proxyspex_hf.record import ExplanationRecord
+from proxyspex_hf.record.record import ExplanationRecord
 from proxyspex_hf.viz.markup import escape
 from proxyspex_hf.viz.page import plain_page
 from proxyspex_hf.viz.static import story
 from proxyspex_hf.viz.text import wrapped
 from proxyspex_hf.viz.verdict import scale_of, verdict_of
 from proxyspex_hf.viz.wording import decimals_for, number, shortened, visible
-
-__all__ = ["Group", "render_overview", "render_overview_text"]
 
 _MINUS = "\N{MINUS SIGN}"
 #: Stories on one page: each holds its whole input, and its image.

@@ -20,18 +20,13 @@ from string import Template
 from typing import Any
 
 from proxyspex_hf.errors import InputError
-from proxyspex_hf.record import ExplanationRecord
+from proxyspex_hf.record.record import ExplanationRecord
 from proxyspex_hf.viz.doubt import doubt_data
 from proxyspex_hf.viz.markup import embed_json, escape
 from proxyspex_hf.viz.picture import render_picture
 from proxyspex_hf.viz.static import static_page
 from proxyspex_hf.viz.view import view
 from proxyspex_hf.viz.wording import visible
-
-__all__ = [
-    *("dom_script", "frame", "page_data", "plain_page", "render_html", "render_notebook"),
-    *("script", "style"),
-]
 
 #: In this order they are one program.
 _SCRIPTS = (

@@ -6,7 +6,7 @@ For places that show no page: a slide, a paper, a post. Drawn without a browser.
 from __future__ import annotations
 
 from proxyspex_hf.errors import InputError
-from proxyspex_hf.record import ExplanationRecord
+from proxyspex_hf.record.record import ExplanationRecord
 from proxyspex_hf.viz.reading import CUT, cut, pieces, tints
 from proxyspex_hf.viz.shapes import (
     Block,
@@ -27,8 +27,6 @@ from proxyspex_hf.viz.wording import (
     shortened,
     visible,
 )
-
-__all__ = ["render_picture", "render_picture_png"]
 
 _WIDTH, _MARGIN = 760, 28
 _INK, _FAINT = "#1d1b19", "#5f5a54"

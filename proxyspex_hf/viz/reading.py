@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from proxyspex_hf.inputs import Region
-from proxyspex_hf.record import ExplanationRecord
+from proxyspex_hf.record.inputs import Region
+from proxyspex_hf.record.record import ExplanationRecord
 from proxyspex_hf.viz.terms import main_effects, ranked_terms
 from proxyspex_hf.viz.verdict import scale_of
-
-__all__ = ["CUT", "Piece", "cut", "outline", "pieces", "tints"]
 
 #: Steps of the tint; the style sheet has one class for each.
 _TINTS = 8

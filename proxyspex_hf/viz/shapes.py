@@ -14,19 +14,6 @@ from PIL import Image, ImageDraw, ImageFont
 
 from proxyspex_hf.viz.markup import escape
 
-__all__ = [
-    "Block",
-    "Measure",
-    "Outline",
-    "Photo",
-    "Shape",
-    "Write",
-    "drawn_width",
-    "png_of",
-    "svg_of",
-    "width_of",
-]
-
 FAMILY = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', sans-serif"
 #: (text, size, bold) -> pixels.
 Measure = Callable[[str, float, bool], float]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 from typing import Any
 
-from proxyspex_hf.record import ExplanationRecord
+from proxyspex_hf.record.record import ExplanationRecord
 from proxyspex_hf.viz.markup import escape
 from proxyspex_hf.viz.reading import CUT, cut, outline, pieces, tints
 from proxyspex_hf.viz.terms import Term, ranked_terms, spell
@@ -17,8 +17,6 @@ from proxyspex_hf.viz.together import told_together
 from proxyspex_hf.viz.verdict import flip as find_flip
 from proxyspex_hf.viz.verdict import flip_parts, verdict_of
 from proxyspex_hf.viz.wording import decimals_for, kind_words, number, visible
-
-__all__ = ["static_page", "story"]
 
 _CLASSES = {"for": "pos", "against": "neg", "joined": "mix", "unsure": "unsure", "idle": "idle"}
 #: Images with a shorter edge are enlarged pixel by pixel.

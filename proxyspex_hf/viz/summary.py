@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from proxyspex_hf.record import ExplanationRecord, Queries
+from proxyspex_hf.core.queries import Queries
+from proxyspex_hf.record.record import ExplanationRecord
 from proxyspex_hf.viz.wording import nouns, r2_text, shortened
-
-__all__ = ["facts", "is_left_out", "notes", "nothing_found"]
 
 _REGIONS = {"zero": "made black", "mean": "filled with the mean colour", "blur": "blurred"}
 

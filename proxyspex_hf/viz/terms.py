@@ -11,10 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from proxyspex_hf.core.effects import Effect, Kind
-from proxyspex_hf.record import ExplanationRecord
+from proxyspex_hf.record.record import ExplanationRecord
 from proxyspex_hf.viz.wording import visible
-
-__all__ = ["Member", "Term", "adds_up", "main_effects", "ranked_terms", "spell", "told_apart"]
 
 
 @dataclass(frozen=True)

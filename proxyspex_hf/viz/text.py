@@ -5,8 +5,9 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable, Iterator
 
+from proxyspex_hf.core.queries import Queries
 from proxyspex_hf.errors import InputError
-from proxyspex_hf.record import ExplanationRecord, Queries
+from proxyspex_hf.record.record import ExplanationRecord
 from proxyspex_hf.viz.summary import is_left_out, nothing_found
 from proxyspex_hf.viz.terms import Member, Term, adds_up, ranked_terms, spell
 from proxyspex_hf.viz.verdict import flip, flip_parts, scale_of, verdict_of
@@ -25,8 +26,6 @@ from proxyspex_hf.viz.wording import (
     verdict,
     visible,
 )
-
-__all__ = ["render_text", "wrapped"]
 
 _NARROWEST = 40
 _POSITIVE, _NEGATIVE, _RESET = "\x1b[33m", "\x1b[34m", "\x1b[0m"

@@ -3,7 +3,7 @@ features add up."""
 
 from __future__ import annotations
 
-from proxyspex_hf.record import ExplanationRecord
+from proxyspex_hf.record.record import ExplanationRecord
 from proxyspex_hf.viz.terms import adds_up, ranked_terms, spell, told_apart
 from proxyspex_hf.viz.wording import ADDS_UP, decimals_for, nouns, together_parts
 

@@ -14,11 +14,9 @@ from typing import Any, Literal
 import numpy as np
 
 from proxyspex_hf.core.effects import removal_masks
-from proxyspex_hf.record import ExplanationRecord, Target
+from proxyspex_hf.record.record import ExplanationRecord, Target
 from proxyspex_hf.viz.terms import Term, main_effects, spell, told_apart
 from proxyspex_hf.viz.wording import decimals_for, score_name, shortened, signed
-
-__all__ = ["Flip", "Scale", "Verdict", "flip", "scale_of", "verdict_of"]
 
 #: Shares this near to even are called so, and those beyond ``_CLEAR`` clear: convention.
 _BARELY, _CLEAR = 0.6, 0.95

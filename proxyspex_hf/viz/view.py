@@ -13,7 +13,7 @@ import numpy as np
 from proxyspex_hf.core.effects import removal_masks
 from proxyspex_hf.core.hierarchy import energy_by_order, hierarchy_rates, relative_faithfulness
 from proxyspex_hf.core.intervals import prediction_intervals
-from proxyspex_hf.record import ExplanationRecord
+from proxyspex_hf.record.record import ExplanationRecord
 from proxyspex_hf.viz import summary
 from proxyspex_hf.viz.code import python_code
 from proxyspex_hf.viz.index_tables import INDEX_ROWS, MOST_ROWS, index_tables
@@ -35,8 +35,6 @@ from proxyspex_hf.viz.wording import (
     together_parts,
     verdict,
 )
-
-__all__ = ["MOST_TOGETHER", "story_data", "view"]
 
 #: Coefficients a browser evaluates at a click, and members of all of them together.
 _MOST_COEFFICIENTS, _MOST_MEMBERS = 20_000, 400_000

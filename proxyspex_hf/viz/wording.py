@@ -6,31 +6,8 @@ import math
 import unicodedata
 from collections.abc import Iterable, Sequence
 
-from proxyspex_hf.record import DensityScore, ExplanationRecord, Target
-
-__all__ = [
-    "ADDS_UP",
-    "counted_nouns",
-    "decimals_for",
-    "how_sure",
-    "interval_text",
-    "kind_words",
-    "near_input_warning",
-    "nouns",
-    "number",
-    "ordinal",
-    "percent",
-    "r2_interval",
-    "r2_text",
-    "raises_together",
-    "score_name",
-    "sentence",
-    "shortened",
-    "signed",
-    "together_parts",
-    "verdict",
-    "visible",
-]
+from proxyspex_hf.core.faithfulness import DensityScore
+from proxyspex_hf.record.record import ExplanationRecord, Target
 
 #: R² from here on is called good, or fair; below FAIR it is poor, below 0 worse than a constant.
 GOOD, FAIR = 0.8, 0.5

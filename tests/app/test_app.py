@@ -304,6 +304,6 @@ def test_time_is_limited_and_the_answers_stay(pipe: Any, tmp_path: Any) -> None:
 
 
 def _record(text: str) -> Any:
-    from proxyspex_hf.serialize import record_from_json
+    from proxyspex_hf.record.serialize import record_from_json
 
     return record_from_json(json.loads(text))

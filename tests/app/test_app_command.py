@@ -16,25 +16,28 @@ from typing import Any
 import pytest
 
 from proxyspex_hf.app import Settings
-from proxyspex_hf.cli import main
+from proxyspex_hf.cli.main import main
 
 
 def test_it_starts_answers_and_ends_cleanly() -> None:
-    command = [sys.executable, "-m", "proxyspex_hf.cli", "app", "--port", "0"]
+    command = [sys.executable, "-m", "proxyspex_hf", "app", "--port", "0"]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8"
     )
-    assert process.stdout is not None
-    url = process.stdout.readline().strip()
-    known = re.fullmatch(r"http://127\.0\.0\.1:[1-9]\d{3,4}/", url)
-    assert known is not None, process.stderr.read() if process.stderr else ""
-    assert process.stdout.readline() == "Ctrl-C ends it.\n"
-    with urllib.request.urlopen(url) as page:
-        assert "minute." in page.read().decode()
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 0, err
-    assert "Traceback" not in err
+    try:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+        known = re.fullmatch(r"http://127\.0\.0\.1:[1-9]\d{3,4}/", url)
+        assert known is not None, process.stderr.read() if process.stderr else ""
+        assert process.stdout.readline() == "Ctrl-C ends it.\n"
+        with urllib.request.urlopen(url) as page:
+            assert "minute." in page.read().decode()
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == 0, err
+        assert "Traceback" not in err
+    finally:
+        process.kill()
 
 
 def test_arguments_that_cannot_be(capsys: pytest.CaptureFixture[str]) -> None:

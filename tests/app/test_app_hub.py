@@ -16,7 +16,7 @@ from record_factory import make_record, review_record
 
 from proxyspex_hf import InteractionExplanation, push_explanations
 from proxyspex_hf.app.folders import Folders
-from proxyspex_hf.app.launch import build
+from proxyspex_hf.app.page import build
 from proxyspex_hf.app.session import Session
 from proxyspex_hf.hub.outbox import outbox_home
 from proxyspex_hf.hub.rows import content_id

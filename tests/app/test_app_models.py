@@ -34,12 +34,12 @@ from proxyspex_hf import (
 )
 from proxyspex_hf.app import Limits, Settings
 from proxyspex_hf.app import models as module
+from proxyspex_hf.app.errors_in_words import in_words
 from proxyspex_hf.app.examples import load_example
 from proxyspex_hf.app.jobs import Found, Job, Step, checked, cost_of, explain
 from proxyspex_hf.app.models import PUBLIC, SHIPPED, Choice, Models
-from proxyspex_hf.app.shared import Runs
-from proxyspex_hf.app.wording import in_words
-from proxyspex_hf.serialize import dumps, record_from_json
+from proxyspex_hf.app.state import Runs
+from proxyspex_hf.record.serialize import dumps, record_from_json
 
 STORY = "Jim is a baker. His dog is called Rex. Ann is a doctor. She has a cat."
 

@@ -71,8 +71,8 @@ def test_too_large_an_upload_is_refused(app: Any) -> None:
 
 @pytest.mark.parametrize("event", ["check", "sure"])
 def test_the_picture_takes_only_what_the_page_sends(app: Any, event: str) -> None:
+    from proxyspex_hf.app.components import key_of
     from proxyspex_hf.app.examples import load_example
-    from proxyspex_hf.app.viewer import key_of
 
     explanation = load_example("short")
     key = key_of(explanation)

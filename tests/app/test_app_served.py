@@ -10,7 +10,7 @@ from inference_server import InferenceServer
 from tiny_pipelines import generator
 
 from proxyspex_hf.app.launch import Running
-from proxyspex_hf.cli import main
+from proxyspex_hf.cli.main import main
 
 
 def test_a_served_model_is_explained_on_the_page(

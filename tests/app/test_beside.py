@@ -11,7 +11,7 @@ import pytest
 from record_factory import make_record
 
 from proxyspex_hf import InteractionExplanation, compare
-from proxyspex_hf.app.beside import _names
+from proxyspex_hf.app.compare_tab import _names
 from proxyspex_hf.app.examples import load_example
 from proxyspex_hf.app.session import Session
 from proxyspex_hf.app.source import Pair, Source

@@ -27,7 +27,7 @@ from proxyspex_hf.app.session import Session
 from proxyspex_hf.app.turns import Turns
 from proxyspex_hf.app.underway import Done, Underway
 from proxyspex_hf.errors import InputError
-from proxyspex_hf.serialize import dumps
+from proxyspex_hf.record.serialize import dumps
 
 Visit = Callable[..., Any]
 JOB = Job(SHIPPED[0], text="not bad")

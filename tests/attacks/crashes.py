@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import random
 import signal
-import subprocess
-import sys
 import tempfile
 import time
 import warnings
@@ -16,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from children import Child
 
 from attacks.outcome import Attack, Outcome
 from proxyspex_hf import InteractionExplainer, InteractionExplanation, ModelError, ProxySpexError
@@ -23,10 +22,8 @@ from proxyspex_hf import InteractionExplainer, InteractionExplanation, ModelErro
 TEXT = "It could have been great, but the plot is dull and never funny."
 #: Explains with a cache, so slowly that a kill strikes in the middle; prints the id.
 _RUN = """
-import sys, time
-sys.path.insert(0, {tests!r})
+import time
 import torch
-torch.set_num_threads(1)
 from tiny_models import roberta_pipeline
 from proxyspex_hf import InteractionExplainer
 from proxyspex_hf.hub.rows import content_id
@@ -41,15 +38,12 @@ print(content_id(found.record), flush=True)
 """
 
 
-def _process(cache: str, pause: float) -> subprocess.Popen[str]:
-    tests = str(Path(__file__).parents[1])
-    code = _RUN.format(tests=tests, text=TEXT, cache=cache, pause=pause)
-    return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+def _process(cache: str, pause: float) -> Child:
+    return Child(_RUN.format(text=TEXT, cache=cache, pause=pause))
 
 
 def _finished(cache: str) -> str:
-    out, _ = _process(cache, 0.0).communicate(timeout=300)
-    return out.split()[-1]
+    return _process(cache, 0.0).done().split()[-1]
 
 
 def killed(long: bool) -> Outcome:
@@ -62,11 +56,11 @@ def killed(long: bool) -> Outcome:
         for number in range(times):
             cache = f"{folder}/{number}"
             process = _process(cache, 0.05)
-            if process.stdout is not None:
-                process.stdout.readline()
+            while "ready" not in process.stdout:
+                time.sleep(0.01)
             time.sleep(rng.uniform(0.2, 1.6))
-            process.send_signal(signal.SIGKILL)
-            process.communicate()
+            process.signal(signal.SIGKILL)
+            process.wait()
             asked_before += sum(path.stat().st_size for path in Path(cache).glob("*.values"))
             same += _finished(cache) == expected
     return Outcome(

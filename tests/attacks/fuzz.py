@@ -37,8 +37,8 @@ from proxyspex_hf.hub.entries import INDEX, LISTED_COLUMNS, HubEntry, index_row
 from proxyspex_hf.hub.rows import content_id, record_from_rows, rows_of
 from proxyspex_hf.hub.schema import EXPLANATIONS, QUERIES
 from proxyspex_hf.hub.tables import Table
-from proxyspex_hf.record import ExplanationRecord
-from proxyspex_hf.serialize import dumps, loads
+from proxyspex_hf.record.record import ExplanationRecord
+from proxyspex_hf.record.serialize import dumps, loads
 
 __all__ = ["ATTACKS", "run"]
 

@@ -13,7 +13,7 @@ from record_factory import captioned_record, make_record
 
 from attacks.measured import Call, costs, summed_up
 from attacks.outcome import Attack, Outcome
-from proxyspex_hf.serialize import record_to_json
+from proxyspex_hf.record.serialize import record_to_json
 
 __all__ = ["ATTACKS", "bombs"]
 

@@ -127,7 +127,14 @@ def left_by_a_crash(long: bool) -> Outcome:
         env = {**os.environ, "TMPDIR": home, "HF_HUB_OFFLINE": "1"}
         kept: list[int] = []
         for end in ("kill", "terminate"):
-            command = [sys.executable, "-m", "proxyspex_hf.cli", "app", "--port", str(free_port())]
+            command = [
+                sys.executable,
+                "-m",
+                "proxyspex_hf.cli.main",
+                "app",
+                "--port",
+                str(free_port()),
+            ]
             with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) as app:
                 said = app.stdout.readline() if app.stdout is not None else ""
                 time.sleep(0.2)

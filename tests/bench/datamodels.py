@@ -33,8 +33,8 @@ import numpy as np
 
 from proxyspex_hf.core import FourierSpectrum
 from proxyspex_hf.progress_bar import ProgressBar
-from proxyspex_hf.studies.data import DataAttribution
-from proxyspex_hf.studies.packed import PackedMasks
+from proxyspex_hf.studies.data.attribution import DataAttribution
+from proxyspex_hf.studies.data.packed import PackedMasks
 
 N_STRONG = 200
 NOISE, STRONG, TAIL = 0.3, 0.45, 0.25  # shares of the variance, interactions beside them

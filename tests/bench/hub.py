@@ -32,7 +32,8 @@ from record_factory import make_record, random_spectrum
 
 from proxyspex_hf import InteractionExplanation, pull_explanations, push_explanations
 from proxyspex_hf.core.masks import sample_masks
-from proxyspex_hf.record import FitReport, Queries
+from proxyspex_hf.core.queries import Queries
+from proxyspex_hf.record.record import FitReport
 
 REPO = "me/explanations"
 

@@ -35,7 +35,7 @@ from proxyspex_hf.core.indices import interactions
 from proxyspex_hf.core.intervals import prediction_intervals, with_intervals
 from proxyspex_hf.core.posterior import stretched
 from proxyspex_hf.core.queries import Queries, plan
-from proxyspex_hf.core.removal import best_removal
+from proxyspex_hf.core.removal.best import best_removal
 
 HERE = Path(__file__).parent
 PAGE = HERE.parents[1] / "docs" / "intervals.md"

@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -90,12 +91,13 @@ def method_named(name: str, cache: ResultCache) -> Implementation | None:
     how = implementation(name)
     if how is not None:
         return how
-    versions = [row["version"] for row in cache.rows().values() if row["method"] == name]
+    versions = Counter(row["version"] for row in cache.rows().values() if row["method"] == name)
     if not versions:
         print(f"{name} is not installed: left out", file=sys.stderr)
         return None
-    print(f"{name} is not installed: cached results of {versions[-1]}", file=sys.stderr)
-    return Implementation(name, versions[-1], absent, public=True)
+    ((most, _),) = versions.most_common(1)  # of another one, a draw or two may have been compared
+    print(f"{name} is not installed: cached results of {most}", file=sys.stderr)
+    return Implementation(name, most, absent, public=True)
 
 
 class Bench:

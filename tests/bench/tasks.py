@@ -36,7 +36,7 @@ from proxyspex_hf import InteractionExplainer
 from proxyspex_hf.core.progress import Progress
 from proxyspex_hf.hf.answers import Asker
 from proxyspex_hf.hf.memory import Memory
-from proxyspex_hf.record import ExplanationRecord
+from proxyspex_hf.record.record import ExplanationRecord
 
 
 class Watched(Memory):

@@ -19,7 +19,7 @@ import numpy as np
 
 from proxyspex_hf.core.indices import INDICES, interactions
 from proxyspex_hf.core.moebius import moebius
-from proxyspex_hf.core.removal import best_removal, removal_curve
+from proxyspex_hf.core.removal.best import best_removal, removal_curve
 from proxyspex_hf.core.spectrum import FourierSpectrum
 
 

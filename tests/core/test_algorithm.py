@@ -43,12 +43,13 @@ def test_planted_interactions_are_found_with_their_values() -> None:
     "jobs", [lambda n: BoostedTrees(n_jobs=n), lambda n: GaussianProcess(n_jobs=n), Pursuit]
 )
 def test_the_same_seed_gives_the_same_spectrum_bit_for_bit(jobs: Any) -> None:
-    masks, values = data(noise=0.3)
+    masks, values = data(200, noise=0.3)
     one, two = (jobs(n) if jobs is not Pursuit else Pursuit(n_jobs=n) for n in (1, 2))
     first = ProxySPEX(proxy=one, seed=5).fit(masks, values)
     second = ProxySPEX(proxy=two, seed=5).fit(masks, values)
     assert first.spectrum == second.spectrum
     assert first.cv == second.cv
+    assert first.doubt == second.doubt
     other = ProxySPEX(proxy=two, seed=6).fit(masks, values)
     assert other.cv != first.cv
 

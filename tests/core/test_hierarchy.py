@@ -81,6 +81,11 @@ def test_energy_of_each_order() -> None:
     assert by_order.energy.tolist() == [5.0, 0.0, 25.0]
     assert by_order.share.tolist() == pytest.approx([1 / 6, 0, 5 / 6])
     assert energy_by_order(FourierSpectrum.from_dict({}, 2)).energy.shape == (0,)
+    # Shares have no unit, not where squares underflow or overflow either.
+    for unit in (2.0**-600, 2.0**600):
+        coefficients = {s: unit * c for s, c in spectrum.to_dict().items()}
+        scaled = energy_by_order(FourierSpectrum.from_dict(coefficients, 3))
+        assert scaled.share.tolist() == by_order.share.tolist()
 
 
 @settings(max_examples=40, deadline=None)

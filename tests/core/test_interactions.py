@@ -149,7 +149,6 @@ def test_json_names_the_missing_key(scores: Interactions) -> None:
 
 
 def test_dataframe(scores: Interactions) -> None:
-    pytest.importorskip("pandas")
     frame = scores.to_dataframe(labels=list("abcde"))
     assert list(frame.columns) == ["features", "labels", "order", "value"]
     assert frame["labels"].tolist()[3] == ("a", "c")

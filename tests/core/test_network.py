@@ -9,11 +9,11 @@ import pytest
 from sklearn.neural_network import MLPRegressor
 
 from proxyspex_hf.core import FourierSpectrum, ProxySPEX, all_masks, exact_spectrum, sample_masks
+from proxyspex_hf.core.baselines.network import NeuralNetwork, distil
+from proxyspex_hf.core.baselines.synthetic import complete_hierarchy
 from proxyspex_hf.core.faithfulness import r2_score
 from proxyspex_hf.core.proxies.base import make_folds
-from proxyspex_hf.core.proxies.distil import EstimatedExtraction, distil, enumerate_spectrum
-from proxyspex_hf.core.proxies.network import NeuralNetwork
-from proxyspex_hf.core.synthetic import complete_hierarchy
+from proxyspex_hf.core.proxies.enumerate import EstimatedExtraction, enumerate_spectrum
 from proxyspex_hf.errors import InputError
 
 Data = tuple[np.ndarray, np.ndarray, np.ndarray]

@@ -9,12 +9,11 @@ from sklearn.linear_model import LassoCV
 from sklearn.model_selection import PredefinedSplit
 
 from proxyspex_hf.core import FourierSpectrum, ProxySPEX, sample_masks
+from proxyspex_hf.core.baselines.forest import RandomForest, extract_forest, read_sklearn
+from proxyspex_hf.core.baselines.synthetic import complete_hierarchy
 from proxyspex_hf.core.progress import Progress
 from proxyspex_hf.core.proxies.base import make_folds
-from proxyspex_hf.core.proxies.forest import RandomForest
-from proxyspex_hf.core.proxies.forest_trees import extract_forest, read_sklearn
 from proxyspex_hf.core.proxies.lasso import AdditiveModel, Lasso
-from proxyspex_hf.core.synthetic import complete_hierarchy
 from proxyspex_hf.core.trees import extract_spectrum
 from proxyspex_hf.errors import InputError
 
@@ -165,7 +164,7 @@ def test_extraction_in_groups_of_trees_equals_extraction_at_once(
     ensemble = read_sklearn(forest.estimators_, 12)
     np.testing.assert_allclose(ensemble.predict(masks), forest.predict(masks), atol=1e-12)
     at_once = extract_spectrum(ensemble)
-    monkeypatch.setattr("proxyspex_hf.core.proxies.forest_trees._GROUP_PAIRS", 5000)
+    monkeypatch.setattr("proxyspex_hf.core.baselines.forest._GROUP_PAIRS", 5000)
     grouped = extract_forest(ensemble, None, 10**7)
     assert grouped.dropped_energy == 0.0
     assert grouped.max_order == at_once.max_order

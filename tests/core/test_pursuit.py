@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from proxyspex_hf.core import FourierSpectrum, ProxySPEX, budget_for, sample_masks
+from proxyspex_hf.core.baselines.synthetic import complete_hierarchy
 from proxyspex_hf.core.faithfulness import r2_score
 from proxyspex_hf.core.proxies.blend import Blend
 from proxyspex_hf.core.proxies.boosting import BoostedTrees
 from proxyspex_hf.core.proxies.pursuit import Pursuit
-from proxyspex_hf.core.synthetic import complete_hierarchy
 
 
 def held_out(fit: object, truth: FourierSpectrum, n: int) -> float:
@@ -24,13 +24,13 @@ def test_a_complete_hierarchy_is_recovered_exactly_where_trees_are_not() -> None
     truth = complete_hierarchy(64)
     masks = sample_masks(64, budget_for(64, 8.0))
     values = truth.evaluate(masks)
-    found = ProxySPEX("pursuit").fit(masks, values)
+    found = ProxySPEX("pursuit", doubt=False).fit(masks, values)
     assert held_out(found, truth, 64) > 0.9999
     strong = {t: c for t, c in truth.to_dict().items() if abs(c) > 0.01 and t}
     got = found.spectrum.to_dict()
     assert all(got[t] == pytest.approx(c, abs=1e-3) for t, c in strong.items())
     trees = BoostedTrees(depths=(5,), learning_rates=(0.1,), patience=50)
-    assert held_out(ProxySPEX(trees).fit(masks, values), truth, 64) < 0.9
+    assert held_out(ProxySPEX(trees, doubt=False).fit(masks, values), truth, 64) < 0.9
 
 
 def test_the_blend_takes_it_where_it_predicts_better() -> None:

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import spectra
 
-from proxyspex_hf.core import removal_program
 from proxyspex_hf.core.masks import all_masks
-from proxyspex_hf.core.removal import (
+from proxyspex_hf.core.removal import program
+from proxyspex_hf.core.removal.best import (
     RemovalSolution,
     best_removal,
     maximize,
@@ -30,7 +30,7 @@ BOTH = pytest.mark.parametrize("every_subset_of", [0, 16])
 @contextmanager
 def solved_by_all_subsets(up_to: int) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(removal_program, "_ENUMERATED", up_to)
+        patch.setattr(program, "_ENUMERATED", up_to)
         yield
 
 
@@ -235,8 +235,8 @@ def test_a_thread_pool_of_another_size_is_accepted(monkeypatch: pytest.MonkeyPat
             runs.append(threads)
             return highspy.HighsStatus.kError if threads == 1 else super().run()
 
-    monkeypatch.setattr(removal_program.highspy, "Highs", Refusing)
-    monkeypatch.setattr(removal_program, "_ENUMERATED", 0)
+    monkeypatch.setattr(program.highspy, "Highs", Refusing)
+    monkeypatch.setattr(program, "_ENUMERATED", 0)
     assert best_removal(FourierSpectrum.from_dict({(0, 1): 1.0}, 3), 1).objective == 2.0
     assert runs == [1, 0, 1, 0]
 

@@ -1,4 +1,4 @@
-"""Agreement with shapiq's exact computer, an independent implementation, where it is installed."""
+"""Agreement with shapiq's exact computer, an independent implementation."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+import shapiq
 
 from proxyspex_hf.core.indices import interactions
 from proxyspex_hf.core.spectrum import FourierSpectrum
-
-shapiq = pytest.importorskip("shapiq", reason="shapiq is not installed: it is an oracle only")
 
 N = 7
 NAMES = {"Banzhaf": "BV", "Shapley": "SV", "Moebius": "Moebius"} | {

@@ -1,8 +1,7 @@
-"""SPEX through sparse-transform; what needs the package is skipped without it."""
+"""SPEX through sparse-transform."""
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import sys
 
@@ -10,14 +9,9 @@ import numpy as np
 import pytest
 
 from proxyspex_hf.core import Cached, FourierSpectrum, FunctionOfMasks, Progress
-from proxyspex_hf.core.spex import spex, spex_budget
-from proxyspex_hf.core.synthetic import peak
+from proxyspex_hf.core.baselines.spex import spex, spex_budget
+from proxyspex_hf.core.baselines.synthetic import peak
 from proxyspex_hf.errors import InputError
-
-needs_package = pytest.mark.skipif(
-    importlib.util.find_spec("sparse_transform") is None,
-    reason="the optional package sparse-transform is not installed",
-)
 
 
 def function_of(spectrum: FourierSpectrum) -> FunctionOfMasks:
@@ -47,7 +41,6 @@ def test_bad_sampling_settings_are_refused(arguments: dict, message: str) -> Non
         spex(function_of(peak(32)), **arguments)
 
 
-@needs_package
 def test_a_peak_function_is_recovered_to_the_last_set() -> None:
     truth = peak(32, n_sets=6, order=3, seed=2)
     seen: list[Progress] = []
@@ -70,7 +63,6 @@ def test_a_peak_function_is_recovered_to_the_last_set() -> None:
     assert len(limited.spectrum) <= 5
 
 
-@needs_package
 def test_units_do_not_matter_and_nothing_global_is_left_behind() -> None:
     truth = peak(24, n_sets=4, order=2, seed=0)
     before = np.random.get_state()  # noqa: NPY002  (the package's, which must come to no harm)
@@ -87,7 +79,6 @@ def test_units_do_not_matter_and_nothing_global_is_left_behind() -> None:
     assert logging.getLogger().handlers == handlers
 
 
-@needs_package
 @pytest.mark.parametrize(
     ("n", "arguments", "message"),
     [

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from proxyspex_hf.core import FourierSpectrum, all_masks
+from proxyspex_hf.core.baselines.synthetic import SYNTHETIC, complete_hierarchy, peak, staircase
 from proxyspex_hf.core.hierarchy import hierarchy_rates
-from proxyspex_hf.core.synthetic import SYNTHETIC, complete_hierarchy, peak, staircase
 from proxyspex_hf.errors import InputError
 
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxyspex_hf.core.masks import all_masks, sample_masks
-from proxyspex_hf.core.proxies.lightgbm_text import read_lightgbm
+from proxyspex_hf.core.proxies.boosting import read_lightgbm
 from proxyspex_hf.core.trees import TreeEnsemble, extract_spectrum
 from proxyspex_hf.core.walsh import exact_spectrum
 

@@ -12,9 +12,6 @@ from tiny_pipelines import clip, generator, picture
 from proxyspex_hf import DEMO_MODEL, InputError, InteractionExplainer
 from proxyspex_hf.core.faithfulness import r2_score
 
-pytest.importorskip("bitsandbytes")
-pytest.importorskip("accelerate")
-
 TEXT = "It could have been great, but the plot is dull and never funny."
 
 

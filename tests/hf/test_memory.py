@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -13,6 +10,7 @@ import accelerate
 import numpy as np
 import pytest
 import torch
+from children import Child
 from counting import AGAIN, rows_asked
 from tiny_models import roberta_pipeline
 from tiny_pipelines import audio_classifier, clip, generator, image_classifier, picture
@@ -276,22 +274,17 @@ def test_what_is_set_on_a_pipeline_belongs_to_the_key() -> None:
 
 
 def test_the_key_is_the_same_in_another_process() -> None:
-    code = (
+    """Of another hash seed."""
+    child = Child(
         "from tiny_models import roberta_pipeline\n"
         "from proxyspex_hf.hf.identity import as_text, identity_of\n"
         "pipe = roberta_pipeline()\n"
         "print(as_text(identity_of(pipe, pipe.model, 'task')))\n"
     )
-    tests = Path(__file__).parents[1]
-    path = os.pathsep.join([str(tests.parent), str(tests)])
-    environment = {**os.environ, "PYTHONPATH": path, "PYTHONHASHSEED": "7"}
-    said = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
-    )
     from proxyspex_hf.hf.identity import as_text
 
     pipe = roberta_pipeline()
-    assert said.stdout.strip() == as_text(identity_of(pipe, pipe.model, "task"))
+    assert child.done().strip() == as_text(identity_of(pipe, pipe.model, "task"))
 
 
 def test_every_bit_at_its_place() -> None:

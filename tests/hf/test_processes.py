@@ -2,78 +2,79 @@
 
 from __future__ import annotations
 
-import os
 import socket
-import subprocess
-import sys
 from pathlib import Path
+from typing import Any
 
-from proxyspex_hf import InteractionExplanation
+import pytest
+import torch
+from children import Child
+from counting import rows_asked
+from tiny_models import roberta_pipeline
 
-TESTS = Path(__file__).parents[1]
+from proxyspex_hf import InteractionExplainer, InteractionExplanation
 
+TEXT = "It could have been great, but the plot is dull and never funny."
+OPTIONS = {"budget": 90, "n_test": 10, "proxy": "lasso", "batch_size": 8, "masking": "delete"}
+
+#: Explains twice: without a cache, and with one.
 SCRIPT = """
 import os, sys
-sys.path.insert(0, {tests!r})
+from counting import rows_asked
 from tiny_models import roberta_pipeline
 from proxyspex_hf import InteractionExplainer
 pipe = roberta_pipeline()
-rows = 0
-def count(module, args, kwargs):
-    global rows
-    rows += len(kwargs["input_ids"])
-explainer = InteractionExplainer(
-    pipe, budget=90, n_test=10, proxy="lasso", batch_size=8, masking="delete", **{options!r}
-)
-pipe.model.register_forward_pre_hook(count, with_kwargs=True)
-explanation = explainer("It could have been great, but the plot is dull and never funny.")
-rank = os.environ.get("RANK", "0")
-explanation.save(f"{out}/{{rank}}.json")
-open(f"{out}/{{rank}}.rows", "w").write(str(rows))
+rank = os.environ["RANK"]
+for name, more in (("two", {{}}), ("cached", {{"cache_dir": {cache!r}}})):
+    explainer = InteractionExplainer(pipe, **{options!r}, **more)
+    found = []
+    rows = rows_asked(pipe, lambda: found.append(explainer({text!r})))
+    found[0].save(f"{out}/{{name}}{{rank}}.json")
+    print(rows)
 """
 
 
-def run(out: Path, count: int, **options: str) -> list[InteractionExplanation]:
-    out.mkdir()
-    code = SCRIPT.format(tests=str(TESTS), out=out, options=options)
+def start(code: str, rank: int, port: int) -> Child:
+    return Child(
+        code,
+        WORLD_SIZE="2",
+        MASTER_ADDR="127.0.0.1",
+        MASTER_PORT=str(port),
+        RANK=str(rank),
+        LOCAL_RANK=str(rank),
+        ACCELERATE_USE_CPU="true",
+    )
+
+
+@pytest.fixture
+def one_thread() -> Any:
+    """As many as the children have: another number changes a forward pass in its last bits."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_two_processes_split_the_work_and_agree_with_one(tmp_path: Path) -> None:
+    pipe, found = roberta_pipeline(), []
+
+    def explain(**more: Any) -> None:
+        found.append(InteractionExplainer(pipe, **OPTIONS, **more)(TEXT))
+
+    alone = rows_asked(pipe, explain)
+    cache = str(tmp_path / "cache")
+    code = SCRIPT.format(out=tmp_path, options=OPTIONS, text=TEXT, cache=cache)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    launched = {"WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", code],
-            env={
-                **os.environ,
-                "PYTHONPATH": str(TESTS.parent),
-                "OMP_NUM_THREADS": "1",
-                **(launched if count > 1 else {}),
-                "RANK": str(rank),
-                "LOCAL_RANK": str(rank),
-                "ACCELERATE_USE_CPU": "true",
-            },
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(count)
-    ]
-    for process in processes:
-        _, errors = process.communicate(timeout=300)
-        assert process.returncode == 0, errors
-    return [InteractionExplanation.load(out / f"{rank}.json") for rank in range(count)]
-
-
-def test_two_processes_split_the_work_and_agree_with_one(tmp_path: Path) -> None:
-    (one,) = run(tmp_path / "one", 1)
-    two = run(tmp_path / "two", 2)
-    assert two[0] == one
-    assert two[1] == one
-    rows = [int((tmp_path / "two" / f"{rank}.rows").read_text()) for rank in range(2)]
-    alone = int((tmp_path / "one" / "0.rows").read_text())
+        port = free.getsockname()[1]
+    children = [start(code, rank, port) for rank in range(2)]
+    rows = [[int(line) for line in child.done().split()] for child in children]
+    again = rows_asked(pipe, lambda: explain(cache_dir=cache))
+    one = found[0]
+    assert found[1] == one
+    for name in ("two0", "two1", "cached0", "cached1"):
+        assert InteractionExplanation.load(tmp_path / f"{name}.json") == one
     # Each also asks the few that binding takes.
-    assert max(rows) < 0.7 * alone
-    cached = run(tmp_path / "cached", 2, cache_dir=str(tmp_path / "cache"))
-    assert cached[0] == one
-    (again,) = run(tmp_path / "again", 1, cache_dir=str(tmp_path / "cache"))
-    assert again == one
-    assert int((tmp_path / "again" / "0.rows").read_text()) < 0.2 * alone
+    assert all(max(each) < 0.7 * alone for each in rows)
+    assert again < 0.2 * alone

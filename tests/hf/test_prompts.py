@@ -392,7 +392,7 @@ def test_values_are_those_of_the_masked_chat_and_are_asked_again(
     pipe = pipe_of(TEMPLATES[template], tokenizer_encode_kwargs={"enable_thinking": False})
     token = "_" if masking == "mask" else None
     explainer = InteractionExplainer(
-        pipe, masking=masking, mask_token=token, target=" great fun", progress=False
+        pipe, masking=masking, mask_token=token, target=" great fun", proxy="lasso", progress=False
     )
     chat = {"messages": CHATS[name], "mask": [0, -1]}
     function = explainer.value_function(chat)

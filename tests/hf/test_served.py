@@ -29,7 +29,7 @@ from proxyspex_hf import (
 from proxyspex_hf.app.jobs import Job, cost_of
 from proxyspex_hf.app.models import SHIPPED, Models
 from proxyspex_hf.app.settings import Limits
-from proxyspex_hf.cli import main
+from proxyspex_hf.cli.main import main
 from proxyspex_hf.prompts import drop_prompt, hotpotqa_prompt
 from proxyspex_hf.viz.code import python_code
 

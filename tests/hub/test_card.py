@@ -12,7 +12,7 @@ from record_factory import make_record
 from proxyspex_hf import HubError, InteractionExplanation, push_explanations
 from proxyspex_hf.hub.card import BEGIN, END, literal
 from proxyspex_hf.hub.front_matter import join, split, with_keys
-from proxyspex_hf.record import ExplanationRecord, Target
+from proxyspex_hf.record.record import ExplanationRecord, Target
 
 REPO = "me/explanations"
 

@@ -9,7 +9,7 @@ import pytest
 from hub_server import HubServer
 
 from proxyspex_hf import InteractionExplanation
-from proxyspex_hf.cli import main
+from proxyspex_hf.cli.main import main
 from proxyspex_hf.hub.rows import content_id
 
 REPO = "me/explanations"

@@ -28,7 +28,7 @@ from proxyspex_hf.hub.outbox import pack, write_files
 from proxyspex_hf.hub.rows import Row, content_id, record_from_rows, rows_of
 from proxyspex_hf.hub.schema import EXPLANATIONS, QUERIES, field_table
 from proxyspex_hf.hub.tables import Table, batch_of, write_table
-from proxyspex_hf.record import ExplanationRecord, Target
+from proxyspex_hf.record.record import ExplanationRecord, Target
 from proxyspex_hf.sharing import read_explanations
 
 RECORDS = [captioned_record(), review_record(n_extra=40)]

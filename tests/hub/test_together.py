@@ -74,7 +74,7 @@ def test_processes_that_push_at_once_all_end_up_in_it(
     for number, explanation in enumerate(several[:3]):
         file = tmp_path / f"{number}.json"
         explanation.save(file)
-        command = [sys.executable, "-m", "proxyspex_hf.cli", "push", str(file), REPO]
+        command = [sys.executable, "-m", "proxyspex_hf", "push", str(file), REPO]
         home = tmp_path / f"home {number}"
         running.append(
             subprocess.Popen(

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from proxyspex_hf.studies.data_linear import fit_linear
-from proxyspex_hf.studies.packed import PackedMasks
+from proxyspex_hf.studies.data.linear import fit_linear
+from proxyspex_hf.studies.data.packed import PackedMasks
 
 
 def folds_of(m: int, held_out: int = 60, k: int = 5) -> np.ndarray:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from proxyspex_hf.errors import InputError
-from proxyspex_hf.studies.packed import PackedMasks
+from proxyspex_hf.studies.data.packed import PackedMasks
 
 dense = hnp.arrays(np.bool_, st.tuples(st.integers(1, 30), st.integers(1, 40)))
 

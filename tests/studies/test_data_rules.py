@@ -12,7 +12,7 @@ from proxyspex_hf.core.interactions import Interactions
 from proxyspex_hf.core.moebius import moebius
 from proxyspex_hf.core.spectrum import FourierSpectrum
 from proxyspex_hf.errors import InputError
-from proxyspex_hf.studies.data_rules import DataInteraction, top_interaction
+from proxyspex_hf.studies.data.rules import DataInteraction, top_interaction
 
 
 def moebius_by_definition(spectrum: FourierSpectrum, members: tuple[int, ...]) -> float:

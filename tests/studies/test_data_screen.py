@@ -7,8 +7,8 @@ import pytest
 from scipy.stats import false_discovery_control, norm
 
 from proxyspex_hf.core.progress import Reporter
-from proxyspex_hf.studies.data_screen import Screening, ScreenLimits, correlations, screen
-from proxyspex_hf.studies.packed import PackedMasks
+from proxyspex_hf.studies.data.packed import PackedMasks
+from proxyspex_hf.studies.data.screen import Screening, ScreenLimits, correlations, screen
 
 
 def standardised(masks: np.ndarray, density: np.ndarray) -> np.ndarray:

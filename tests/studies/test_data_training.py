@@ -15,15 +15,15 @@ from filelock import FileLock
 
 from proxyspex_hf.core.progress import Progress
 from proxyspex_hf.errors import InputError, ModelError
-from proxyspex_hf.studies.data_training import retrain
-from proxyspex_hf.studies.packed import PackedMasks
+from proxyspex_hf.studies.data.packed import PackedMasks
+from proxyspex_hf.studies.data.training import retrain
 
 SLOW_TRAINING = """
 import sys, time
 from pathlib import Path
 import numpy as np
-from proxyspex_hf.studies.data_training import retrain
-from proxyspex_hf.studies.packed import PackedMasks
+from proxyspex_hf.studies.data.training import retrain
+from proxyspex_hf.studies.data.packed import PackedMasks
 
 def train(kept, seed):
     with open(sys.argv[2], "a") as log:

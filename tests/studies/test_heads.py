@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import ast
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 import transformers as tf
+from children import Child
 from tiny_heads import build, edited, examples, judged
 from tiny_models import byte_level_tokenizer
 
@@ -19,7 +18,7 @@ from proxyspex_hf import FourierSpectrum, InputError, InteractionExplanation, Mo
 from proxyspex_hf.core.masks import all_masks
 from proxyspex_hf.core.progress import Progress
 from proxyspex_hf.studies import Choice, HeadAttribution, Labelled
-from proxyspex_hf.studies.heads_pruning import energy_of, random_masks
+from proxyspex_hf.studies.heads.pruning import energy_of, random_masks
 
 
 def either_head(first: tuple[int, int], second: tuple[int, int]) -> Any:
@@ -410,10 +409,11 @@ def test_a_projection_may_be_named() -> None:
 
 def test_names_load_on_first_use() -> None:
     code = (
-        "import sys, proxyspex_hf.studies as s; assert 'torch' not in sys.modules; "
-        "s.HeadAttribution; assert 'proxyspex_hf.studies.data' not in sys.modules; print(dir(s))"
+        "import sys, proxyspex_hf.studies as s; assert 'proxyspex_hf.studies.heads' not in "
+        "sys.modules; s.HeadAttribution; "
+        "assert 'proxyspex_hf.studies.data' not in sys.modules; print(dir(s))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert {"Choice", "DataAttribution", "HeadAttribution"} <= set(ast.literal_eval(done.stdout))
+    found = set(ast.literal_eval(Child(code).done()))
+    assert {"Choice", "DataAttribution", "HeadAttribution"} <= found
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = studies.nothing

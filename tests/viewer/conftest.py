@@ -13,11 +13,11 @@ import gradio as gr
 import numpy as np
 import pytest
 
-from proxyspex_hf.app import viewer
+from proxyspex_hf.app import components
 from proxyspex_hf.app.source import Source
 from proxyspex_hf.errors import InputError
 from proxyspex_hf.explanation import InteractionExplanation
-from proxyspex_hf.record import ExplanationRecord
+from proxyspex_hf.record.record import ExplanationRecord
 from proxyspex_hf.viz.page import page_data
 
 #: The model in these tests answers this much more than the explanation.
@@ -33,7 +33,7 @@ class Shelf:
     checks: list[Any] = field(default_factory=list)
 
     def of(self, data: Any) -> InteractionExplanation:
-        return next(e for e in self.explanations.values() if viewer.same(data, e))
+        return next(e for e in self.explanations.values() if components.same(data, e))
 
 
 def free_port() -> int:
@@ -51,55 +51,55 @@ def shelf() -> Iterator[Shelf]:
         name = request.query_params["example"]
         found = shelf.explanations[name]
         cannot = "The model is not at hand." if name.startswith("closed") else None
-        return viewer.shown(found, source=Source("example", name=name), model=cannot)
+        return components.shown(found, source=Source("example", name=name), model=cannot)
 
     def check(event: gr.EventData) -> Any:
         data = event._data  # the whole of what the page sent
         shelf.checks.append(data)
         explanation = shelf.of(data)
         try:
-            removed = viewer.asked(data, explanation)
+            removed = components.asked(data, explanation)
             if len(removed) == 3:
                 raise InputError("three is <b>too</b> many")
         except InputError as error:
-            return gr.HTML(answer=viewer.failed(explanation, str(error)))
+            return gr.HTML(answer=components.failed(explanation, str(error)))
         mask = np.ones((1, len(explanation.features)), dtype=bool)
         mask[0, list(removed)] = False
         value = float(explanation.predict(mask)[0]) + OFF_BY
-        return gr.HTML(answer=viewer.answered(explanation, removed, value))
+        return gr.HTML(answer=components.answered(explanation, removed, value))
 
     def removals(event: gr.EventData) -> Any:
         explanation = shelf.of(event._data)
         most = min(10, len(explanation.features))
         solutions = explanation.removal_curve(range(1, most + 1))
-        return gr.HTML(removals=viewer.removed_sets(explanation, solutions))
+        return gr.HTML(removals=components.removed_sets(explanation, solutions))
 
     def save(event: gr.EventData) -> Any:
-        return gr.HTML(file=viewer.saved(shelf.of(event._data)))
+        return gr.HTML(file=components.saved(shelf.of(event._data)))
 
     def sure(event: gr.EventData) -> Any:
         explanation = shelf.of(event._data)
-        removed = viewer.asked(event._data, explanation)
-        return gr.HTML(interval=viewer.doubted(explanation, removed))
+        removed = components.asked(event._data, explanation)
+        return gr.HTML(interval=components.doubted(explanation, removed))
 
     def tables(event: gr.EventData) -> Any:
-        return gr.HTML(indices=viewer.indexed(shelf.of(event._data)))
+        return gr.HTML(indices=components.indexed(shelf.of(event._data)))
 
     def back(event: gr.EventData) -> str:
         name = dict(parse_qsl(event._data["query"]))["example"]
-        return viewer.shown(
+        return components.shown(
             shelf.explanations[name], source=Source("example", name=name), model=None
         )
 
     with gr.Blocks() as demo:
-        shown = viewer.viewer()
+        shown = components.viewer()
         for event in (check, sure, tables, removals, save, back):
             getattr(shown, event.__name__)(event, None, shown, show_progress="hidden")
         demo.load(first, None, shown, show_progress="hidden")
     _, url, _ = demo.launch(
         prevent_thread_lock=True,
         quiet=True,
-        css=viewer.CSS,
+        css=components.CSS,
         ssr_mode=False,
         server_port=free_port(),
     )

@@ -18,7 +18,7 @@ from record_factory import (
     with_doubt,
 )
 
-from proxyspex_hf.app import viewer
+from proxyspex_hf.app import components
 from proxyspex_hf.app.examples import load_example
 from proxyspex_hf.errors import InputError
 from proxyspex_hf.explanation import InteractionExplanation
@@ -430,8 +430,8 @@ def test_the_k_curve_is_that_of_the_held_out_masks() -> None:
 def test_what_the_page_sends_is_checked(removed: Any) -> None:
     explanation = InteractionExplanation(make_record("one two three", random_spectrum(3)))
     with pytest.raises(InputError, match="removed must"):
-        viewer.asked({"removed": removed}, explanation)
-    assert viewer.asked({"removed": [2, 0]}, explanation) == (0, 2)
+        components.asked({"removed": removed}, explanation)
+    assert components.asked({"removed": [2, 0]}, explanation) == (0, 2)
     for data in (None, [], {"key": 3}, {}):
         with pytest.raises(InputError, match="does not come from the page"):
-            viewer.same(data, explanation)
+            components.same(data, explanation)

@@ -17,11 +17,12 @@ from record_factory import (
     with_doubt,
 )
 
-from proxyspex_hf.app import viewer
+from proxyspex_hf.app import components
 from proxyspex_hf.app.source import Source
 from proxyspex_hf.errors import InputError
 from proxyspex_hf.explanation import InteractionExplanation
-from proxyspex_hf.record import ExplanationRecord, Features, Target
+from proxyspex_hf.record.inputs import Features
+from proxyspex_hf.record.record import ExplanationRecord, Target
 
 Show = Callable[..., Any]
 TABS = ["upset", "matrix", "waterfall", "structure", "code", "facts", "trust"]
@@ -105,11 +106,11 @@ def test_there_are_thirty_of_them() -> None:
 def test_the_page_gets_text_never_an_object_that_could_be_a_file() -> None:
     explanation = InteractionExplanation(poisoned("x"))
     for told in (
-        viewer.shown(explanation, source=Source("own"), model="why <b>not</b>"),
-        viewer.answered(explanation, (0,), 1.0),
-        viewer.failed(explanation, "no"),
-        viewer.saved(explanation),
-        viewer.removed_sets(explanation, explanation.removal_curve([1])),
+        components.shown(explanation, source=Source("own"), model="why <b>not</b>"),
+        components.answered(explanation, (0,), 1.0),
+        components.failed(explanation, "no"),
+        components.saved(explanation),
+        components.removed_sets(explanation, explanation.removal_curve([1])),
     ):
         assert isinstance(told, str)
         assert told.isascii()

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from viz_pages import Page
 
-from proxyspex_hf.record import ExplanationRecord
+from proxyspex_hf.record.record import ExplanationRecord
 from proxyspex_hf.viz import render_html
 
 

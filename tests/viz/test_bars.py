@@ -9,7 +9,7 @@ import pytest
 from record_factory import from_effects, make_record, review_record, with_doubt
 
 from proxyspex_hf.errors import InputError
-from proxyspex_hf.record import Target
+from proxyspex_hf.record.record import Target
 from proxyspex_hf.viz import render_svg
 from proxyspex_hf.viz.wording import number
 

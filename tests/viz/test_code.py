@@ -18,7 +18,7 @@ from proxyspex_hf.demo import DEMO_CLIP
 from proxyspex_hf.errors import InputError
 from proxyspex_hf.explainer import InteractionExplainer
 from proxyspex_hf.explanation import InteractionExplanation
-from proxyspex_hf.record import ExplanationRecord
+from proxyspex_hf.record.record import ExplanationRecord
 from proxyspex_hf.viz.code import python_code
 
 TEXT = 'It is not a bad film, but the second half "drags" and it\'s\nnever funny.'

@@ -14,8 +14,8 @@ from record_factory import captioned_record, review_record
 from tiny_pipelines import image_classifier, picture
 
 from proxyspex_hf import InteractionExplainer
-from proxyspex_hf.inputs import Picture
-from proxyspex_hf.record import ExplanationRecord
+from proxyspex_hf.record.inputs import Picture
+from proxyspex_hf.record.record import ExplanationRecord
 from proxyspex_hf.viz import render_html
 from proxyspex_hf.viz.picture import render_picture, render_picture_png
 from proxyspex_hf.viz.reading import CUT, cut

@@ -9,7 +9,8 @@ from dataclasses import replace
 import pytest
 from record_factory import captioned_record, from_effects, make_record
 
-from proxyspex_hf.record import Features, Part, Target
+from proxyspex_hf.record.inputs import Features, Part
+from proxyspex_hf.record.record import Target
 from proxyspex_hf.viz import render_html, render_notebook, render_text
 from proxyspex_hf.viz.view import view
 

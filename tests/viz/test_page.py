@@ -20,8 +20,9 @@ from record_factory import (
     word_features,
 )
 
+from proxyspex_hf.core.faithfulness import DensityScore
 from proxyspex_hf.errors import InputError
-from proxyspex_hf.record import DensityScore, ExplanationRecord, Target
+from proxyspex_hf.record.record import ExplanationRecord, Target
 from proxyspex_hf.viz import render_html, render_notebook
 from proxyspex_hf.viz.terms import ranked_terms
 from proxyspex_hf.viz.verdict import verdict_of

@@ -21,7 +21,7 @@ from record_factory import (
 
 from proxyspex_hf.core.intervals import prediction_intervals
 from proxyspex_hf.core.proxies.sibling import Sibling
-from proxyspex_hf.record import ExplanationRecord, Target
+from proxyspex_hf.record.record import ExplanationRecord, Target
 from proxyspex_hf.viz import render_notebook
 from proxyspex_hf.viz.terms import ranked_terms
 from proxyspex_hf.viz.verdict import verdict_of

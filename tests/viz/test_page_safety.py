@@ -25,8 +25,9 @@ from record_factory import (
 )
 
 from proxyspex_hf.core.posterior import Doubt
-from proxyspex_hf.record import ExplanationRecord, Features, Target
-from proxyspex_hf.serialize import dumps, record_from_json
+from proxyspex_hf.record.inputs import Features
+from proxyspex_hf.record.record import ExplanationRecord, Target
+from proxyspex_hf.record.serialize import dumps, record_from_json
 from proxyspex_hf.viz import (
     render_html,
     render_notebook,

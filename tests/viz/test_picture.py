@@ -15,7 +15,7 @@ from record_factory import captioned_record, make_record, review_record, with_do
 
 from proxyspex_hf.errors import InputError
 from proxyspex_hf.explanation import InteractionExplanation
-from proxyspex_hf.record import ExplanationRecord, Target
+from proxyspex_hf.record.record import ExplanationRecord, Target
 from proxyspex_hf.viz import render_picture, render_picture_png
 from proxyspex_hf.viz.reading import tints
 from proxyspex_hf.viz.verdict import verdict_of

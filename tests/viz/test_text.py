@@ -8,8 +8,10 @@ from dataclasses import replace
 import pytest
 from record_factory import from_effects, make_record, random_spectrum, review_record, with_doubt
 
+from proxyspex_hf.core.faithfulness import DensityScore
 from proxyspex_hf.errors import InputError
-from proxyspex_hf.record import DensityScore, Features, Target
+from proxyspex_hf.record.inputs import Features
+from proxyspex_hf.record.record import Target
 from proxyspex_hf.viz import render_text
 from proxyspex_hf.viz.wording import number
 

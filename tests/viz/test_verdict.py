@@ -10,7 +10,7 @@ import pytest
 from record_factory import from_effects, make_record, review_record, with_doubt
 
 from proxyspex_hf.app.examples import EXAMPLES, load_example
-from proxyspex_hf.record import Target
+from proxyspex_hf.record.record import Target
 from proxyspex_hf.viz.verdict import flip, flip_parts, scale_of, verdict_of
 from proxyspex_hf.viz.wording import ordinal, together_parts
 

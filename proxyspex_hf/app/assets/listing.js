@@ -1,21 +1,11 @@
-"use strict";
 // The explanations of a data set, the newest first. What strangers wrote stays text.
 
 const MOST = 200;
 let shownFor = null;
 
-function made(tag, text, name) {
-  const node = document.createElement(tag);
-  if (text) node.textContent = text;
-  if (name) node.className = name;
-  return node;
-}
-
 // The ids of those to compare, in the order in which they were ticked.
 let ticked = [];
-const compare = made("button", "", "compare");
-compare.type = "button";
-compare.addEventListener("click", () => trigger("compare", { ids: ticked }));
+const compare = button("", () => trigger("compare", { ids: ticked }), { class: "compare" });
 function tick(id, on) {
   ticked = [...ticked.filter((other) => other !== id), ...(on ? [id] : [])].slice(-2);
   for (const box of element.querySelectorAll("li input")) box.checked = ticked.includes(box.value);
@@ -24,36 +14,25 @@ function tick(id, on) {
 }
 
 function box(entry) {
-  const input = document.createElement("input");
-  input.type = "checkbox";
-  input.value = entry.id;
+  const onchange = () => tick(entry.id, input.checked);
+  const input = el("input", { type: "checkbox", value: entry.id, "aria-label": `Compare: ${entry.title}`, onchange });
   input.checked = ticked.includes(entry.id);
-  input.setAttribute("aria-label", `Compare: ${entry.title}`);
-  input.addEventListener("change", () => tick(entry.id, input.checked));
   return input;
 }
 
 function row(entry) {
-  const item = document.createElement("li");
-  const button = made("button", "", "open");
-  button.type = "button";
-  button.append(
-    made("span", entry.title, "title"),
-    made("span", entry.strongest, "strongest"),
-    made("span", entry.about, "about"),
-  );
-  button.addEventListener("click", () => trigger("open", { id: entry.id }));
-  item.append(box(entry), button);
-  return item;
+  const open = button("", () => trigger("open", { id: entry.id }), { class: "open" });
+  open.append(...["title", "strongest", "about"].map((name) => el("span", { text: entry[name], class: name })));
+  return el("li", {}, box(entry), open);
 }
 
-function fill(list, count, entries, wanted) {
+function list(items, count, entries, wanted) {
   const words = wanted.toLowerCase().split(/\s+/).filter(Boolean);
   const found = entries.filter((entry) => {
     const all = `${entry.title} ${entry.strongest} ${entry.about} ${entry.id}`.toLowerCase();
     return words.every((word) => all.includes(word));
   });
-  list.replaceChildren(...found.slice(0, MOST).map(row));
+  items.replaceChildren(...found.slice(0, MOST).map(row));
   const more = found.length > MOST ? `, the first ${MOST} are shown: filter for others` : "";
   count.textContent = `${found.length} of ${entries.length} explanations${more}`;
 }
@@ -71,17 +50,13 @@ function show() {
     entries = [];
   }
   if (!entries.length) return;
-  const label = made("label", "Filter", "filter");
-  const input = document.createElement("input");
-  input.type = "search";
-  input.placeholder = "words, model, target …";
-  label.append(input, ...(entries.length > 1 ? [compare] : []));
-  const count = made("p", "", "count");
-  count.setAttribute("role", "status");
-  const list = document.createElement("ul");
-  input.addEventListener("input", () => fill(list, count, entries, input.value));
-  root.append(label, count, list);
-  fill(list, count, entries, "");
+  const items = el("ul");
+  const count = el("p", { class: "count", role: "status" });
+  const oninput = (event) => list(items, count, entries, event.target.value);
+  const input = el("input", { type: "search", placeholder: "words, model, target …", oninput });
+  const label = el("label", { text: "Filter", class: "filter" }, input, entries.length > 1 ? compare : null);
+  root.append(label, count, items);
+  list(items, count, entries, "");
   tick(null, false);
 }
 

@@ -1,12 +1,4 @@
-"use strict";
 // One line of news: what is going on, what went wrong, where to go. All of it as text nodes.
-
-function made(tag, text, name) {
-  const node = document.createElement(tag);
-  if (text) node.textContent = text;
-  if (name) node.className = name;
-  return node;
-}
 
 function read() {
   try {
@@ -17,16 +9,10 @@ function read() {
 }
 
 function linked(link) {
-  const node = made("a", "", "");
   const target = new URL(link.query ? `?${link.query}` : link.url, window.location.href);
-  if (!["http:", "https:"].includes(target.protocol)) return made("span", link.text);
-  node.href = target.href;
-  node.textContent = link.text || target.href;
-  if (link.url) {
-    node.target = "_blank";
-    node.rel = "noopener noreferrer";
-  }
-  return node;
+  if (!["http:", "https:"].includes(target.protocol)) return el("span", { text: link.text });
+  const away = link.url ? { target: "_blank", rel: "noopener noreferrer" } : {};
+  return el("a", { href: target.href, text: link.text || target.href, ...away });
 }
 
 // The run stands in the address, so that a reload finds it again.
@@ -56,17 +42,12 @@ function show() {
     if (news.run && news.run !== seen) requestAnimationFrame(() => element.scrollIntoView({ block: "nearest" }));
     seen = news.run || seen;
     // A screen reader is told of the phase, not of each batch.
-    const meter = document.createElement("progress");
-    meter.setAttribute("aria-label", news.phase);
-    if (news.total > 0) {
-      meter.max = news.total;
-      meter.value = news.done;
-    }
-    bar.append(meter, made("span", news.text));
-    said.append(made("span", news.phase, "phase"));
+    const counted = news.total > 0 ? { max: news.total, value: news.done } : {};
+    bar.append(el("progress", { "aria-label": news.phase, ...counted }), el("span", { text: news.text }));
+    said.append(el("span", { text: news.phase, class: "phase" }));
     return;
   }
-  if (news.text) said.append(made("span", news.text));
+  if (news.text) said.append(el("span", { text: news.text }));
   for (const link of news.links || []) said.append(linked(link));
 }
 

@@ -1,30 +1,13 @@
-"use strict";
 // What recurs in a data set: words and combinations, with inputs that open by a click.
 
 const MOST = 60;
 let shownFor = null;
 
-function made(tag, text, name) {
-  const node = document.createElement(tag);
-  if (text) node.textContent = text;
-  if (name) node.className = name;
-  return node;
-}
-
 function row(entry) {
-  const item = document.createElement("li");
-  const fold = document.createElement("details");
-  const head = made("summary");
-  head.append(made("span", entry.count, "count"), made("span", entry.mean, "mean"), made("span", entry.words, "title"));
-  fold.append(head);
-  for (const example of entry.examples) {
-    const button = made("button", example.title, "open");
-    button.type = "button";
-    button.addEventListener("click", () => trigger("open", { id: example.id }));
-    fold.append(button);
-  }
-  item.append(fold);
-  return item;
+  const parts = [[entry.count, "count"], [entry.mean, "mean"], [entry.words, "title"]];
+  return el("li", {}, el("details", {},
+    el("summary", {}, parts.map(([text, name]) => el("span", { text, class: name }))),
+    entry.examples.map(({ id, title }) => button(title, () => trigger("open", { id }), { class: "open" }))));
 }
 
 function show() {
@@ -39,20 +22,12 @@ function show() {
     told = null;
   }
   if (!told) return;
-  const label = made("label", "Label", "filter");
-  const choice = document.createElement("select");
-  for (const [place, group] of told.groups.entries()) {
-    const option = made("option", group.label || "all labels");
-    option.value = String(place);
-    choice.append(option);
-  }
-  label.append(choice);
-  const count = made("p", told.about, "count");
-  const list = document.createElement("ul");
-  const fill = () => list.replaceChildren(...told.groups[Number(choice.value)].rows.slice(0, MOST).map(row));
-  choice.addEventListener("change", fill);
-  root.append(label, count, list);
-  fill();
+  const list = el("ul");
+  const onchange = () => list.replaceChildren(...told.groups[Number(chosen.value)].rows.slice(0, MOST).map(row));
+  const chosen = el("select", { onchange },
+    told.groups.map((group, value) => el("option", { value, text: group.label || "all labels" })));
+  root.append(el("label", { text: "Label", class: "filter" }, chosen), el("p", { text: told.about, class: "count" }), list);
+  onchange();
 }
 
 show();

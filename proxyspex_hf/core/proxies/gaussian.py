@@ -18,7 +18,7 @@ from scipy.linalg.lapack import dpotri
 from proxyspex_hf.checks import BoolArray, FloatArray, IntArray
 from proxyspex_hf.core.progress import ProgressCallback, Reporter
 from proxyspex_hf.core.proxies.base import CVEntry, CVReport, Folds, usable_cores
-from proxyspex_hf.core.proxies.distil import enumerate_spectrum
+from proxyspex_hf.core.proxies.enumerate import enumerate_spectrum
 from proxyspex_hf.core.proxies.kernel import MaskKernel, Positions, damped, learn_kernel, signs
 from proxyspex_hf.core.proxies.kernel_spectrum import KernelExpansion
 from proxyspex_hf.core.proxies.sibling import Sibling

@@ -21,8 +21,6 @@ from proxyspex_hf.hf.targets import Applied, class_score
 from proxyspex_hf.hf.tasks.classification import labelled_target
 from proxyspex_hf.hf.text.prepared import read_words
 
-__all__ = ["ServedClassification"]
-
 #: More tokens than any model takes, where no limit is known.
 _NO_LIMIT = 10**7
 

@@ -19,8 +19,6 @@ from proxyspex_hf.hf.served.model import ServedModel
 from proxyspex_hf.hf.served.question import Question, question_of, tokens_of_item
 from proxyspex_hf.hf.text.prompt_input import PromptInput
 
-__all__ = ["ServedGeneration"]
-
 
 class ServedGeneration(ServedInput, PromptInput):
     """The set function of one prompt under a served language model; as :class:`TextGeneration`.

@@ -14,8 +14,6 @@ from proxyspex_hf.hf.served.line import Line
 from proxyspex_hf.hf.served.model import ServedModel
 from proxyspex_hf.hf.value_function import BoundInput
 
-__all__ = ["ServedInput"]
-
 #: Requests that are lined up at a time; answers are kept as they come.
 _LINED_UP = 1024
 #: Noise beyond which a reader should know of it: 10 times what float32 shows. Convention.

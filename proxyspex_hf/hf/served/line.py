@@ -15,12 +15,11 @@ from urllib.parse import urlsplit
 
 from proxyspex_hf.checks import quoted
 from proxyspex_hf.errors import InputError, ModelError, SchemaError
-from proxyspex_hf.json_reader import parsed
+from proxyspex_hf.record.json_reader import parsed
 
 if TYPE_CHECKING:
     import httpx2
 
-__all__ = ["Line", "Lost", "Refused", "as_address", "refusal", "short_reason"]
 
 #: Bytes of one answer: 32,000 tokens with their texts take some 4 MB. Convention.
 _MOST_BYTES = 64 * 2**20

@@ -32,8 +32,6 @@ from proxyspex_hf.hf.served.startup import (
     scores_tested,
 )
 
-__all__ = ["ServedModel"]
-
 _SCORING: tuple[type[ScoringDialect], ...] = (Completions, SGLang, CompletionsOfText)
 _CLASSES: tuple[type[ClassDialect], ...] = (Classify, Endpoint)
 _TASKS = ("text-generation", "text-classification")

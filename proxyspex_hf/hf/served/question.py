@@ -10,8 +10,6 @@ import numpy as np
 
 from proxyspex_hf.hf.text.tokens import TYPE_BIT
 
-__all__ = ["Question", "question_of", "tokens_of_item"]
-
 
 @dataclass(frozen=True)
 class Question:

@@ -21,8 +21,6 @@ from typing import Generic, TypeVar
 from proxyspex_hf.errors import ModelError
 from proxyspex_hf.hf.served.line import Line, Lost
 
-__all__ = ["Servers", "Tally"]
-
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
 

@@ -21,8 +21,6 @@ from proxyspex_hf.hf.served.line import Line
 from proxyspex_hf.hf.served.question import Question
 from proxyspex_hf.hf.served.servers import Servers
 
-__all__ = ["PASSAGE", "StartUp", "classes_tested", "scores_tested"]
-
 #: A text to ask about; what it says does not matter.
 PASSAGE = (
     "The river that runs through the town is older than the town itself, and every spring it "

@@ -20,9 +20,7 @@ from proxyspex_hf.hf.model_inputs import differ
 from proxyspex_hf.hf.options import FeatureOptions
 from proxyspex_hf.hf.stages import Stages
 from proxyspex_hf.hf.tasks.signal_classification import SignalClassification
-from proxyspex_hf.inputs import Features, Picture, Region
-
-__all__ = ["AudioClassification"]
+from proxyspex_hf.record.inputs import Features, Picture, Region
 
 _SEGMENTS = 20
 _WIDTH, _HEIGHT = 640, 96

@@ -16,16 +16,7 @@ from proxyspex_hf.hf.targets import CLASS_VALUES, Applied, class_score, value_na
 from proxyspex_hf.hf.text.prepared import read_words
 from proxyspex_hf.hf.text.token_input import TokenInput, as_given
 from proxyspex_hf.hf.value_function import BoundInput
-from proxyspex_hf.record import Target
-
-__all__ = [
-    "TextClassification",
-    "class_claims",
-    "class_target",
-    "function_applied",
-    "labelled_target",
-    "logits_of",
-]
+from proxyspex_hf.record.record import Target
 
 
 class TextClassification(TokenInput):

@@ -17,9 +17,7 @@ from proxyspex_hf.hf.targets import own_score, value_name
 from proxyspex_hf.hf.tasks.classification import truncates
 from proxyspex_hf.hf.text.prepared import read_words
 from proxyspex_hf.hf.text.token_input import TokenInput
-from proxyspex_hf.record import Target
-
-__all__ = ["EmbeddingSimilarity"]
+from proxyspex_hf.record.record import Target
 
 
 class EmbeddingSimilarity(TokenInput):

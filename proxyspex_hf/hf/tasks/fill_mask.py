@@ -18,9 +18,7 @@ from proxyspex_hf.hf.targets import CLASS_VALUES, class_score, value_name
 from proxyspex_hf.hf.tasks.token_site import SiteInput
 from proxyspex_hf.hf.text.prepared import longest_input, read_words
 from proxyspex_hf.hf.text.site import Places, overlap
-from proxyspex_hf.record import Target
-
-__all__ = ["FillMask"]
+from proxyspex_hf.record.record import Target
 
 
 class FillMask(SiteInput):

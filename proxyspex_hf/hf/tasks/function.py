@@ -14,10 +14,8 @@ from proxyspex_hf.errors import InputError
 from proxyspex_hf.hf.options import FeatureOptions
 from proxyspex_hf.hf.targets import function_name, own_score
 from proxyspex_hf.hf.value_function import BoundInput, packed, unpacked
-from proxyspex_hf.inputs import Features
-from proxyspex_hf.record import Target
-
-__all__ = ["FunctionOfFeatures"]
+from proxyspex_hf.record.inputs import Features
+from proxyspex_hf.record.record import Target
 
 
 class FunctionOfFeatures(BoundInput):

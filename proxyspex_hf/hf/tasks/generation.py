@@ -28,8 +28,6 @@ from proxyspex_hf.hf.text.prompt_input import PromptInput
 from proxyspex_hf.hf.text.tokens import TYPE_BIT, tokens_read
 from proxyspex_hf.hf.value_function import is_rounded
 
-__all__ = ["TextGeneration"]
-
 #: A shorter beginning is not worth keeping.
 _SHORTEST_PREFIX = 8
 #: What a cache changes in the log-probabilities, relative to their size, in float32 and in half

@@ -19,8 +19,6 @@ from proxyspex_hf.hf.options import FeatureOptions
 from proxyspex_hf.hf.tasks.signal_classification import SignalClassification
 from proxyspex_hf.hf.value_function import unpacked
 
-__all__ = ["ImageClassification", "image_tokens"]
-
 #: How far, relative to the range of the pixels, an array may be read from the image made of it.
 _HALF_STEP = 0.5 / 255
 

@@ -34,11 +34,9 @@ from proxyspex_hf.hf.text.mask_token import resolve_mask_token
 from proxyspex_hf.hf.text.masking import MaskedText
 from proxyspex_hf.hf.text.parts import prompt_features
 from proxyspex_hf.hf.value_function import BoundInput, packed, unpacked
-from proxyspex_hf.inputs import Features
 from proxyspex_hf.prompts import Prompt, PromptPart
-from proxyspex_hf.record import Target
-
-__all__ = ["ImagePrompt"]
+from proxyspex_hf.record.inputs import Features
+from proxyspex_hf.record.record import Target
 
 
 class ImagePrompt(BoundInput):

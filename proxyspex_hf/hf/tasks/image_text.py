@@ -30,10 +30,8 @@ from proxyspex_hf.hf.tasks.image_classification import image_tokens
 from proxyspex_hf.hf.text.prepared import Words, read_words
 from proxyspex_hf.hf.text.tokens import token_arrays
 from proxyspex_hf.hf.value_function import BoundInput, packed, unpacked
-from proxyspex_hf.inputs import Features
-from proxyspex_hf.record import Target
-
-__all__ = ["ImageText"]
+from proxyspex_hf.record.inputs import Features
+from proxyspex_hf.record.record import Target
 
 _PAIR_VALUES = ("logit", "similarity", "contrastive loss")
 

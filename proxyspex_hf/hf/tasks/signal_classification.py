@@ -22,8 +22,6 @@ from proxyspex_hf.hf.tasks.classification import (
 )
 from proxyspex_hf.hf.value_function import BoundInput, unpacked
 
-__all__ = ["SignalClassification"]
-
 #: How far, relative to the largest output, what is explained may lie from what the pipeline makes
 #: of the input as it was given.
 _ROUNDING = 1e-3

@@ -29,8 +29,6 @@ from proxyspex_hf.hf.tasks.token_classification import TokenClassification
 from proxyspex_hf.hf.tasks.zero_shot import ZeroShotClassification
 from proxyspex_hf.hf.value_function import BoundInput
 
-__all__ = ["FUNCTION", "TASKS", "bind", "task_of"]
-
 TASKS: dict[str, Callable[[Any, Any, FeatureOptions], BoundInput]] = {
     "text-classification": TextClassification,
     "zero-shot-classification": ZeroShotClassification,

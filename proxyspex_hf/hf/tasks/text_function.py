@@ -22,9 +22,7 @@ from proxyspex_hf.hf.text.features import text_features
 from proxyspex_hf.hf.text.mask_token import Masking, resolve_mask_token
 from proxyspex_hf.hf.text.masked_spans import MaskedSpans
 from proxyspex_hf.hf.value_function import BoundInput, answer
-from proxyspex_hf.record import Target
-
-__all__ = ["FunctionOfTexts"]
+from proxyspex_hf.record.record import Target
 
 
 class FunctionOfTexts(BoundInput):

@@ -20,9 +20,7 @@ from proxyspex_hf.hf.tasks.token_site import SiteInput, one_chunk
 from proxyspex_hf.hf.text.prepared import read_words
 from proxyspex_hf.hf.text.site import Places, overlap
 from proxyspex_hf.hf.text.words import named_word, word_around
-from proxyspex_hf.record import Target
-
-__all__ = ["TokenClassification"]
+from proxyspex_hf.record.record import Target
 
 _STRATEGIES = ("none", "simple", "first", "average", "max")
 

@@ -18,8 +18,6 @@ from proxyspex_hf.hf.stages import Stages
 from proxyspex_hf.hf.tasks.token_site import one_chunk, token_logits
 from proxyspex_hf.hf.text.site import Span, overlap
 
-__all__ = ["TokenReading", "aggregated", "held_by", "strategy_of"]
-
 #: Strategies that take the tokens of a word together.
 _OF_WORDS = ("first", "average", "max")
 

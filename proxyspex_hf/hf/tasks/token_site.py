@@ -20,8 +20,6 @@ from proxyspex_hf.hf.text.site import Places, Site, Span
 from proxyspex_hf.hf.text.token_input import TokenInput
 from proxyspex_hf.hf.text.tokens import token_arrays, tokens_read
 
-__all__ = ["SiteInput", "one_chunk", "token_logits"]
-
 
 class SiteInput(TokenInput):
     """Outputs are made of the logits (b, t, classes) at the tokens of one place of the text.

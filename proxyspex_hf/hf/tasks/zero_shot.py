@@ -24,8 +24,6 @@ from proxyspex_hf.hf.text.prepared import read_words
 from proxyspex_hf.hf.text.token_input import TokenInput
 from proxyspex_hf.hf.text.tokens import tokens_read
 
-__all__ = ["ZeroShotClassification"]
-
 #: What the pipeline is given where nothing of the text is left: it refuses an empty one.
 _NOTHING = " "
 

@@ -14,17 +14,6 @@ from typing import Any
 
 from proxyspex_hf.errors import InputError
 
-__all__ = [
-    "Piece",
-    "_last_with_text",
-    "as_messages",
-    "located",
-    "numbered",
-    "pieces_of",
-    "render",
-    "replaced",
-]
-
 Message = dict[str, Any]
 
 #: Where in a text its marker goes: a template that asks how a text begins or ends, or whether it

@@ -9,9 +9,7 @@ import regex
 import sentencex
 
 from proxyspex_hf.errors import InputError
-from proxyspex_hf.inputs import Features, TextKind
-
-__all__ = ["text_features"]
+from proxyspex_hf.record.inputs import Features, TextKind
 
 Span = tuple[int, int]
 

@@ -10,8 +10,6 @@ from tokenizers.pre_tokenizers import ByteLevel
 
 from proxyspex_hf.errors import InputError
 
-__all__ = ["NEUTRAL", "Masking", "replacements_of", "resolve_mask_token", "tokens_of"]
-
 Masking = Literal["mask", "delete"]
 
 #: What replaces a feature where the tokenizer has nothing for it, as shap's text masker has it.

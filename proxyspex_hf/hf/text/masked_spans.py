@@ -8,8 +8,6 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["MaskedSpans"]
-
 
 class MaskedSpans:
     """One text and what becomes of its spans.

@@ -24,9 +24,7 @@ from proxyspex_hf.errors import ModelError
 from proxyspex_hf.hf.text.mask_token import Masking, replacements_of, tokens_of
 from proxyspex_hf.hf.text.masked_spans import MaskedSpans
 from proxyspex_hf.hf.text.tokens import TYPE_BIT, with_types
-from proxyspex_hf.record import Features
-
-__all__ = ["MaskedText", "Official", "Pieces"]
+from proxyspex_hf.record.inputs import Features
 
 #: Tokens with the characters that they hold, (id, start, stop).
 _Held = list[tuple[int, int, int]]

@@ -7,10 +7,8 @@ from typing import Any
 
 from proxyspex_hf.hf.text.features import text_features
 from proxyspex_hf.hf.text.prepared import token_spans
-from proxyspex_hf.inputs import Features, Part, TextKind
 from proxyspex_hf.prompts import Prompt
-
-__all__ = ["divided", "prompt_features", "sections_of"]
+from proxyspex_hf.record.inputs import Features, Part, TextKind
 
 Span = tuple[int, int]
 

@@ -16,10 +16,7 @@ from proxyspex_hf.hf.text.features import text_features
 from proxyspex_hf.hf.text.mask_token import resolve_mask_token
 from proxyspex_hf.hf.text.masking import MaskedText
 from proxyspex_hf.hf.text.tokens import tokens_read, with_types
-from proxyspex_hf.inputs import Features, Part
-
-__all__ = ["Reading", "Words", "longest_input", "read_words", "token_spans"]
-
+from proxyspex_hf.record.inputs import Features, Part
 
 #: What stands between the two texts of a pair in the explained text.
 _BETWEEN = "\n\n"

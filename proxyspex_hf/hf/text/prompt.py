@@ -27,10 +27,8 @@ from proxyspex_hf.hf.text.chat import (
 )
 from proxyspex_hf.hf.text.masking import MaskedText, Official
 from proxyspex_hf.hf.text.parts import divided, sections_of
-from proxyspex_hf.inputs import Features, Part
 from proxyspex_hf.prompts import Prompt, PromptPart, context_prompt
-
-__all__ = ["ReadPrompt", "read_prompt"]
+from proxyspex_hf.record.inputs import Features, Part
 
 Span = tuple[int, int]
 

@@ -17,9 +17,7 @@ from proxyspex_hf.hf.text.mask_token import resolve_mask_token
 from proxyspex_hf.hf.text.masking import Official
 from proxyspex_hf.hf.text.prompt import read_prompt
 from proxyspex_hf.hf.value_function import BoundInput
-from proxyspex_hf.record import Target
-
-__all__ = ["PromptInput"]
+from proxyspex_hf.record.record import Target
 
 
 class PromptInput(BoundInput):

@@ -16,8 +16,6 @@ from numpy.typing import NDArray
 from proxyspex_hf.checks import BoolArray
 from proxyspex_hf.hf.text.masking import MaskedText
 
-__all__ = ["Places", "Site", "Span", "overlap"]
-
 Span = tuple[int, int]
 #: Where tokens stand in a masked text, (k,), and the word that each stands for, (k,).
 Places = tuple[NDArray[np.int64], NDArray[np.int64]]

@@ -24,8 +24,6 @@ from proxyspex_hf.hf.text.prepared import Words
 from proxyspex_hf.hf.text.tokens import token_arrays
 from proxyspex_hf.hf.value_function import BoundInput
 
-__all__ = ["TokenInput", "as_given"]
-
 
 class TokenInput(BoundInput):
     """A masked text under a model that takes token ids.

@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["TYPE_BIT", "token_arrays", "tokens_read", "with_types"]
-
 #: A token's type (such as 0 or 1, of the first or the second text) rides in the bits above its id.
 TYPE_BIT = 40
 #: What a pipeline's ``preprocess`` adds that its model does not read.

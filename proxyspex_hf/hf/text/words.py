@@ -10,8 +10,6 @@ import regex
 
 from proxyspex_hf.errors import InputError
 
-__all__ = ["named_word", "word_around"]
-
 #: What joins its neighbour into one word; scripts that are written without spaces do not.
 _JOINS = regex.compile(
     r"[[\w\p{M}]--[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}]]",

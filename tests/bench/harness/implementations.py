@@ -106,7 +106,9 @@ def shapiq(masks: np.ndarray, values: np.ndarray, seed: int) -> Found:
             return {(): 0.0}
 
     method = UpToSpectrum(n=masks.shape[1], index="FBII", max_order=1, random_state=seed)
-    method._uniform_sampler = _TheseMasks(masks)
+    # 1.4 has a sampler of its own beside that of its base class, which 1.8 uses.
+    sampler = "_uniform_sampler" if hasattr(method, "_uniform_sampler") else "_sampler"
+    setattr(method, sampler, _TheseMasks(masks))
     start = time.perf_counter()
     method.approximate(len(masks), lambda coalitions: values)
     terms = {tuple(map(int, members)): float(v) for members, v in method.spectrum.items()}

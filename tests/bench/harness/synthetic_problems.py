@@ -9,8 +9,8 @@ from toolbox import hierarchical
 
 from harness.problems import Problem, Rows
 from proxyspex_hf.core import FourierSpectrum, budget_for, sample_masks
+from proxyspex_hf.core.baselines.synthetic import complete_hierarchy, peak, staircase
 from proxyspex_hf.core.faithfulness import TEST_DENSITIES
-from proxyspex_hf.core.synthetic import complete_hierarchy, peak, staircase
 
 
 def synthetic_problem(

@@ -19,20 +19,6 @@ from proxyspex_hf.errors import ModelError
 from proxyspex_hf.hf.served.line import Line, short_reason
 from proxyspex_hf.hf.served.question import Question
 
-__all__ = [
-    "ClassDialect",
-    "Dialect",
-    "Output",
-    "ScoringDialect",
-    "counted",
-    "listed_model",
-    "listed_says",
-    "numbers_of",
-    "only_choice",
-    "said",
-    "scores_of",
-]
-
 #: How far above 0 rounding may carry a log-probability.
 _ABOVE_ZERO = 1e-3
 #: What is kept of the words that a server says of its model.

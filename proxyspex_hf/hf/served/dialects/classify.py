@@ -7,8 +7,6 @@ from proxyspex_hf.errors import ModelError
 from proxyspex_hf.hf.served.dialects.base import ClassDialect, counted, listed_says, numbers_of
 from proxyspex_hf.hf.served.line import Line
 
-__all__ = ["Classify"]
-
 
 class Classify(ClassDialect):
     """``POST /classify`` with ``use_activation: false``."""

@@ -17,8 +17,6 @@ from proxyspex_hf.hf.served.dialects.base import (
 from proxyspex_hf.hf.served.line import Line
 from proxyspex_hf.hf.served.question import Question
 
-__all__ = ["Completions"]
-
 _ID = "token_id:"
 
 

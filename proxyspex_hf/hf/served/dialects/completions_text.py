@@ -15,8 +15,6 @@ from proxyspex_hf.hf.served.dialects.completions import Completions, output_of
 from proxyspex_hf.hf.served.line import Line
 from proxyspex_hf.hf.served.question import Question
 
-__all__ = ["CompletionsOfText"]
-
 
 class CompletionsOfText(Completions):
     """``POST /v1/completions`` with ``echo`` and ``logprobs``; prompts are texts."""

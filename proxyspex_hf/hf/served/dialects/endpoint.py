@@ -10,8 +10,6 @@ from proxyspex_hf.errors import InputError, ModelError
 from proxyspex_hf.hf.served.dialects.base import ClassDialect, numbers_of
 from proxyspex_hf.hf.served.line import Line, Lost, refusal
 
-__all__ = ["Endpoint"]
-
 #: Labels that are asked for where it is not known how many there are: convention.
 _MOST_LABELS = 1000
 

@@ -12,8 +12,6 @@ from proxyspex_hf.hf.served.dialects.completions import output_of
 from proxyspex_hf.hf.served.line import Line
 from proxyspex_hf.hf.served.question import Question
 
-__all__ = ["SGLang", "model_info"]
-
 
 class SGLang(ScoringDialect):
     """``POST /generate`` with ``input_ids`` and ``logprob_start_len``."""

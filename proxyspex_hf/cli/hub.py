@@ -1,0 +1,124 @@
+"""The commands for the Hub: push, pull and list."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from proxyspex_hf.errors import InputError
+
+
+def add_hub_commands(commands: Any) -> None:
+    """Add them to the subparsers of the command line."""
+    push = commands.add_parser("push", help="add explanations to a data set on the Hub")
+    push.add_argument(
+        "files",
+        nargs="+",
+        type=Path,
+        help="files written by --out or save(), or a folder that a failed push left",
+    )
+    push.add_argument("repo", help="owner/name of the data set; made if there is none")
+    push.add_argument("--private", action="store_true", help="make a new data set private")
+    push.add_argument("--create-pr", action="store_true", help="propose it as a pull request")
+    push.add_argument("-m", "--commit-message", help="default: how many explanations are added")
+    _where(push)
+    push.set_defaults(run=_push)
+
+    pull = commands.add_parser("pull", help="read an explanation from the Hub")
+    pull.add_argument("repo", help="owner/name of the data set")
+    pull.add_argument("id", nargs="?", help="id or its first six digits; see list")
+    _where(pull)
+    group = pull.add_argument_group("output")
+    group.add_argument("--out", type=Path, metavar="E.JSON", help="save the explanation")
+    group.add_argument("--html", type=Path, metavar="E.HTML", help="write the report")
+    group.add_argument("--all", type=Path, metavar="DIR", help="save every explanation there")
+    group.add_argument("--top", type=int, default=10, help="interactions to print (default 10)")
+    pull.set_defaults(run=_pull)
+
+    listed = commands.add_parser("list", help="list the explanations of a data set on the Hub")
+    listed.add_argument("repo", help="owner/name of the data set")
+    listed.add_argument("--json", action="store_true", help="one JSON object a line")
+    _where(listed)
+    listed.set_defaults(run=_list)
+
+
+def _where(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("where")
+    group.add_argument("--config-name", default="explanations", help="collection within it")
+    group.add_argument("--revision", help="branch, tag or commit (default: main)")
+    group.add_argument("--token", help="access token (default: hf auth login, or HF_TOKEN)")
+
+
+def _place(given: argparse.Namespace) -> dict[str, Any]:
+    return {
+        "config_name": given.config_name,
+        "revision": given.revision,
+        "token": given.token,
+    }
+
+
+def _push(given: argparse.Namespace) -> int:
+    from proxyspex_hf.sharing import push_explanations, read_explanations
+
+    explanations = [found for file in given.files for found in read_explanations(file)]
+    done = push_explanations(
+        explanations,
+        given.repo,
+        private=True if given.private else None,
+        create_pr=given.create_pr,
+        commit_message=given.commit_message,
+        **_place(given),
+    )
+    known = len(set(done.ids)) - len(done.added)
+    said = f"{len(done.added)} added" + (f", {known} already there" if known else "")
+    sys.stdout.write(f"{done.repo_id}: {said}\n{done.url}\n")
+    for identity in dict.fromkeys(done.ids):
+        sys.stdout.write(f"{identity}\n")
+    return 0
+
+
+def _pull(given: argparse.Namespace) -> int:
+    from proxyspex_hf.explanation import InteractionExplanation
+    from proxyspex_hf.hub.rows import content_id
+    from proxyspex_hf.sharing import pull_explanations
+    from proxyspex_hf.viz import render_text
+
+    if given.all is not None:
+        if given.id or given.out or given.html:
+            raise InputError("--all saves every explanation: leave out the id, --out and --html.")
+        if not given.all.is_dir():
+            raise InputError(f"--all must name a directory that exists, got {given.all}.")
+        for explanation in pull_explanations(given.repo, **_place(given)):
+            path = given.all / f"{content_id(explanation.record)}.json"
+            explanation.save(path)
+            sys.stdout.write(f"wrote {path}\n")
+        return 0
+    explanation = InteractionExplanation.from_hub(given.repo, given.id, **_place(given))
+    sys.stdout.write(render_text(explanation.record, top=given.top).rstrip() + "\n")
+    for path, write in ((given.out, explanation.save), (given.html, explanation.to_html)):
+        if path is not None:
+            write(path)
+            sys.stdout.write(f"wrote {path}\n")
+    return 0
+
+
+def _list(given: argparse.Namespace) -> int:
+    from proxyspex_hf.explanation import InteractionExplanation
+    from proxyspex_hf.viz.wording import signed, visible
+
+    for entry in InteractionExplanation.list_hub(given.repo, **_place(given)):
+        if given.json:
+            sys.stdout.write(json.dumps(vars(entry), ensure_ascii=False) + "\n")
+            continue
+        strongest = ", ".join(
+            f"{visible(words)} {signed(effect, 2)}" for words, effect in entry.strongest
+        )
+        strongest = strongest or "no effect can be told from zero"
+        sys.stdout.write(
+            f"{entry.id[:8]}  {visible(entry.created)[:10]}  {visible(entry.target)} of "
+            f"{visible(entry.model)}: {visible(entry.text)[:60]}\n          {strongest}\n"
+        )
+    return 0
