@@ -75,7 +75,6 @@ def test_public_names_of_before_are_where_they_were() -> None:
         "proxyspex_hf.core.removal": ["best_removal", "removal_curve", "maximize", "minimize"],
         "proxyspex_hf.studies.data": ["DataAttribution"],
         "proxyspex_hf.studies.heads": ["HeadAttribution"],
-        "proxyspex_hf.cli": ["main"],
     }.items():
         module = import_module(place)
         assert all(hasattr(module, name) for name in names), place

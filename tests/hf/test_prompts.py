@@ -16,6 +16,7 @@ from tokenizers.processors import TemplateProcessing
 from transformers.utils.chat_template_utils import Chat
 
 from proxyspex_hf import InputError, InteractionExplainer, InteractionExplanation
+from proxyspex_hf.binding import bound_again
 from proxyspex_hf.hf.options import FeatureOptions
 from proxyspex_hf.hf.stages import Stages
 from proxyspex_hf.hf.text.chat import located
@@ -418,7 +419,7 @@ def test_values_are_those_of_the_masked_chat_and_are_asked_again(
     mask = removal.solution.mask
     assert removal.actual == pytest.approx(value_by_pipeline(pipe, function, mask), rel=1e-3)
     # The tokens themselves, of what is made again from the record alone.
-    rebuilt = explainer._again(explanation.record, given)
+    rebuilt = bound_again(pipe, explainer.options, explanation.record, given)
     if given is None:
         names: dict[str, Any] = {"pipe": pipe}
         code = python_code(explanation.record)
