@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from datamodels import BANDS, Planted, not_there, recovered, singles
-from proxyspex_hf.studies.packed import PackedMasks
+from proxyspex_hf.studies.data.packed import PackedMasks
 
 from proxyspex_hf.core import FourierSpectrum
 
