@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 from datamodels import BANDS, Planted, not_there, recovered, singles
-from proxyspex_hf.studies.data.packed import PackedMasks
 
 from proxyspex_hf.core import FourierSpectrum
+from proxyspex_hf.studies.data.packed import PackedMasks
 
 
 def test_what_is_planted_is_counted_by_kind_and_strength() -> None:
