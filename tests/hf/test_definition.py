@@ -193,7 +193,7 @@ def test_a_model_in_train_mode_is_asked_without_dropout_by_every_thread() -> Non
     for thread in threads:
         thread.join()
     for values in found.values():
-        np.testing.assert_allclose(values, expected, atol=1e-5)
+        np.testing.assert_allclose(values, expected, atol=1e-4)  # float32, in other batches
     assert len(found) == 8
     assert [module.training for module in pipe.model.modules()] == modes
 
