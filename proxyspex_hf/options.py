@@ -199,7 +199,9 @@ class ExplainerOptions:
             raise InputError(
                 f"give alpha or budget, not both (got alpha={changes['alpha']}, budget={budget})."
             )
-        if "alpha" in changes and self.budget != "auto":
+        if budget not in (None, "auto"):
+            changes = {**changes, "alpha": ALPHA}  # that of before is overruled
+        elif "alpha" in changes and self.budget != "auto":
             changes = {"budget": None, **changes}
         if changes.get("errors", "raise") not in ("raise", "keep"):
             raise InputError(f"errors must be 'raise' or 'keep', got {changes['errors']!r}.")
@@ -209,7 +211,9 @@ class ExplainerOptions:
     def _alpha(self) -> float | None:
         if self.budget == "auto" and self.alpha == ALPHA:
             return AUTO_ALPHAS[1]
-        return self.alpha if self.budget in (None, "auto") else None
+        if self.budget not in (None, "auto") and self.alpha == ALPHA:
+            return None
+        return self.alpha  # beside a number as budget, plan() refuses it
 
     def about_input(self) -> FeatureOptions:
         """What the task needs to know."""

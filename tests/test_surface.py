@@ -42,6 +42,9 @@ def test_the_last_word_on_the_effort_counts() -> None:
         InputError, match=r"give alpha or budget, not both \(got alpha=3, budget=30\)"
     ):
         ExplainerOptions().changed({"alpha": 3, "budget": 30})
+    with pytest.raises(InputError, match="give alpha or budget, not both"):
+        ExplainerOptions(alpha=3, budget=30).plan(12)
+    assert ExplainerOptions(alpha=3).changed({"budget": 30}).plan(12).budget == 30
 
 
 def test_an_explanation_says_what_it_is_of(pipe: Any, short_text: str) -> None:
