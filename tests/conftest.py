@@ -8,6 +8,7 @@ import threading
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("NUMBA_OPT", "0")  # SPEX's decoders: compiling them is most of their time
 if "PYTEST_XDIST_WORKER" in os.environ:  # a process each core: no more threads there
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -38,6 +39,11 @@ FLAGS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
     *("--disable-background-networking", "--disable-component-update"),
 ]
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than cores: a third of the time is waiting, for pages, servers and back-off."""
+    return (os.cpu_count() or 1) + 1
 
 
 @pytest.fixture(scope="session")

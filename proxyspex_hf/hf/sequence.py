@@ -221,6 +221,12 @@ def _generation_set(stages: Stages) -> dict[str, Any]:
     ):
         if config is not None:
             found.update(config.to_diff_dict())
+    # Before transformers 5.20 a pipeline has a whole configuration, the task's defaults among it.
+    whole = getattr(pipe, "generation_config", None)
+    if whole is not None and "generation_config" not in stages.forward:
+        task: Any = getattr(pipe, "_default_generation_config", None)
+        defaults = task.to_diff_dict() if task is not None else {}
+        found.update({k: v for k, v in whole.to_diff_dict().items() if v != defaults.get(k)})
     own = {**(getattr(pipe, "_generate_kwargs", None) or {}), **stages.forward}
     nested = own.pop("generate_kwargs", None) or {}
     return {k: v for k, v in {**found, **own, **nested}.items() if v is not None}

@@ -315,6 +315,8 @@ def test_what_is_set_on_a_generator_counts(settings: dict[str, Any], note: str |
     )
     function = bind(pipe, TEXT, masking="delete")
     assert function.target.label == said(pipe, TEXT)
+    if "do_sample" in settings and not hasattr(pipe, "_generate_kwargs"):
+        note = None  # before transformers 5.20 it cannot be told from the task's default
     assert (note is None) == (not function.notes)
     assert note is None or note in function.notes[0]
     masks = masks_of(function.n_features)
@@ -337,14 +339,17 @@ def plainly(pipe: Any, function: Any, mask: np.ndarray) -> float:
 
 
 def test_an_own_output_ends_at_any_stop_token_of_the_model() -> None:
-    pipe = generator()
-    whole = bind(pipe, TEXT, masking="delete", max_new_tokens=12).target_ids
-    pipe.model.generation_config.eos_token_id = [0, int(whole[3])]
-    function = bind(pipe, TEXT, masking="delete", max_new_tokens=12)
+    made = generator()
+    whole = bind(made, TEXT, masking="delete", max_new_tokens=12).target_ids
+
+    def stopping_at(token: int) -> Any:
+        made.model.generation_config.eos_token_id = [0, token]
+        return tf.TextGenerationPipeline(model=made.model, tokenizer=made.tokenizer, device="cpu")
+
+    function = bind(stopping_at(int(whole[3])), TEXT, masking="delete", max_new_tokens=12)
     assert function.target_ids.tolist() == whole[:3].tolist()
-    pipe.model.generation_config.eos_token_id = [0, int(whole[0])]
     with pytest.raises(InputError, match="ends its output at once"):
-        bind(pipe, TEXT, masking="delete", max_new_tokens=12)
+        bind(stopping_at(int(whole[0])), TEXT, masking="delete", max_new_tokens=12)
 
 
 @pytest.mark.parametrize("family", ["mistral", "gemma2", "phi3"])
