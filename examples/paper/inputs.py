@@ -201,10 +201,10 @@ DATASETS = {
         sentiment,
         quick=Sizes(1, (1, 2, 4), trees=(500,), spex=((4,), "hard"), features=(256, 280)),
         medium=Sizes(
-            20, (2,), (1000, 100), (500,), features=(256, 300), mixed=False,
+            12, (2,), (1000, 100), (500,), features=(256, 300), mixed=False,
             deeper=(
                 (3, {"spex": ((4,), "hard")}), (2, {"mixed": True}),
-                (1, {"alphas": (2, 4, 6, 8), "alpha_of_one": 2}),
+                (1, {"alphas": (2, 4, 8), "alpha_of_one": 2}),
             ),
         ),
         full=Sizes(20, spex=(range(1, 11), "soft"), features=(256, 512)),
@@ -216,7 +216,7 @@ DATASETS = {
         encoder,
         quick=Sizes(0),
         medium=Sizes(
-            10, (2,), (300, 100), (500,), features=(60, 80), mixed=False,
+            8, (2,), (300, 100), (500,), features=(60, 80), mixed=False,
             deeper=(
                 (2, {"alphas": (2, 4), "alpha_of_one": 2}),
                 (1, {"spex": ((2,), "hard"), "mixed": True}),
@@ -231,7 +231,7 @@ DATASETS = {
         stories,
         quick=Sizes(2, (1, 2), (200, 60), (500,), features=(25, 30)),
         medium=Sizes(
-            10, (2,), (300, 100), (500,), features=(25, 45), mixed=False,
+            8, (2,), (300, 100), (500,), features=(25, 45), mixed=False,
             deeper=((2, {"alphas": (2, 4), "alpha_of_one": 2, "spex": ((1, 2), "hard")}),),
         ),
         full=Sizes(20, spex=(range(1, 9), "soft"), features=(25, 45)),
@@ -243,7 +243,7 @@ DATASETS = {
         captions,
         quick=Sizes(2, (1, 2, 4, 8), trees=(500,), spex=(range(1, 6), "hard")),
         medium=Sizes(
-            50, (2,), (1000, 100), (500,), mixed=False,
+            20, (2,), (1000, 100), (500,), mixed=False,
             deeper=(
                 (
                     2,
