@@ -181,6 +181,11 @@ class InteractionExplainer:
             return self._explain(
                 [bind_each(self.pipe, given, chosen.about_input())], [given], chosen, alone=True
             )[0]
+        return self._each(given, chosen)
+
+    def _each(self, given: Sequence[Any], chosen: ExplainerOptions) -> list[Any]:
+        """The explanations of inputs that are known to be several, whatever they look like side by
+        side: messages are no chat then, and texts no names of features."""
         bound: list[Bound | ProxySpexError] = []
         for position, each in enumerate(given):
             # All of them before the first is explained, not after an hour at the fifth.

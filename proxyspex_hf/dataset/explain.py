@@ -204,9 +204,14 @@ class _Collected:
             return
         records = []
         new = [each for each in done if each.error is None and each.input not in self._sent]
+        elsewhere: set[str] | None = None
         for key in dict.fromkeys(each.input for each in new):
             record = self._pending.get(key)
             if record is None:
+                # Perhaps another call has sent it meanwhile: two share this folder.
+                elsewhere = self._shards.finished() if elsewhere is None else elsewhere
+                if key in elsewhere:
+                    continue
                 raise InputError(
                     f"a finished explanation is missing in {self._pending.folder}: give cache_dir "
                     "on storage that all workers share."

@@ -98,11 +98,7 @@ class Servers:
                 first = now if first is None else first
                 self._failed(line, lost, first)
                 continue
-            with self._lock:
-                self.tally.requests += 1
-                self._failing_since = None
-            with line.lock:
-                line.failures, line.down_until = 0, 0.0
+            self._answered(line)
             return found
 
     def on(self, line: Line, call: Callable[[Line], T]) -> T:
@@ -115,13 +111,17 @@ class Servers:
                     found = call(line)
             except Lost as lost:
                 first = time.monotonic() if first is None else first
-                self._failed(line, lost, first)
+                self._failed(line, lost, first, others=())
                 continue
-            with self._lock:
-                self.tally.requests += 1
-            with line.lock:
-                line.failures, line.down_until = 0, 0.0
+            self._answered(line)
             return found
+
+    def _answered(self, line: Line) -> None:
+        with self._lock:
+            self.tally.requests += 1
+            self._failing_since = None
+        with line.lock:
+            line.failures, line.down_until = 0, 0.0
 
     def answers(
         self, calls: Sequence[Callable[[Line], T]], *, confirm: bool = True
@@ -141,15 +141,16 @@ class Servers:
         finally:
             crew.stop.set()
 
-    def confirmed(self) -> None:
-        """See that each server that answers still has the model that it had.
+    def confirmed(self, *, suspects: bool = False) -> None:
+        """See that each server that answers still has the model that it had; with ``suspects`` also
+        those that are compared anyway before they are asked again.
 
         Raises:
-            ModelError: another one.
+            ModelError: another one, or it refuses what it once answered.
         """
         for line in self.lines:
-            if time.monotonic() < line.down_until or line.suspect:
-                continue  # it is compared before it is asked again
+            if time.monotonic() < line.down_until or (line.suspect and not suspects):
+                continue
             try:
                 with self._asking(line):
                     self._confirmed(line)
@@ -190,11 +191,16 @@ class Servers:
                 raise self._gone(soonest, self._last or Lost("it failed"), since)
             _sleep_until(soonest.down_until, stop)
 
-    def _failed(self, line: Line, lost: Lost, first: float) -> None:
-        """Note a failure; whether there is patience left.
+    def _failed(
+        self, line: Line, lost: Lost, first: float, others: Sequence[Line] | None = None
+    ) -> None:
+        """Note a failure.
+
+        Args:
+            others: that may be asked instead; default all others.
 
         Raises:
-            ModelError: there is none.
+            ModelError: there is no patience left.
         """
         now = time.monotonic()
         with line.lock:
@@ -205,8 +211,9 @@ class Servers:
             self.tally.retries += 1
         _log.info("%s: %s; asked again in %.1f s", line.place, lost.why, wait_for)
         left = self.patience - (now - min(first, since))
-        others = [each for each in self.lines if each is not line and each.down_until <= now]
-        if left > 0 and (others or wait_for <= left):
+        instead = self.lines if others is None else others
+        up = any(each is not line and each.down_until <= now for each in instead)
+        if left > 0 and (up or wait_for <= left):
             return
         raise self._gone(line, lost, first) from lost
 
