@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from inference_server import InferenceServer
 from inference_server.answers import Answers, Refused
@@ -65,9 +67,7 @@ def of_words(rule: Callable[..., Any] = length, **more: Any) -> InteractionExpla
         ("page", "something that is not JSON|no JSON object"),
     ],
 )
-def test_a_server_that_has_changed_is_no_rows_fault(
-    home: Path, change: str, message: str
-) -> None:
+def test_a_server_that_has_changed_is_no_rows_fault(home: Path, change: str, message: str) -> None:
     pipe = generator()
     with InferenceServer(pipe, "vllm") as server:
         served = ServedModel(server.url, tokenizer=pipe.tokenizer, patience=5.0)
@@ -171,9 +171,16 @@ def test_rows_that_look_like_one_input_side_by_side(home: Path) -> None:
     assert run.errors[0].startswith("nothing is there (None)")
 
 
-def test_a_table_is_refused_before_its_columns_become_rows(home: Path) -> None:
+def test_what_is_no_data_set_of_rows_is_refused_at_once(home: Path) -> None:
     with pytest.raises(InputError, match=r"a DataFrame gives columns.*Dataset\.from_pandas"):
         explain_dataset(pd.DataFrame(ROWS), "text", of_words(), out=home / "out")
+    (home / "rows.json").write_text(json.dumps(ROWS, indent=1))
+    with pytest.raises(InputError, match=r"rows\.json holds one JSON list, not JSON Lines"):
+        explain_dataset(home / "rows.json", "text", of_words(), out=home / "out")
+    twice = pa.Table.from_arrays([pa.array(TEXTS), pa.array(TEXTS)], names=["text", "text"])
+    pq.write_table(twice, home / "twice.parquet")
+    with pytest.raises(InputError, match="has 2 columns named 'text'"):
+        explain_dataset(home / "twice.parquet", "text", of_words(), out=home / "out")
     assert lists(home / "out") == []
 
 
@@ -233,9 +240,7 @@ def test_another_function_of_the_same_name_is_another_model(home: Path) -> None:
 
 
 def test_two_calls_that_share_a_place(home: Path) -> None:
-    call = partial(
-        explain_dataset, ROWS, "text", of_words(), out=home / "out", shard_size=12
-    )
+    call = partial(explain_dataset, ROWS, "text", of_words(), out=home / "out", shard_size=12)
     inner = []
 
     def meanwhile(progress: Any) -> None:

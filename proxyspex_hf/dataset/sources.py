@@ -75,6 +75,8 @@ class Columns:
             if name not in known:
                 listed = ", ".join(map(repr, known[:12]))
                 raise InputError(f"the data set has no column {name!r}; it has {listed}.")
+            if known.count(name) > 1:
+                raise InputError(f"the data set has {known.count(name)} columns named {name!r}.")
 
 
 def opened(dataset: Any) -> Any:
@@ -182,6 +184,12 @@ def _of_json_lines(file: Path) -> Iterator[Any]:
 
     try:
         with file.open("rb") as lines:
+            if lines.read(1) == b"[":
+                raise InputError(
+                    f"{file.name} holds one JSON list, not JSON Lines (one object a line): give "
+                    "datasets.load_dataset('json', data_files=...), which reads both."
+                )
+            lines.seek(0)
             while line := lines.readline(_LONGEST_LINE + 1):
                 if len(line) > _LONGEST_LINE:
                     raise InputError(

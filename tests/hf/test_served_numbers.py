@@ -98,6 +98,25 @@ def test_an_output_ends_before_the_token_at_which_the_model_stops() -> None:
         assert cut.target.label == " bored<|end|>"
 
 
+def test_an_output_is_no_longer_than_was_asked_for(pipe: Any) -> None:
+    with InferenceServer(pipe, "vllm") as server:
+        served = served_by(server)
+        _ = served.started
+        own = server.answers._generated
+        server.answers._generated = lambda ids, most: own(ids, 20)  # type: ignore[method-assign]
+        explainer = InteractionExplainer(served, max_new_tokens=3)
+        with pytest.raises(ModelError, match="generated 20 tokens where 3 at most"):
+            explainer.value_function(TEXT)
+
+        def no_ids(path: str, answer: Any) -> Any:
+            for choice in answer.get("choices", []):
+                choice |= {"text": " bored", "token_ids": []}
+            return answer
+
+        server.twist = no_ids
+        assert explainer.value_function(TEXT).target.label == " bored"
+
+
 def once(value: float) -> Any:
     """Another log-probability for the last token of the next output."""
     left = [value]
@@ -155,7 +174,7 @@ def test_scores_that_may_be_probabilities_are_told() -> None:
         broken = copy.deepcopy(classifier)
         broken.model.classifier.out_proj.bias.data.fill_(math.nan)
         server.twist = None
-        with pytest.raises(ModelError, match="differs from the pipeline .* by nan"):
+        with pytest.raises(ModelError, match=r"differs from the pipeline .* by nan"):
             _ = served_by(server, **more, reference=broken).started
 
 
