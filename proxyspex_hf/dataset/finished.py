@@ -110,7 +110,7 @@ def _plain(value: Any) -> Any:
         return {str(key): _plain(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(entry) for entry in value]
-    if isinstance(value, np.ndarray) and value.dtype.hasobject:  # its bytes are mere addresses
+    if isinstance(value, np.ndarray) and value.dtype.hasobject:
         return _plain(value.tolist())
     return json.loads(as_text(value))
 

@@ -94,8 +94,8 @@ class Worker:
         return None if kept is None else Done(row.number, key, id=_id_of(kept))
 
     def _made(self, values: Sequence[Any]) -> Sequence[Any]:
-        """The explanation of each input, or its error; what is no input's own fault, such as a full
-        disk, is raised."""
+        """The explanation of each input, or its error; what no input is to blame for, such as a
+        full disk, is raised."""
         explainer = self._explainer
         return explainer._each(list(values), explainer.options.changed(self._options))
 

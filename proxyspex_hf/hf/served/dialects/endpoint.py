@@ -19,7 +19,7 @@ _MOST_LABELS = 1000
 
 
 class Endpoint(ClassDialect):
-    """``POST`` of a text with ``function_to_apply: "none"``."""
+    """``POST`` of ``inputs`` with ``function_to_apply: "none"``, as ``InferenceClient`` asks."""
 
     name = "endpoint"
     takes = "text"
