@@ -184,8 +184,8 @@ class InteractionExplainer:
         return self._each(given, chosen)
 
     def _each(self, given: Sequence[Any], chosen: ExplainerOptions) -> list[Any]:
-        """The explanations of inputs that are known to be several, also where side by side they look
-        like one: messages like a chat, texts like the names of features."""
+        """The explanations of inputs known to be several, also where side by side they look like
+        one: messages like a chat, texts like the names of features."""
         bound: list[Bound | ProxySpexError] = []
         for position, each in enumerate(given):
             # All of them before the first is explained, not after an hour at the fifth.

@@ -181,6 +181,8 @@ def test_what_is_no_data_set_of_rows_is_refused_at_once(home: Path) -> None:
     pq.write_table(twice, home / "twice.parquet")
     with pytest.raises(InputError, match="has 2 columns named 'text'"):
         explain_dataset(home / "twice.parquet", "text", of_words(), out=home / "out")
+    with pytest.raises(InputError, match="workers and num_gpus belong to an engine"):
+        explain_dataset(ROWS, "text", of_words(), out=home / "out", workers=8)
     assert lists(home / "out") == []
 
 

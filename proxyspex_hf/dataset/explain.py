@@ -110,6 +110,11 @@ def explain_dataset(
     columns = Columns(column)
     if engine is not None:
         one_of("engine", engine, ["ray"])
+    elif (workers, num_gpus) != (2, 0):
+        raise InputError(
+            "workers and num_gpus belong to an engine: give engine='ray' with them, or leave them "
+            "out."
+        )
     as_integer("workers", workers, 1, 10_000)
     size = as_integer("shard_size", shard_size, 1, 100_000)
     shards = shards_of(push_to, out, config_name, **_of_hub(push_to, private, revision, token))

@@ -421,6 +421,10 @@ def test_errors_say_what_the_server_said_and_no_token(pipe: Any) -> None:
         server.twist = lambda path, answer: {"error": {"message": "out of memory", "code": 500}}
         with pytest.raises(ModelError, match="/v1/completions with an error: out of memory"):
             function(masks(1))
+        server.twist = None
+        # A server that knows no such path says so with 501: that will not pass.
+        server.fail("GET", "version|model_info", status=501, times=99)
+        assert served_by(server).started.requests > 10
 
 
 def test_an_endpoint_is_asked_as_the_hubs_client_asks_and_gets_no_more(

@@ -112,7 +112,7 @@ class ServedGeneration(ServedInput, PromptInput):
 
 
 def _marks(tokenizer: Any) -> set[int]:
-    """All tokens that stand for something else than text: models may stop at ones that only their generation config names,
-    which is not at hand."""
+    """All tokens that stand for something else than text: models may stop at ones that only their
+    generation config names, which is not at hand."""
     added = getattr(tokenizer, "added_tokens_decoder", {})
     return {int(token) for token, what in added.items() if what.special}

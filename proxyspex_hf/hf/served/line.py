@@ -27,6 +27,8 @@ _MOST_BYTES = 64 * 2**20
 _CONNECT = 10.0
 #: Answers after which another try may help: it was busy, starting, or behind a gateway that was.
 TRANSIENT = (408, 429)
+#: Above 500, but never another answer: the method or the protocol is unknown there.
+_NOT_KNOWN = (501, 505)
 #: Characters of a server's own words that an error repeats: convention.
 _QUOTED = 200
 
@@ -180,11 +182,6 @@ class Line:
     def _as_object(self, path: str, found: Any) -> dict[str, Any]:
         if not isinstance(found, dict):
             raise ModelError(f"{self.place} answered {path} with no JSON object.")
-        if found.get("error"):  # some answer so with 200
-            raise ModelError(
-                f"{self.place} answered {path} with an error: "
-                f"{_message(found, self.token) or 'it does not say which'}."
-            )
         return found
 
     def _asked(self, method: str, address: str, body: Mapping[str, Any] | None) -> Any:
@@ -218,11 +215,17 @@ class Line:
         if status != 200:
             raise refusal(self, path, status, headers, _words(bytes(data), self.token))
         try:
-            return parsed(
+            found = parsed(
                 bytes(data), f"{self.place} answered {path} with something that is not JSON"
             )
         except SchemaError as error:
             raise ModelError(str(error)) from error
+        if isinstance(found, dict) and found.get("error"):  # some answer so with 200
+            raise ModelError(
+                f"{self.place} answered {path} with an error: "
+                f"{_message(found, self.token) or 'it does not say which'}."
+            )
+        return found
 
     def _too_late(self) -> Lost:
         return Lost(f"no whole answer came within {self.timeout:g} s (timeout={self.timeout:g})")
@@ -232,7 +235,7 @@ def refusal(
     line: Line, path: str, status: int, headers: Mapping[str, str], words: str
 ) -> Lost | Refused:
     """What an answer that is not 200 means."""
-    if status in TRANSIENT or status >= 500:
+    if status in TRANSIENT or (status >= 500 and status not in _NOT_KNOWN):
         return Lost(f"HTTP {status}", status, _retry_after(headers.get("Retry-After")))
     said = f": {words}" if words else ""
     advice = {
