@@ -322,6 +322,7 @@ def test_replicas_share_the_masks_and_a_dead_one_is_done_without(pipe: Any, expe
     with InferenceServer(pipe, "vllm") as one, InferenceServer(pipe, "vllm") as two:
         function = function_of(served := served_by(one, two, concurrency=4))
         one.delay = two.delay = 0.003
+        one.most_in_flight = two.most_in_flight = 0  # the start-up test is of one alone
         np.testing.assert_allclose(function(masks()), expected, atol=ROUNDING)
         assert min(one.scored, two.scored) > 20
         assert one.most_in_flight + two.most_in_flight <= 5
@@ -374,6 +375,15 @@ def test_a_replica_that_asks_for_an_hour_is_not_waited_for(pipe: Any) -> None:
         with pytest.raises(ModelError, match=r"HTTP 503 and asks to wait 20 s.*patience=5"):
             _ = served.started
         assert time.monotonic() - start < 10.0
+
+
+def test_a_replica_with_another_model_is_told_as_such(pipe: Any) -> None:
+    other = generator(width=64)
+    with InferenceServer(pipe, "vllm") as one, InferenceServer(other, "vllm") as two:
+        function = function_of(served := served_by(one, two))
+        assert served.started.noise < ROUNDING  # of the one that was tested
+        with pytest.raises(ModelError, match="serves another model now"):
+            function(masks())
 
 
 def test_an_answer_that_trickles_is_late() -> None:

@@ -12,7 +12,7 @@ import pytest
 import transformers as tf
 from inference_server import InferenceServer
 from inference_server.answers import Answers
-from tiny_models import LABELS, roberta_pipeline
+from tiny_models import LABELS, byte_level_tokenizer, roberta_pipeline
 from tiny_pipelines import generator
 from tokenizers import AddedToken
 from tokenizers.processors import TemplateProcessing
@@ -74,6 +74,16 @@ def test_texts_are_read_as_the_model_reads_the_prompt_or_refused() -> None:
             far(masks)
         with pytest.raises(ModelError, match="before every text, which the chat template"):
             explainer.value_function(chat)
+
+
+def test_the_tokenizer_of_another_model_is_refused(pipe: Any) -> None:
+    # Its ids are ids there, too, and of the same number.
+    other = byte_level_tokenizer(mask=True)
+    with (
+        InferenceServer(pipe, "vllm") as server,
+        pytest.raises(ModelError, match=r"that it reads as .*, and the tokenizer here as .*: give"),
+    ):
+        _ = served_by(server, tokenizer=other).started
 
 
 def test_an_output_ends_before_the_token_at_which_the_model_stops() -> None:

@@ -291,14 +291,19 @@ class ServedModel:
                 dialect.labels = known
             texts = [self._asked_as(text) for text in PASSAGE.split(", ")]
             reference = None if self._reference is None else self._reference_logits
-            found = classes_tested(self.servers, line, dialect, texts, reference)
+            found = classes_tested(self.servers.only(line), line, dialect, texts, reference)
             self._name_labels(dialect, len(found.expected))
             return found
         if not isinstance(dialect, ScoringDialect):
             raise ModelError(f"the dialect {dialect.name!r} asks neither classes nor outputs.")
         by_pipeline = None if self._reference is None else as_reference(self._reference)
         questions = self._questions(dialect)
-        return scores_tested(self.servers, line, dialect, questions, by_pipeline)
+        return scores_tested(
+            self.servers.only(line), line, dialect, questions, by_pipeline, self._decoded
+        )
+
+    def _decoded(self, tokens: Sequence[int]) -> str:
+        return str(self.tokenizer.decode(list(tokens), skip_special_tokens=True))
 
     def _questions(self, dialect: ScoringDialect) -> list[Question]:
         """Those of the start-up test."""

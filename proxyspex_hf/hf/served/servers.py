@@ -7,6 +7,7 @@ kept: a server that dies costs time, no answer.
 
 from __future__ import annotations
 
+import copy
 import logging
 import random
 import threading
@@ -98,30 +99,18 @@ class Servers:
                 first = now if first is None else first
                 self._failed(line, lost, first)
                 continue
-            self._answered(line)
+            with self._lock:
+                self.tally.requests += 1
+                self._failing_since = None
+            with line.lock:
+                line.failures, line.down_until = 0, 0.0
             return found
 
-    def on(self, line: Line, call: Callable[[Line], T]) -> T:
-        """The same of one server and no other, patiently."""
-        first: float | None = None
-        while True:
-            _sleep_until(line.down_until, threading.Event())
-            try:
-                with self._asking(line):
-                    found = call(line)
-            except Lost as lost:
-                first = time.monotonic() if first is None else first
-                self._failed(line, lost, first, others=())
-                continue
-            self._answered(line)
-            return found
-
-    def _answered(self, line: Line) -> None:
-        with self._lock:
-            self.tally.requests += 1
-            self._failing_since = None
-        with line.lock:
-            line.failures, line.down_until = 0, 0.0
+    def only(self, line: Line) -> Servers:
+        """One of them alone, patiently, before it is known what to compare it with."""
+        other = copy.copy(self)
+        other.lines, other.confirm, other._failing_since = (line,), None, None
+        return other
 
     def answers(
         self, calls: Sequence[Callable[[Line], T]], *, confirm: bool = True
@@ -191,13 +180,8 @@ class Servers:
                 raise self._gone(soonest, self._last or Lost("it failed"), since)
             _sleep_until(soonest.down_until, stop)
 
-    def _failed(
-        self, line: Line, lost: Lost, first: float, others: Sequence[Line] | None = None
-    ) -> None:
+    def _failed(self, line: Line, lost: Lost, first: float) -> None:
         """Note a failure.
-
-        Args:
-            others: that may be asked instead; default all others.
 
         Raises:
             ModelError: there is no patience left.
@@ -211,8 +195,7 @@ class Servers:
             self.tally.retries += 1
         _log.info("%s: %s; asked again in %.1f s", line.place, lost.why, wait_for)
         left = self.patience - (now - min(first, since))
-        instead = self.lines if others is None else others
-        up = any(each is not line and each.down_until <= now for each in instead)
+        up = any(each is not line and each.down_until <= now for each in self.lines)
         if left > 0 and (up or wait_for <= left):
             return
         raise self._gone(line, lost, first) from lost

@@ -17,7 +17,7 @@ import numpy as np
 from proxyspex_hf.checks import FloatArray
 from proxyspex_hf.errors import ModelError
 from proxyspex_hf.hf.served.dialects.base import ClassDialect, ScoringDialect
-from proxyspex_hf.hf.served.line import Line
+from proxyspex_hf.hf.served.line import Line, short_reason
 from proxyspex_hf.hf.served.question import Question
 from proxyspex_hf.hf.served.servers import Servers
 
@@ -99,13 +99,16 @@ def scores_tested(
     dialect: ScoringDialect,
     questions: Sequence[Question],
     reference: Callable[[Question], FloatArray] | None,
+    decode: Callable[[Sequence[int]], str],
 ) -> StartUp[Question]:
     """Ask a language model's server.
 
     Args:
+        servers: with nothing but ``line``.
         questions: (prompt, output) of one text: the first two outputs side by side are the third,
             after the first prompt.
         reference: log-probabilities by transformers.
+        decode: the text of tokens, by our tokenizer.
 
     Raises:
         ModelError: it cannot be used, and why.
@@ -122,7 +125,8 @@ def scores_tested(
             "cache off (vLLM: --no-enable-prefix-caching)."
         )
     noise = max(noise, chained)
-    asked = len(questions) * 3 + _check_own_word(servers, line, dialect, questions[0])
+    asked = len(questions) * 3
+    asked += _check_own_words(servers, line, dialect, questions[0], decode)
     apart = None
     if reference is not None:
         apart = _farthest([reference(q) for q in questions], alone)
@@ -178,7 +182,7 @@ def _alone_and_together(
     """The answers one by one, and how far they are from those to all of them at once, twice, in the
     other order."""
     calls = [_call(ask, question) for question in questions]
-    alone = [servers.on(line, call) for call in calls]
+    alone = [servers.ask(call) for call in calls]
     crowd = [*reversed(range(len(calls))), *range(len(calls))]
     noise = 0.0
     for place, found in servers.answers([calls[i] for i in crowd]):
@@ -199,18 +203,24 @@ def _call(ask: Ask[Q], question: Q) -> Callable[[Line], FloatArray]:
     return lambda line: ask(line, question)
 
 
-#: Tokens that are compared with the model's own.
-_RIVALS = 3
+#: Tokens that the model is let say, and tokens that are compared with its first.
+_OWN, _RIVALS = 8, 3
 
 
-def _check_own_word(
-    servers: Servers, line: Line, dialect: ScoringDialect, question: Question
+def _check_own_words(
+    servers: Servers,
+    line: Line,
+    dialect: ScoringDialect,
+    question: Question,
+    decode: Callable[[Sequence[int]], str],
 ) -> int:
-    """The token that the model says itself must be no less likely than others: log-probabilities
-    that are off by a place may fit each other, but not this. Gives the number of requests."""
-    said = servers.on(line, lambda one: dialect.output(one, question.prompt, 1))
-    if said.tokens is None or len(said.tokens) != 1 or isinstance(question.prompt, str):
+    """What the model says itself must read as the server says, by our tokenizer; and its first
+    token must be no less likely than others: log-probabilities that are off by a place may fit each
+    other, but not this. Gives the number of requests."""
+    said = servers.ask(lambda one: dialect.output(one, question.prompt, _OWN))
+    if not said.tokens or isinstance(question.prompt, str):
         return 1
+    _check_words(line, _letters(decode(said.tokens)), _letters(said.text))
     own = said.tokens[0]
     rivals = [
         token for token in dict.fromkeys([*question.target, *question.prompt]) if token != own
@@ -218,7 +228,7 @@ def _check_own_word(
     scores = []
     for token in (own, *rivals[:_RIVALS]):
         one = Question(question.prompt, (token,), "", len(question.prompt) + 1)
-        scores.append(float(servers.on(line, _call(dialect.scores, one))[0]))
+        scores.append(float(servers.ask(_call(dialect.scores, one))[0]))
     same = len(set(scores)) == 1 and len(scores) > 1
     if same or max(scores) > scores[0] + _WRONG:
         raise ModelError(
@@ -226,6 +236,21 @@ def _check_own_word(
             "that it says itself is not the likeliest. Update the server."
         )
     return 1 + len(scores)
+
+
+def _check_words(line: Line, ours: str, theirs: str) -> None:
+    # Each may leave out the token that ends the output, or half a character.
+    if not (ours.startswith(theirs) or theirs.startswith(ours)):
+        raise ModelError(
+            f"{line.place} generated tokens that it reads as {short_reason(theirs)[:60]!r}, and "
+            f"the tokenizer here as {short_reason(ours)[:60]!r}: give tokenizer=... that of the "
+            "served model."
+        )
+
+
+def _letters(text: str) -> str:
+    """A text without what tokenizers differ in: spaces at a beginning, halves of characters."""
+    return "".join(text.replace("\ufffd", "").split())
 
 
 def _farthest(ours: Sequence[FloatArray], theirs: Sequence[FloatArray]) -> float:
