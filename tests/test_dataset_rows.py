@@ -109,6 +109,10 @@ def test_a_row_that_the_server_refuses_is_the_rows_fault(home: Path) -> None:
         run = explain_dataset(ROWS[:3], "text", explainer, out=home / "out", progress=False)
         assert (run.explained, run.failed) == (2, 1)
         assert "HTTP 400: not this one" in run.errors[1]
+        # Where the server is gone before it could be asked, nobody knows whose fault it was.
+        server.kill()
+        with pytest.raises(ModelError, match="no server answers a question of the start-up test"):
+            served.check()
 
 
 def test_a_full_disk_is_no_rows_fault(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -207,10 +207,13 @@ class ServedModel:
         a question of it.
 
         Raises:
-            ModelError: another model, or what was answered once is refused now.
+            ModelError: another model, what was answered once is refused now, or none is there.
         """
         _ = self.started
-        self.servers.confirmed(suspects=True)
+        if not self.servers.confirmed(suspects=True):
+            raise ModelError(
+                f"{', '.join(self.urls)}: no server answers a question of the start-up test."
+            )
 
     @property
     def identity(self) -> dict[str, Any]:

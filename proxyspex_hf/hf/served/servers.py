@@ -130,22 +130,25 @@ class Servers:
         finally:
             crew.stop.set()
 
-    def confirmed(self, *, suspects: bool = False) -> None:
+    def confirmed(self, *, suspects: bool = False) -> int:
         """See that each server that answers still has the model that it had; with ``suspects`` also
-        those that are compared anyway before they are asked again.
+        those that are compared anyway before they are asked again. Gives how many were compared.
 
         Raises:
             ModelError: another one, or it refuses what it once answered.
         """
+        count = 0
         for line in self.lines:
             if time.monotonic() < line.down_until or (line.suspect and not suspects):
                 continue
             try:
                 with self._asking(line):
                     self._confirmed(line)
+                count += 1
             except Lost as lost:
                 with line.lock:
                     _mark(line, lost)
+        return count
 
     def _confirmed(self, line: Line) -> None:
         with line.comparing:
