@@ -146,7 +146,7 @@ def told_by_sibling(
             found.append(each)
             continue
         try:
-            said = [_told(chosen, value, function, len(each)) for function, _ in each.values()]
+            said = _told(chosen, value, [function for function, _ in each.values()])
         except ProxySpexError as error:
             if not keep:
                 raise
@@ -157,28 +157,51 @@ def told_by_sibling(
     return found, told
 
 
-def _told(chosen: ExplainerOptions, value: Any, function: BoundInput, n_labels: int) -> Told | None:
-    """What the sibling says of one label; None without one, or where every subset is asked."""
+def _told(
+    chosen: ExplainerOptions, value: Any, functions: Sequence[BoundInput]
+) -> Sequence[Told | None]:
+    """What the sibling says of each label of one input, asked of it together, so that they share
+    its forwards; None without one, or where every subset is asked."""
     sibling = chosen.sibling
-    if sibling is None or chosen.plan(function.n_features).exact:
-        return None
+    if sibling is None or chosen.plan(functions[0].n_features).exact:
+        return [None] * len(functions)
     if isinstance(sibling, InteractionExplanation):
-        if n_labels > 1:
+        if len(functions) > 1:
             raise InputError("a sibling's explanation is of one label: give its explainer instead.")
-        explanation = sibling
+        explanations = [sibling]
     else:
-        try:
-            explanation = sibling(value, **_asked_alike(sibling, chosen, function))
-        except InputError as error:
-            raise InputError(f"the sibling cannot explain this input: {error}") from error
-    made, wanted = explanation.record.features, function.features
-    alike = (made.spans, made.regions) == (wanted.spans, wanted.regions)
-    if not alike or len(made) != len(wanted):
-        raise InputError(
-            f"the sibling explains {len(made)} features, this model {len(wanted)}, and they are "
-            "not the same ones: give both the same features='words' or spans, and patches."
-        )
-    return Told.by(explanation)
+        explanations = _explained_by(sibling, chosen, value, functions)
+    wanted = functions[0].features
+    for made in (explanation.record.features for explanation in explanations):
+        alike = (made.spans, made.regions) == (wanted.spans, wanted.regions)
+        if not alike or len(made) != len(wanted):
+            raise InputError(
+                f"the sibling explains {len(made)} features, this model {len(wanted)}, and they "
+                "are not the same ones: give both the same features='words' or spans, and patches."
+            )
+    return [Told.by(explanation) for explanation in explanations]
+
+
+def _explained_by(
+    sibling: Any, chosen: ExplainerOptions, value: Any, functions: Sequence[BoundInput]
+) -> list[InteractionExplanation]:
+    """The sibling's explanation of each label, in order.
+
+    Raises:
+        InputError: it cannot explain the input, or knows fewer labels.
+    """
+    each = [_asked_alike(sibling, chosen, function) for function in functions]
+    options, count = each[0], len(functions)
+    if count > 1:
+        options["target"] = [own.get("target") for own in each]
+    try:
+        found = sibling(value, **options)
+    except InputError as error:
+        raise InputError(f"the sibling cannot explain this input: {error}") from error
+    made = list(found.values()) if count > 1 else [found]
+    if len(made) != count:
+        raise InputError(f"the sibling knows {len(made)} labels where {count} are to be explained.")
+    return made
 
 
 def _asked_alike(sibling: Any, chosen: ExplainerOptions, function: BoundInput) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from proxyspex_hf.beforehand import Bound, Told, check_sibling, told_by_sibling, warmed
 from proxyspex_hf.binding import bind_one, bound_again, check_same_model, check_task, only
-from proxyspex_hf.checks import FloatArray
+from proxyspex_hf.checks import FloatArray, quoted
 from proxyspex_hf.core.inquiry import Asked
 from proxyspex_hf.core.queries import Plan
 from proxyspex_hf.core.removal.best import RemovalLimits
@@ -24,6 +24,7 @@ from proxyspex_hf.hf.loading import load_pipeline
 from proxyspex_hf.hf.memory import Memory
 from proxyspex_hf.hf.options import FeatureOptions
 from proxyspex_hf.hf.several import bind_each, inputs_of, is_missing
+from proxyspex_hf.hf.tasks.table import FUNCTION, task_of
 from proxyspex_hf.hf.value_function import BoundInput, packed
 from proxyspex_hf.options import CallKeywords, EffortKeywords, ExplainerOptions, Keywords
 from proxyspex_hf.removal_check import RemovalCheck
@@ -178,9 +179,12 @@ class InteractionExplainer:
         chosen = self.options.changed(options)
         one, given = inputs_of(self.pipe, inputs, texts=chosen.features is not None)
         if one:
-            return self._explain(
-                [bind_each(self.pipe, given, chosen.about_input())], [given], chosen, alone=True
-            )[0]
+            return self._explain([self._bound(given, chosen)], [given], chosen, alone=True)[0]
+        return self._each(given, chosen)
+
+    def _each(self, given: Sequence[Any], chosen: ExplainerOptions) -> list[Any]:
+        """The explanations of inputs known to be several, also where side by side they look like
+        one: messages like a chat, texts like the names of features."""
         bound: list[Bound | ProxySpexError] = []
         for position, each in enumerate(given):
             # All of them before the first is explained, not after an hour at the fifth.
@@ -189,13 +193,23 @@ class InteractionExplainer:
                     raise InputError(
                         f"nothing is there ({each}): leave it out, or give errors='keep'."
                     )
-                bound.append(bind_each(self.pipe, each, chosen.about_input()))
+                bound.append(self._bound(each, chosen))
             except ProxySpexError as error:
                 named = placed(error, position, len(given))
                 if chosen.errors != "keep":
                     raise named from error
                 bound.append(named)
         return self._explain(bound, given, chosen)
+
+    def _bound(self, value: Any, chosen: ExplainerOptions) -> Bound:
+        # A number would be that of a function's features.
+        texts = task_of(self.pipe) == FUNCTION and chosen.features is not None
+        if texts and not isinstance(value, str):
+            raise InputError(
+                f"with features=... a function's input is a text, got {quoted(value)}: leave "
+                "features out for a function of masks."
+            )
+        return bind_each(self.pipe, value, chosen.about_input())
 
     def value_function(self, inputs: Any, **options: Unpack[Keywords]) -> BoundInput:
         """The set function itself, for an algorithm of your own: masks (b, n), 1 = kept -> (b,).

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -174,6 +175,7 @@ def _kept(made: dict[Asker, Any], askers: Sequence[Asker], keep: bool) -> Iterat
 
 def placed(error: ProxySpexError, position: int, count: int) -> ProxySpexError:
     """An error that says which input of a list it is about."""
-    named = type(error)(f"input {position} of {count}: {error}")
+    named = copy.copy(error)  # with all else that it says, such as a status
+    named.args = (f"input {position} of {count}: {error}",)
     named.__cause__ = error
     return named

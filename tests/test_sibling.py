@@ -160,6 +160,39 @@ def test_an_explanation_can_be_the_sibling(small: InteractionExplainer) -> None:
     assert found.record.sibling is not None
 
 
+class Classes(Scores):
+    """Three classes of one text."""
+
+    def __call__(self, texts: list[str]) -> np.ndarray:
+        found = super().__call__(texts)
+        lengths = np.array([len(text) / 40 for text in texts])
+        return np.stack([found, -found + lengths, lengths * found], axis=1)
+
+
+def test_several_labels_share_the_answers_of_a_sibling() -> None:
+    small = InteractionExplainer(
+        Classes(-2.0), features="words", progress=False, budget=80, proxy="gaussian"
+    )
+    big = InteractionExplainer(
+        Classes(-3.0, noise=0.2), features="words", progress=False, alpha=0.5, sibling=small
+    )
+    small(TEXT)
+    alone = small.pipe.asked
+    small.pipe.asked = 0
+    found = big(TEXT, target="all")
+    assert list(found) == [0, 1, 2]
+    assert small.pipe.asked <= alone + 2  # each label asked for itself would be three times that
+    mask = np.array([[word != "funny" for word in TEXT.split()]])
+    truth = Classes(-3.0, noise=0.2)([TEXT.replace(" funny", "")])[0]
+    for label, each in found.items():
+        told = each.record.sibling
+        assert told is not None
+        # Each has what the sibling says of its own label.
+        own = small(TEXT, target=label, proxy="lasso", noise=False).record.queries.values
+        assert told.scale == pytest.approx(own.std(), rel=0.3)
+        assert float(each.predict(mask)[0]) == pytest.approx(truth[label], abs=0.5)
+
+
 def test_where_every_subset_is_asked_no_sibling_is(small: InteractionExplainer) -> None:
     explainer = InteractionExplainer(Scores(-3.0), features="words", progress=False, sibling=small)
     assert explainer("the plot is dull").record.is_exact

@@ -110,6 +110,11 @@ def explain_dataset(
     columns = Columns(column)
     if engine is not None:
         one_of("engine", engine, ["ray"])
+    elif (workers, num_gpus) != (2, 0):
+        raise InputError(
+            "workers and num_gpus belong to an engine: give engine='ray' with them, or leave them "
+            "out."
+        )
     as_integer("workers", workers, 1, 10_000)
     size = as_integer("shard_size", shard_size, 1, 100_000)
     shards = shards_of(push_to, out, config_name, **_of_hub(push_to, private, revision, token))
@@ -204,9 +209,14 @@ class _Collected:
             return
         records = []
         new = [each for each in done if each.error is None and each.input not in self._sent]
+        elsewhere: set[str] | None = None
         for key in dict.fromkeys(each.input for each in new):
             record = self._pending.get(key)
             if record is None:
+                # Perhaps another call has sent it meanwhile: two share this folder.
+                elsewhere = self._shards.finished() if elsewhere is None else elsewhere
+                if key in elsewhere:
+                    continue
                 raise InputError(
                     f"a finished explanation is missing in {self._pending.folder}: give cache_dir "
                     "on storage that all workers share."

@@ -7,14 +7,17 @@ killed, no finished input is explained again.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 from proxyspex_hf.errors import InputError, ProxySpexError, SchemaError
@@ -22,7 +25,7 @@ from proxyspex_hf.explainer import InteractionExplainer
 from proxyspex_hf.files import write_whole
 from proxyspex_hf.hf.identity import as_text, identity_of
 from proxyspex_hf.hf.served.model import ServedModel
-from proxyspex_hf.hf.tasks.table import task_of
+from proxyspex_hf.hf.tasks.table import FUNCTION, task_of
 from proxyspex_hf.record.json_reader import Reader, parsed
 from proxyspex_hf.record.record import ExplanationRecord
 from proxyspex_hf.record.serialize import dumps, loads
@@ -75,12 +78,19 @@ def explainer_key(explainer: InteractionExplainer) -> str:
             "the sibling of a data set's explainer must be an explainer: an explanation is of one "
             "input."
         )
-    return _hashed(as_text([identity_of(pipe, model, task_of(pipe)), chosen]))
+    own = [
+        _code_of(each)
+        for each in (pipe if task_of(pipe) == FUNCTION else None, options.value)
+        if callable(each)
+    ]
+    said = [identity_of(pipe, model, task_of(pipe)), chosen, *([own] if own else [])]
+    return _hashed(as_text(said))
 
 
 def input_key(explainer: str, value: Any) -> str:
     """The key of one input under an explainer's key."""
-    return _hashed(f"{explainer}:{as_text(_plain(value))}")
+    plain = json.dumps(_plain(value), sort_keys=True, ensure_ascii=True)
+    return _hashed(f"{explainer}:{plain}")
 
 
 def _hashed(text: str) -> str:
@@ -88,17 +98,41 @@ def _hashed(text: str) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """An input with its pictures as hashes."""
+    """All of an input as JSON data, however deep; pictures and sounds as hashes."""
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
     if isinstance(value, Image.Image):
         pixels = hashlib.sha256(value.tobytes()).hexdigest()
         return ["image", value.mode, list(value.size), pixels]
     if isinstance(value, bytes):
         return ["bytes", hashlib.sha256(value).hexdigest()]
-    if isinstance(value, dict):
-        return {key: _plain(entry) for key, entry in value.items()}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(entry) for entry in value]
-    return value
+    if isinstance(value, np.ndarray) and value.dtype.hasobject:
+        return _plain(value.tolist())
+    return json.loads(as_text(value))
+
+
+def _code_of(function: Any) -> str | None:
+    """What a user's own function does, as far as its code says, since two may have one name; None
+    where there is no Python code to see."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    called = function if hasattr(function, "__code__") else type(function).__call__
+    code = getattr(called, "__code__", None)
+    return None if code is None else hashlib.sha256(_parts(code).encode()).hexdigest()
+
+
+def _parts(code: CodeType) -> str:
+    constants = [_parts(c) if isinstance(c, CodeType) else _constant(c) for c in code.co_consts]
+    return repr([code.co_code, code.co_names, code.co_varnames, constants])
+
+
+def _constant(value: Any) -> str:
+    # A set has another order in each process.
+    return repr(sorted(map(repr, value)) if isinstance(value, frozenset) else value)
 
 
 class Pending:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from proxyspex_hf.checks import quoted
 from proxyspex_hf.errors import InputError
 
@@ -57,8 +59,8 @@ class Columns:
         if missing:
             return Row(number, error=f"the row has no column {missing[0]!r}.")
         if isinstance(self.named, Mapping):
-            return Row(number, {key: row[name] for key, name in self.named.items()})
-        return Row(number, row[self.named])
+            return Row(number, {key: _as_lists(row[name]) for key, name in self.named.items()})
+        return Row(number, _as_lists(row[self.named]))
 
     def check(self, known: Iterable[str] | None) -> None:
         """Refuse columns that a data set does not have.
@@ -73,6 +75,8 @@ class Columns:
             if name not in known:
                 listed = ", ".join(map(repr, known[:12]))
                 raise InputError(f"the data set has no column {name!r}; it has {listed}.")
+            if known.count(name) > 1:
+                raise InputError(f"the data set has {known.count(name)} columns named {name!r}.")
 
 
 def opened(dataset: Any) -> Any:
@@ -119,10 +123,27 @@ def rows_of(dataset: Any, columns: Columns) -> Iterator[Row]:
             "dataset must be a datasets.Dataset, a Ray data set, rows, or a path to Parquet or "
             f"JSON Lines; got {quoted(dataset)}.{hint}"
         )
+    if hasattr(dataset, "columns") and hasattr(dataset, "shape"):
+        raise InputError(
+            f"a {type(dataset).__name__} gives columns, not rows: give "
+            "datasets.Dataset.from_pandas(table), or the rows as a list of mappings."
+        )
     columns.check(getattr(dataset, "column_names", None))
     if hasattr(dataset, "select_columns") and getattr(dataset, "column_names", None):
         dataset = dataset.select_columns(list(dict.fromkeys(columns.names)))
     return _numbered(dataset, columns)
+
+
+def _as_lists(value: Any) -> Any:
+    """A value with its lists as lists, which Ray gives as arrays of objects. Arrays of numbers,
+    such as sounds, stay what they are."""
+    if isinstance(value, np.ndarray) and value.dtype.kind in "OUT":
+        return [_as_lists(entry) for entry in value.tolist()]
+    if isinstance(value, dict):
+        return {name: _as_lists(entry) for name, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_as_lists(entry) for entry in value)
+    return str(value) if isinstance(value, np.str_) else value
 
 
 def _numbered(rows: Iterable[Any], columns: Columns) -> Iterator[Row]:
@@ -163,6 +184,12 @@ def _of_json_lines(file: Path) -> Iterator[Any]:
 
     try:
         with file.open("rb") as lines:
+            if lines.read(1) == b"[":
+                raise InputError(
+                    f"{file.name} holds one JSON list, not JSON Lines (one object a line): give "
+                    "datasets.load_dataset('json', data_files=...), which reads both."
+                )
+            lines.seek(0)
             while line := lines.readline(_LONGEST_LINE + 1):
                 if len(line) > _LONGEST_LINE:
                     raise InputError(

@@ -9,11 +9,12 @@ from typing import Any
 
 from proxyspex_hf.dataset.finished import Done, Pending, explainer_key, input_key, short_error
 from proxyspex_hf.dataset.sources import Row
-from proxyspex_hf.errors import InputError, ProxySpexError
+from proxyspex_hf.errors import InputError, ModelError, ProxySpexError
 from proxyspex_hf.explainer import InteractionExplainer
 from proxyspex_hf.explanation import InteractionExplanation
 from proxyspex_hf.hf.failures import is_transient
 from proxyspex_hf.hf.processes import Processes
+from proxyspex_hf.hf.served.model import ServedModel
 from proxyspex_hf.hf.tasks.table import FUNCTION, task_of
 from proxyspex_hf.record.record import ExplanationRecord
 
@@ -48,7 +49,8 @@ class Worker:
             )
         self._explainer, self._known = made, known
         self._options: dict[str, Any] = {"errors": "keep", "progress": False}
-        if cache_dir is not None and task_of(made.pipe) != FUNCTION:
+        own = task_of(made.pipe) == FUNCTION or callable(made.options.value)
+        if cache_dir is not None and not own:
             # Of a user's own function only what is finished is kept.
             self._options["cache_dir"] = cache_dir
         self._pending = Pending(folder)
@@ -64,7 +66,8 @@ class Worker:
         """The same for a few that are asked together.
 
         Raises:
-            ModelError: the model's server or network is gone.
+            InputError: several labels a row, or a place that cannot be written.
+            ModelError: the model's server or network is gone, or serves another model.
         """
         keys = [
             input_key(self._key, row.value if row.error is None else [row.number, row.error])
@@ -76,10 +79,9 @@ class Worker:
         )
         open_ = [place for place, done in enumerate(decided) if done is None]
         made = self._made([rows[place].value for place in open_]) if open_ else []
-        new = {
-            place: self._done(rows[place].number, keys[place], each)
-            for place, each in zip(open_, made, strict=True)
-        }
+        # Explanations first, so that they are kept where another row's failure is raised.
+        order = sorted(zip(open_, made, strict=True), key=lambda pair: _is_error(pair[1]))
+        new = {place: self._done(rows[place].number, keys[place], each) for place, each in order}
         return [new[place] if done is None else done for place, done in enumerate(decided)]
 
     def _finished(self, row: Row, key: str) -> Done | None:
@@ -92,15 +94,10 @@ class Worker:
         return None if kept is None else Done(row.number, key, id=_id_of(kept))
 
     def _made(self, values: Sequence[Any]) -> Sequence[Any]:
-        """The explanation of each input, or its error."""
-        try:
-            found: Sequence[Any] = self._explainer(list(values), **self._options)
-        except ProxySpexError as error:
-            if len(values) == 1:
-                return [error]
-            # One of them cannot even be told from a list: each is asked alone.
-            return [made for value in values for made in self._made([value])]
-        return found
+        """The explanation of each input, or its error; what no input is to blame for, such as a
+        full disk, is raised."""
+        explainer = self._explainer
+        return explainer._each(list(values), explainer.options.changed(self._options))
 
     def _done(self, number: int, key: str, made: Any) -> Done:
         if isinstance(made, Mapping):
@@ -112,10 +109,16 @@ class Worker:
             if Processes().first:
                 self._pending.keep(key, made.record)
             return Done(number, key, id=_id_of(made.record))
-        if isinstance(made, ProxySpexError) and not is_transient(made, None):
-            said = str(made.__cause__ or made)  # without its place among those asked together
-            return Done(number, key, error=short_error(said))
-        raise made
+        if not isinstance(made, ProxySpexError) or is_transient(made, None):
+            raise made
+        if isinstance(made, ModelError) and isinstance(self._explainer.pipe, ServedModel):
+            self._explainer.pipe.check()
+        said = str(made.__cause__ or made)  # without its place among those asked together
+        return Done(number, key, error=short_error(said))
+
+
+def _is_error(made: Any) -> bool:
+    return isinstance(made, Exception)
 
 
 def _id_of(record: ExplanationRecord | None) -> str | None:

@@ -177,6 +177,8 @@ def _plain_object(value: Any, depth: int) -> Any:
         return str(value)
     if isinstance(value, np.generic):
         return value.item()
+    if isinstance(value, np.ndarray) and value.dtype.hasobject:  # its bytes are mere addresses
+        return _plain(value.tolist(), depth + 1)
     if isinstance(value, np.ndarray):
         return [str(value.dtype), value.shape, hashlib.sha256(value.tobytes()).hexdigest()]
     if isinstance(value, torch.Tensor):

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 import pytest
 from inference_server import InferenceServer
 from inference_server.answers import Answers, Refused
+from tiny_models import LABELS, roberta_pipeline
 from tiny_pipelines import generator
 
 from proxyspex_hf import InteractionExplainer, ModelError, ServedModel
@@ -319,6 +322,7 @@ def test_replicas_share_the_masks_and_a_dead_one_is_done_without(pipe: Any, expe
     with InferenceServer(pipe, "vllm") as one, InferenceServer(pipe, "vllm") as two:
         function = function_of(served := served_by(one, two, concurrency=4))
         one.delay = two.delay = 0.003
+        one.most_in_flight = two.most_in_flight = 0  # the start-up test is of one alone
         np.testing.assert_allclose(function(masks()), expected, atol=ROUNDING)
         assert min(one.scored, two.scored) > 20
         assert one.most_in_flight + two.most_in_flight <= 5
@@ -358,3 +362,105 @@ def test_one_input_that_cannot_be_answered_costs_no_other(pipe: Any) -> None:
             np.testing.assert_allclose(
                 found[place].record.queries.values, own.record.queries.values, atol=ROUNDING
             )
+
+
+def test_a_replica_that_asks_for_an_hour_is_not_waited_for(pipe: Any) -> None:
+    with InferenceServer(pipe, "vllm") as one, InferenceServer(pipe, "vllm") as two:
+        served = served_by(one, two, patience=5.0)
+        _ = served.dialect
+        # In the middle of the start-up test, which is of one server.
+        one.fail("POST", "completions", action="call", call=lambda: None, times=2)
+        one.fail("POST", "completions", status=503, headers={"Retry-After": "20"})
+        start = time.monotonic()
+        with pytest.raises(ModelError, match=r"HTTP 503 and asks to wait 20 s.*patience=5"):
+            _ = served.started
+        assert time.monotonic() - start < 10.0
+
+
+def test_a_replica_with_another_model_is_told_as_such(pipe: Any) -> None:
+    other = generator(width=64)
+    with InferenceServer(pipe, "vllm") as one, InferenceServer(other, "vllm") as two:
+        function = function_of(served := served_by(one, two))
+        assert served.started.noise < ROUNDING  # of the one that was tested
+        with pytest.raises(ModelError, match="serves another model now"):
+            function(masks())
+
+
+def test_an_answer_that_trickles_is_late() -> None:
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def trickle(connection: socket.socket) -> None:
+        with connection, suppress(OSError):
+            connection.recv(1 << 16)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n")
+            while True:
+                connection.sendall(b" ")
+                time.sleep(0.05)
+
+    def serve() -> None:
+        with suppress(OSError):
+            while True:
+                threading.Thread(target=trickle, args=listener.accept()[:1], daemon=True).start()
+
+    threading.Thread(target=serve, daemon=True).start()
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
+    served = ServedModel(url, tokenizer="unused", timeout=0.4, patience=0.5)
+    start = time.monotonic()
+    with pytest.raises(ModelError, match=r"no whole answer came within 0\.4 s \(timeout=0\.4\)"):
+        _ = served.started
+    assert time.monotonic() - start < 5.0
+    listener.close()
+
+
+def test_errors_say_what_the_server_said_and_no_token(pipe: Any) -> None:
+    with InferenceServer(pipe, "vllm", token="right") as server:
+        server.fail("GET", "models", status=401, message="Incorrect API key provided: s3cret-1")
+        with pytest.raises(ModelError, match=r"API key provided: \[token\]\. Pass token="):
+            _ = served_by(server, token="s3cret-1").started
+        served = served_by(server, token="right")
+        _ = served.started
+        server.token = "another"
+        # In a list as well: the error of each input has all that the first one had.
+        found = InteractionExplainer(served, errors="keep")([TEXT, TEXT])
+        for place, error in enumerate(found):
+            assert isinstance(error, ModelError)
+            assert str(error).startswith(f"input {place} of 2: 127.0.0.1:")
+            assert error.status == 401  # type: ignore[attr-defined]
+        server.token = None
+        function = function_of(served)
+        server.twist = lambda path, answer: {"error": {"message": "out of memory", "code": 500}}
+        with pytest.raises(ModelError, match="/v1/completions with an error: out of memory"):
+            function(masks(1))
+        server.twist = None
+        # A server that knows no such path says so with 501: that will not pass.
+        server.fail("GET", "version|model_info", status=501, times=99)
+        assert served_by(server).started.requests > 10
+
+
+def test_an_endpoint_is_asked_as_the_hubs_client_asks_and_gets_no_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from huggingface_hub import InferenceClient, constants
+    from huggingface_hub.utils import close_session
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setenv("HF_TOKEN", "hf_of_whoever_is_logged_in")
+    close_session()
+    classifier = roberta_pipeline()
+    with InferenceServer(classifier, "endpoint") as server:
+        client = InferenceClient(model=server.url)
+        rows = client.text_classification(TEXT, top_k=3, function_to_apply="none")
+        of_client = server.asked.pop()
+        shown = server.shown.pop()
+        assert shown == "Bearer hf_of_whoever_is_logged_in"
+        served = served_by(server, task="text-classification", labels=list(LABELS.values()))
+        assert served.started.requests == len(server.asked)
+        function = InteractionExplainer(served).value_function(TEXT, target=rows[0].label)
+        value = function(np.ones((1, function.n_features), dtype=bool))[0]
+        assert value == pytest.approx(rows[0].score, abs=ROUNDING)
+        assert of_client in server.asked
+        assert set(server.shown) == {None}  # no token was given, so none is sent
+        server.fail("POST", "/", status=307, headers={"Location": "http://127.0.0.1:9/"})
+        with pytest.raises(ModelError, match=r"HTTP 307.*redirects"):
+            function(np.zeros((1, function.n_features), dtype=bool))
+    close_session()

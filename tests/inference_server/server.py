@@ -37,6 +37,7 @@ class InferenceServer:
         token: what a client must show; None takes anyone.
         delay: seconds that an answer takes.
         asked: (path, body) of every request that was answered.
+        shown: the header ``Authorization`` of each, None without one.
         most_in_flight: requests that were there at once.
         errors: mistakes of the server itself; leaving the ``with`` raises the first.
     """
@@ -47,6 +48,7 @@ class InferenceServer:
         self.twist: Callable[[str, Any], Any] | None = None
         self.delay = 0.0
         self.asked: list[tuple[str, dict[str, Any]]] = []
+        self.shown: list[str | None] = []
         self.most_in_flight = self._in_flight = 0
         self.errors: list[Exception] = []
         self.faults = Faults()
@@ -175,6 +177,7 @@ class _Handler(BaseHTTPRequestHandler):
             found = server.twist(self.path, found)
         with server._lock:
             server.asked.append((self.path, body))
+            server.shown.append(self.headers.get("Authorization"))
         self._send(200, found, {}, short=short)
 
     def _send(self, status: int, content: Any, headers: Any, *, short: bool = False) -> None:

@@ -66,6 +66,8 @@ class ServedGeneration(ServedInput, PromptInput):
                 "the server generated tokens that the tokenizer does not have: give tokenizer=... "
                 "that of the served model."
             )
+        if ids and len(ids) < most and ids[-1] in _marks(tokenizer):
+            ids.pop()  # it stopped by itself, at a token that no tokenizer's attribute names
         ends = set(tokenizer.all_special_ids)
         while ids and ids[-1] in ends:
             ids.pop()
@@ -78,24 +80,27 @@ class ServedGeneration(ServedInput, PromptInput):
 
     def _prompt_of(self, mask: NDArray[np.bool_]) -> tuple[int, ...] | str:
         """A masked prompt as the server takes it."""
+        read = tokens_of_item(self._masked.items(mask[None])[0])
         if self._dialect.takes == "text":
-            return self.model.without_begin(self.masked_text(mask))
-        return tuple(tokens_of_item(self._masked.items(mask[None])[0]))
+            return str(self.model.question(self.masked_text(mask), "", (), read).prompt)
+        return tuple(read)
 
     def items(self, masks: BoolArray) -> list[bytes]:
         rows = as_masks(masks, self.n_features)
         target, said = tuple(self.target_ids.tolist()), self.target.label
-        if self._dialect.takes == "text":
-            return [self.model.question(self.masked_text(m), said, target).item() for m in rows]
         items = []
-        for item in self._masked.items(rows):
+        for mask, item in zip(rows, self._masked.items(rows), strict=True):
             prompt = tuple(tokens_of_item(item))
             if not prompt:
                 raise ModelError(
                     "a masked prompt has no tokens at all: use mask_token='...' (a text) instead "
                     "of masking='delete'."
                 )
-            items.append(Question(prompt, target, "", len(prompt) + len(target)).item())
+            if self._dialect.takes == "text":
+                question = self.model.question(self.masked_text(mask), said, target, prompt)
+            else:
+                question = Question(prompt, target, "", len(prompt) + len(target))
+            items.append(question.item())
         return items
 
     def size(self, item: bytes) -> int:
@@ -104,3 +109,10 @@ class ServedGeneration(ServedInput, PromptInput):
     def request(self, item: bytes) -> Callable[[Line], FloatArray]:
         question, dialect = question_of(item), self._dialect
         return lambda line: dialect.scores(line, question)
+
+
+def _marks(tokenizer: Any) -> set[int]:
+    """All tokens that stand for something else than text: models may stop at ones that only their
+    generation config names, which is not at hand."""
+    added = getattr(tokenizer, "added_tokens_decoder", {})
+    return {int(token) for token, what in added.items() if what.special}

@@ -47,9 +47,10 @@ class ServedInput(BoundInput):
         self.model = served
         self.called = f"the model at {served.servers.lines[0].place}"
         served.servers.begin()
-        noise = served.started.noise
+        noise, self.notes = served.started.noise, served.started.notes
         if noise > _TOLD:
             self.notes = (
+                *self.notes,
                 f"The server's answers to one and the same question differed by up to {noise:.2g} "
                 "in one number, depending on what else it was asked.",
             )

@@ -9,7 +9,7 @@ import ipaddress
 import threading
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
-from time import time
+from time import monotonic, time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -27,6 +27,8 @@ _MOST_BYTES = 64 * 2**20
 _CONNECT = 10.0
 #: Answers after which another try may help: it was busy, starting, or behind a gateway that was.
 TRANSIENT = (408, 429)
+#: Above 500, but never another answer: the method or the protocol is unknown there.
+_NOT_KNOWN = (501, 505)
 #: Characters of a server's own words that an error repeats: convention.
 _QUOTED = 200
 
@@ -38,7 +40,7 @@ class Refused(ModelError):  # noqa: N818 - what the server did, for those who as
         status: of HTTP.
     """
 
-    def __init__(self, message: str, status: int) -> None:
+    def __init__(self, message: str, status: int = 0) -> None:
         super().__init__(message)
         self.status = status
 
@@ -152,13 +154,21 @@ class Line:
 
         Raises:
             Lost: no answer, or one that asks for patience.
-            ModelError: any other answer but 200, or one that is not a JSON object.
+            ModelError: any other answer but 200, or one that is not a JSON object, or is an error.
         """
-        return self._asked("POST", path, body)
+        return self._as_object(path, self._asked("POST", self.root + path, body))
 
     def get(self, path: str) -> dict[str, Any]:
         """The same of ``GET``."""
-        return self._asked("GET", path, None)
+        return self._as_object(path, self._asked("GET", self.root + path, None))
+
+    def post_here(self, body: Mapping[str, Any]) -> Any:
+        """Whatever JSON is answered to ``POST`` at the address itself.
+
+        Raises:
+            Lost, ModelError: as :meth:`post`.
+        """
+        return self._asked("POST", self.url, body)
 
     def get_if_there(self, path: str) -> dict[str, Any] | None:
         """The same, None where the server knows no such path."""
@@ -169,10 +179,17 @@ class Line:
                 raise
             return None
 
-    def _asked(self, method: str, path: str, body: Mapping[str, Any] | None) -> dict[str, Any]:
+    def _as_object(self, path: str, found: Any) -> dict[str, Any]:
+        if not isinstance(found, dict):
+            raise ModelError(f"{self.place} answered {path} with no JSON object.")
+        return found
+
+    def _asked(self, method: str, address: str, body: Mapping[str, Any] | None) -> Any:
         http = _http()
+        path = urlsplit(address).path or "/"
+        until = monotonic() + self.timeout
         try:
-            with self.client.stream(method, self.root + path, json=body) as response:
+            with self.client.stream(method, address, json=body) as response:
                 status, headers = response.status_code, response.headers
                 data = bytearray()
                 for chunk in response.iter_bytes():
@@ -182,30 +199,43 @@ class Line:
                             f"{self.place} answered {method} {path} with more than "
                             f"{_MOST_BYTES >> 20} MB: this is not an inference server."
                         )
+                    # The client's own limit begins anew with each piece of an answer.
+                    if monotonic() > until:
+                        raise self._too_late()
         except http.InvalidURL as error:
             raise InputError(
                 f"the server's address {self.place} cannot be used: {error}."
             ) from error
+        except Lost:
+            raise
+        except (http.ReadTimeout, http.WriteTimeout) as error:
+            raise self._too_late() from error
         except (http.TransportError, http.StreamError, http.DecodingError, OSError) as error:
             raise Lost(f"the connection failed ({type(error).__name__})") from error
         if status != 200:
-            raise refusal(self, path, status, headers, _words(bytes(data)))
+            raise refusal(self, path, status, headers, _words(bytes(data), self.token))
         try:
             found = parsed(
                 bytes(data), f"{self.place} answered {path} with something that is not JSON"
             )
         except SchemaError as error:
             raise ModelError(str(error)) from error
-        if not isinstance(found, dict):
-            raise ModelError(f"{self.place} answered {path} with no JSON object.")
+        if isinstance(found, dict) and found.get("error"):  # some answer so with 200
+            raise ModelError(
+                f"{self.place} answered {path} with an error: "
+                f"{_message(found, self.token) or 'it does not say which'}."
+            )
         return found
+
+    def _too_late(self) -> Lost:
+        return Lost(f"no whole answer came within {self.timeout:g} s (timeout={self.timeout:g})")
 
 
 def refusal(
     line: Line, path: str, status: int, headers: Mapping[str, str], words: str
 ) -> Lost | Refused:
     """What an answer that is not 200 means."""
-    if status in TRANSIENT or status >= 500:
+    if status in TRANSIENT or (status >= 500 and status not in _NOT_KNOWN):
         return Lost(f"HTTP {status}", status, _retry_after(headers.get("Retry-After")))
     said = f": {words}" if words else ""
     advice = {
@@ -226,18 +256,23 @@ def short_reason(text: str) -> str:
     return line[:_QUOTED].rstrip(".")
 
 
-def _words(data: bytes) -> str:
-    """The message of an error's body. What was sent is repeated by some: that part is left out."""
+def _words(data: bytes, token: str | None) -> str:
+    """The message of an error's body, without the token where a server repeats it."""
     try:
-        found = parsed(data[:_MOST_BYTES], "")
+        return _message(parsed(data, ""), token)
     except SchemaError:
         return ""
+
+
+def _message(found: Any, token: str | None) -> str:
     for name in ("error", "message", "detail", "msg"):
         while isinstance(found, dict) and name in found:
             found = found[name]
         if isinstance(found, list) and found:
             found = found[0]
-    return short_reason(found) if isinstance(found, str) else ""
+    if not isinstance(found, str):
+        return ""
+    return short_reason(found if token is None else found.replace(token, "[token]"))
 
 
 def _retry_after(given: str | None) -> float | None:

@@ -202,6 +202,19 @@ class ServedModel:
                 self.servers.confirm = self._confirm
             return self._started
 
+    def check(self) -> None:
+        """See that no server has changed since the start-up test: each that can be reached is asked
+        a question of it.
+
+        Raises:
+            ModelError: another model, what was answered once is refused now, or none is there.
+        """
+        _ = self.started
+        if not self.servers.confirmed(suspects=True):
+            raise ModelError(
+                f"{', '.join(self.urls)}: no server answers a question of the start-up test."
+            )
+
     @property
     def identity(self) -> dict[str, Any]:
         """What decides its answers, as far as the server says: the key of stored ones."""
@@ -228,8 +241,8 @@ class ServedModel:
     def longest(self) -> int | None:
         """Tokens that the model takes; None where neither server nor tokenizer states a limit."""
         said = self.started.says.get("max_model_len", "")
-        # One is generated, although nobody wants it.
-        limits = [int(said) - 1] if said.isdecimal() else []
+        # A language model generates one, although nobody wants it.
+        limits = [int(said) - (self.task == _TASKS[0])] if said.isdecimal() else []
         own = getattr(self.tokenizer, "model_max_length", None)
         if isinstance(own, int) and 0 < own < _UNLIMITED:
             limits.append(own)
@@ -274,17 +287,26 @@ class ServedModel:
 
     def _tested(self, dialect: Dialect, line: Line) -> StartUp[Any]:
         if isinstance(dialect, ClassDialect):
-            dialect.labels = self.labels or self._known_labels()
+            known = self.labels or self._known_labels()
+            if dialect.names_classes:
+                dialect.labels, dialect.likely = self.labels, known
+            else:
+                dialect.labels = known
             texts = [self._asked_as(text) for text in PASSAGE.split(", ")]
             reference = None if self._reference is None else self._reference_logits
-            found = classes_tested(self.servers, line, dialect, texts, reference)
+            found = classes_tested(self.servers.only(line), line, dialect, texts, reference)
             self._name_labels(dialect, len(found.expected))
             return found
         if not isinstance(dialect, ScoringDialect):
             raise ModelError(f"the dialect {dialect.name!r} asks neither classes nor outputs.")
         by_pipeline = None if self._reference is None else as_reference(self._reference)
         questions = self._questions(dialect)
-        return scores_tested(self.servers, line, dialect, questions, by_pipeline)
+        return scores_tested(
+            self.servers.only(line), line, dialect, questions, by_pipeline, self._decoded
+        )
+
+    def _decoded(self, tokens: Sequence[int]) -> str:
+        return str(self.tokenizer.decode(list(tokens), skip_special_tokens=True))
 
     def _questions(self, dialect: ScoringDialect) -> list[Question]:
         """Those of the start-up test."""
@@ -296,27 +318,41 @@ class ServedModel:
         ids = self.tokenizer(PASSAGE)["input_ids"]
         return [Question(tuple(ids[:a]), tuple(ids[a:b]), "", b) for a, b in _CUTS]
 
-    def question(self, prompt: str, said: str, tokens: Sequence[int] | None = None) -> Question:
+    def question(
+        self,
+        prompt: str,
+        said: str,
+        tokens: Sequence[int] | None = None,
+        read: Sequence[int] | None = None,
+    ) -> Question:
         """A question to a server that takes texts only.
 
         Args:
             prompt: all that the model reads before the output.
             said: the output.
             tokens: its ids; default as the tokenizer reads it.
+            read: the prompt's; default the same.
 
         Raises:
-            ModelError: prompt and output side by side are read as other tokens.
+            ModelError: the two side by side are read as other tokens.
         """
         tokenizer = self.tokenizer
         own = tokenizer(said, add_special_tokens=False)["input_ids"] if tokens is None else tokens
         prompt = self.without_begin(prompt)
-        whole = tokenizer(prompt + said, verbose=False)["input_ids"]
+        whole = list(tokenizer(prompt + said, verbose=False)["input_ids"])
         stop = len(whole) - _after(tokenizer)
-        if list(whole[stop - len(own) : stop]) != list(own):
+        if whole[stop - len(own) : stop] != list(own):
             raise ModelError(
                 "the end of the prompt and the beginning of the output are read as one token, and "
                 "this server takes texts only. Give prompts with a chat template, so that they "
                 "always end alike, or a server that takes token ids (vLLM, SGLang)."
+            )
+        if read is not None and whole[: stop - len(own)] != list(read):
+            raise ModelError(
+                f"this server takes texts only, and reads this prompt as {stop - len(own)} tokens "
+                f"where the model is to read {len(read)}: it puts {tokenizer.bos_token!r} before "
+                "every text, which the chat template or the prompt leaves out, or what is masked "
+                "is read in other tokens. Give a server that takes token ids (vLLM, SGLang)."
             )
         return Question(prompt, tuple(own), said, len(whole))
 

@@ -7,6 +7,7 @@ kept: a server that dies costs time, no answer.
 
 from __future__ import annotations
 
+import copy
 import logging
 import random
 import threading
@@ -105,23 +106,11 @@ class Servers:
                 line.failures, line.down_until = 0, 0.0
             return found
 
-    def on(self, line: Line, call: Callable[[Line], T]) -> T:
-        """The same of one server and no other, patiently."""
-        first: float | None = None
-        while True:
-            _sleep_until(line.down_until, threading.Event())
-            try:
-                with self._asking(line):
-                    found = call(line)
-            except Lost as lost:
-                first = time.monotonic() if first is None else first
-                self._failed(line, lost, first)
-                continue
-            with self._lock:
-                self.tally.requests += 1
-            with line.lock:
-                line.failures, line.down_until = 0, 0.0
-            return found
+    def only(self, line: Line) -> Servers:
+        """One of them alone, patiently, before it is known what to compare it with."""
+        other = copy.copy(self)
+        other.lines, other.confirm, other._failing_since = (line,), None, None
+        return other
 
     def answers(
         self, calls: Sequence[Callable[[Line], T]], *, confirm: bool = True
@@ -141,21 +130,25 @@ class Servers:
         finally:
             crew.stop.set()
 
-    def confirmed(self) -> None:
-        """See that each server that answers still has the model that it had.
+    def confirmed(self, *, suspects: bool = False) -> int:
+        """See that each server that answers still has the model that it had; with ``suspects`` also
+        those that are compared anyway before they are asked again. Gives how many were compared.
 
         Raises:
-            ModelError: another one.
+            ModelError: another one, or it refuses what it once answered.
         """
+        count = 0
         for line in self.lines:
-            if time.monotonic() < line.down_until or line.suspect:
-                continue  # it is compared before it is asked again
+            if time.monotonic() < line.down_until or (line.suspect and not suspects):
+                continue
             try:
                 with self._asking(line):
                     self._confirmed(line)
+                count += 1
             except Lost as lost:
                 with line.lock:
                     _mark(line, lost)
+        return count
 
     def _confirmed(self, line: Line) -> None:
         with line.comparing:
@@ -191,10 +184,10 @@ class Servers:
             _sleep_until(soonest.down_until, stop)
 
     def _failed(self, line: Line, lost: Lost, first: float) -> None:
-        """Note a failure; whether there is patience left.
+        """Note a failure.
 
         Raises:
-            ModelError: there is none.
+            ModelError: there is no patience left.
         """
         now = time.monotonic()
         with line.lock:
@@ -205,8 +198,8 @@ class Servers:
             self.tally.retries += 1
         _log.info("%s: %s; asked again in %.1f s", line.place, lost.why, wait_for)
         left = self.patience - (now - min(first, since))
-        others = [each for each in self.lines if each is not line and each.down_until <= now]
-        if left > 0 and (others or wait_for <= left):
+        up = any(each is not line and each.down_until <= now for each in self.lines)
+        if left > 0 and (up or wait_for <= left):
             return
         raise self._gone(line, lost, first) from lost
 

@@ -21,6 +21,8 @@ from proxyspex_hf.hf.served.question import Question
 
 #: How far above 0 rounding may carry a log-probability.
 _ABOVE_ZERO = 1e-3
+#: What vLLM and others write for minus infinity, which JSON does not have.
+_NONE_AT_ALL = -9999.0
 #: What is kept of the words that a server says of its model.
 _LONGEST, _ENTRIES = 200, 12
 #: Labels of one model: more than ImageNet-21k has. Convention.
@@ -96,10 +98,15 @@ class ClassDialect(Dialect):
     """How a server of a classifier is asked.
 
     Attributes:
-        labels: the classes in the order of the logits; None where the server names none.
+        labels: the classes in the order of the logits; None where they are not known yet.
+        likely: the same by the model's config, for a server that names its classes itself; a config
+            that came with a tokenizer may be another model's.
+        names_classes: whether the server does.
     """
 
     labels: tuple[str, ...] | None = None
+    likely: tuple[str, ...] | None = None
+    names_classes: ClassVar[bool] = False
 
     @abstractmethod
     def logits(self, line: Line, item: tuple[int, ...] | str) -> FloatArray:
@@ -160,10 +167,15 @@ def scores_of(values: Sequence[Any], line: Line, dialect: ScoringDialect) -> Flo
     for value in values:
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise dialect.missing(line, "the log-probability of every token of the output")
-        number = float(value)
+        number = _as_float(value)
         if not math.isfinite(number) or number > _ABOVE_ZERO:
             raise ModelError(
                 f"{line.place} gave {number:g} for a log-probability, which is at most 0."
+            )
+        if number <= _NONE_AT_ALL:
+            raise ModelError(
+                f"{line.place} gave {number:g} for a log-probability, which stands for minus "
+                "infinity: the model never says this token of the output. Explain another output."
             )
         found.append(min(number, 0.0))
     return np.array(found, dtype=np.float64)
@@ -229,4 +241,15 @@ def numbers_of(values: Any, line: Line) -> FloatArray:
     good = isinstance(values, list) and 0 < len(values) <= _MOST_LABELS
     if not good or any(isinstance(v, bool) or not isinstance(v, (int, float)) for v in values):
         raise ModelError(f"{line.place} answered without the scores of its labels.")
-    return np.array(values, dtype=np.float64)
+    found = np.array([_as_float(value) for value in values], dtype=np.float64)
+    if not np.isfinite(found).all():
+        raise ModelError(f"{line.place} gave an infinite score of a label.")
+    return found
+
+
+def _as_float(value: float) -> float:
+    """A number of JSON, which may be an integer beyond all floats."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf

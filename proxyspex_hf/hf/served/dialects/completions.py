@@ -76,18 +76,24 @@ class Completions(ScoringDialect):
             },
         )
         choice = only_choice(line, answer, self.model)
-        return output_of(line, choice.get("token_ids"), choice.get("text"))
+        return output_of(line, choice.get("token_ids"), choice.get("text"), most)
 
 
-def output_of(line: Line, tokens: Any, text: Any) -> Output:
+def output_of(line: Line, tokens: Any, text: Any, most: int) -> Output:
     """What was generated, by its ids where there are some.
 
     Raises:
-        ModelError: neither ids nor a text.
+        ModelError: neither ids nor a text, or more than ``most`` ids.
     """
     if not isinstance(text, str):
         raise ModelError(f"{line.place} answered without the text that it generated.")
-    if isinstance(tokens, list) and all(type(token) is int and token >= 0 for token in tokens):
+    known = isinstance(tokens, list) and all(type(token) is int and token >= 0 for token in tokens)
+    if known and (tokens or not text):
+        if len(tokens) > most:
+            raise ModelError(
+                f"{line.place} generated {len(tokens)} tokens where {most} at most were asked for: "
+                "it does not heed max_tokens. Name the output with target='...'."
+            )
         return Output(tuple(tokens), text)
     return Output(None, text)
 

@@ -57,7 +57,7 @@ class CompletionsOfText(Completions):
             "/v1/completions",
             {"model": self.model, "prompt": prompt, "max_tokens": most, "temperature": 0},
         )
-        return output_of(line, None, only_choice(line, answer, self.model).get("text"))
+        return output_of(line, None, only_choice(line, answer, self.model).get("text"), most)
 
 
 def _generated(line: Line, answer: dict[str, Any]) -> int:

@@ -70,7 +70,7 @@ class SGLang(ScoringDialect):
                 "sampling_params": {"temperature": 0, "max_new_tokens": most},
             },
         )
-        return output_of(line, answer.get("output_ids"), answer.get("text"))
+        return output_of(line, answer.get("output_ids"), answer.get("text"), most)
 
 
 def model_info(line: Line) -> dict[str, Any] | None:
