@@ -216,7 +216,7 @@ DATASETS = {
         encoder,
         quick=Sizes(0),
         medium=Sizes(
-            8, (2,), (300, 100), (500,), features=(60, 80), mixed=False,
+            6, (2,), (300, 100), (500,), features=(60, 80), mixed=False,
             deeper=(
                 (2, {"alphas": (2, 4), "alpha_of_one": 2}),
                 (1, {"spex": ((2,), "hard"), "mixed": True}),
@@ -231,8 +231,8 @@ DATASETS = {
         stories,
         quick=Sizes(2, (1, 2), (200, 60), (500,), features=(25, 30)),
         medium=Sizes(
-            8, (2,), (300, 100), (500,), features=(25, 45), mixed=False,
-            deeper=((2, {"alphas": (2, 4), "alpha_of_one": 2, "spex": ((1, 2), "hard")}),),
+            2, (2,), (300, 100), (500,), features=(25, 45), mixed=False,
+            deeper=((1, {"alphas": (2, 4), "alpha_of_one": 2, "spex": ((1, 2), "hard")}),),
         ),
         full=Sizes(20, spex=(range(1, 9), "soft"), features=(25, 45)),
         tiny=Sizes(0),
