@@ -136,14 +136,21 @@ class InteractionExplanation:
         """The ``k`` largest effects at the input, of one ``order`` if given.
 
         Args:
+            order: how many features take part; default any number.
             unsure: also those whose 90% interval holds zero, which are not findings. An empty list
-                of ``order=2`` is one: no two features do together what they do not do apart.
+                of ``order=2`` says that no pair was told from zero; where the features add up,
+                ``print`` says so.
+
+        Raises:
+            InputError: ``k`` below 0, or ``order`` below 1.
 
         Example:
             >>> explanation.top(1)[0].labels
             ('not', 'bad')
         """
         k = as_integer("k", k, 0)
+        if order is not None:
+            order = as_integer("order", order, 1)
         found = (i for i in self._ranked() if order in (None, i.order) and (unsure or i.is_sure))
         return list(islice(found, k))
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
-from proxyspex_hf.checks import as_integer
+from proxyspex_hf.checks import as_integer, quoted
 from proxyspex_hf.core.algorithm import ProxySPEX
 from proxyspex_hf.core.progress import ProgressCallback
 from proxyspex_hf.core.proxies.base import Proxy
@@ -181,6 +182,24 @@ class ExplainerOptions:
     sibling: Callable[..., Any] | InteractionExplanation | None = None
     seed: int = 0
     progress: bool | ProgressCallback | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what no input could make right, before a model is loaded or asked.
+
+        Raises:
+            InputError: an option of another type, an unknown proxy or refinement, a count or seed
+                out of range.
+        """
+        self.algorithm()
+        for name, kind, wanted in (
+            ("goal", Goal, "a Goal, such as Goal(r2=0.9)"),
+            ("retry", Retry, "a Retry, such as Retry(times=3)"),
+            ("cache_dir", (str, os.PathLike), "the path of a directory"),
+            ("noise", bool, "True, False or None"),
+        ):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, kind):
+                raise InputError(f"{name} must be {wanted}, got {quoted(value)}.")
 
     def changed(self, changes: Mapping[str, Any]) -> ExplainerOptions:
         """These options with some replaced; a None for ``alpha`` leaves it.
