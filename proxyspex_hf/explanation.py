@@ -34,7 +34,7 @@ from proxyspex_hf.core.removal.best import (
 )
 from proxyspex_hf.core.spectrum import FourierSpectrum
 from proxyspex_hf.errors import InputError
-from proxyspex_hf.files import read_bounded, write_whole
+from proxyspex_hf.files import as_path, read_bounded, write_whole
 from proxyspex_hf.interaction import Interaction, RemovalEffect, frame_of
 from proxyspex_hf.record.inputs import Features
 from proxyspex_hf.record.limits import MAX_FILE_BYTES
@@ -341,14 +341,14 @@ class InteractionExplanation:
         """
         from proxyspex_hf.viz import render_picture, render_picture_png
 
-        ending = Path(path).suffix.lower()
+        ending = as_path(path).suffix.lower()
         if ending == ".svg":
             write_whole(path, render_picture(self.record))
         elif ending == ".png":
             write_whole(path, render_picture_png(self.record, scale=scale))
         else:
             raise InputError(
-                f"cannot draw {Path(path).name!r}: a picture's name ends in .svg or .png."
+                f"cannot draw {as_path(path).name!r}: a picture's name ends in .svg or .png."
             )
 
     def save(self, path: str | Path) -> None:

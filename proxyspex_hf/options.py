@@ -201,6 +201,12 @@ class ExplainerOptions:
             if value is not None and not isinstance(value, kind):
                 raise InputError(f"{name} must be {wanted}, got {quoted(value)}.")
 
+        given = self.function_to_apply
+        if isinstance(given, str) and given.lower() not in ("sigmoid", "softmax", "none"):
+            raise InputError(
+                f"function_to_apply must be 'sigmoid', 'softmax' or 'none', got {quoted(given)}."
+            )
+
     def changed(self, changes: Mapping[str, Any]) -> ExplainerOptions:
         """These options with some replaced; a None for ``alpha`` leaves it.
 
