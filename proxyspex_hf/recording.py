@@ -115,7 +115,7 @@ def _sampling(found: Attribution) -> str:
 
 
 def _notes(bound: BoundInput, found: Attribution, told: Told | None) -> tuple[str, ...]:
-    notes, fit = bound.notes, found.fit
+    notes, fit = (*bound.notes, *bound.asides), found.fit
     if told is not None:
         notes = (*notes, told.note(found.posterior))
     if fit.method == "exact":  # planned, or all that a goal had left

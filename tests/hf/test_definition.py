@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -321,6 +322,27 @@ def test_what_is_set_on_a_generator_counts(settings: dict[str, Any], note: str |
     np.testing.assert_allclose(
         function(masks), [plainly(pipe, function, mask) for mask in masks], atol=1e-4
     )
+
+
+@pytest.mark.parametrize("made", [generator, partial(generator, "gpt2")], ids=["llama", "gpt2"])
+def test_that_a_pipeline_samples_by_default_is_told(made: Any) -> None:
+    pipe = made()
+    pipe.model.generation_config.max_new_tokens = 6
+    torch.manual_seed(0)
+    answers = {pipe(TEXT, return_full_text=False)[0]["generated_text"] for _ in range(5)}
+    told = "The pipeline samples by default"
+    notes = explained_notes(pipe)
+    assert len(answers) > 1
+    assert [note for note in notes if told in note]
+    # Who asks for a likelihood of a given text, or set it, needs not be told.
+    assert not [note for note in explained_notes(pipe, target=" great") if told in note]
+    pipe.model.generation_config.do_sample = False
+    assert not [note for note in explained_notes(pipe) if told in note]
+
+
+def explained_notes(pipe: Any, **options: Any) -> tuple[str, ...]:
+    explainer = InteractionExplainer(pipe, masking="delete", progress=False, budget=40)
+    return explainer(TEXT, **options).record.provenance.notes
 
 
 def plainly(pipe: Any, function: Any, mask: np.ndarray) -> float:
