@@ -89,8 +89,9 @@ class ExplainerOptions:
         image_masking: what a region becomes: ``"zero"`` (black), ``"mean"`` (the image's mean
             colour) or ``"blur"``.
         target: the label to explain, by name or index, or for generation the text; default what
-            the model predicts or generates. A list of them, or ``"all"`` (unless a label is called
-            so), gives a mapping from labels to explanations, which share their forward passes.
+            the model predicts or generates. A list of them, or ``"all"`` where a whole input
+            is sorted into labels (unless one is called so), gives a mapping from labels to
+            explanations, which share their forward passes there.
         value: which number of it: see the task; a name, or a function of the model's outputs.
         max_new_tokens: length of the model's own output, where that is generated; default what the
             pipeline or its model is set to, and 32 where neither is.

@@ -43,9 +43,9 @@ def test_the_name_of_a_file_is_no_explanation() -> None:
         with pytest.raises(InputError, match=NO_EXPLANATION):
             call()
     one: Any = EXPLANATION
-    for given in (one, name):
+    for given, said in ((one, "an InteractionExplanation"), (name, "'e.json'")):
         for many in (explanations_summary, lambda each: push_explanations(each, "me/e")):
-            with pytest.raises(InputError, match="explanations must be a list of Interaction"):
+            with pytest.raises(InputError, match=f"explanations must be a list of .* got {said}"):
                 many(given)
 
 
