@@ -85,7 +85,8 @@ class ExplainerOptions:
         mask_token: what replaces a feature; default the tokenizer's mask token, else its unknown
             token where the model knows it as such, else ``"..."``.
         patches: how an image is divided: ``None`` for about 48 patches, (rows, columns), a number
-            of patches, or ``"superpixels"`` (needs scikit-image).
+            of patches, or ``"superpixels"`` (needs scikit-image). Of sound, into how many stretches
+            of time; default 20.
         image_masking: what a region becomes: ``"zero"`` (black), ``"mean"`` (the image's mean
             colour) or ``"blur"``.
         target: the label to explain, by name or index, or for generation the text; default what

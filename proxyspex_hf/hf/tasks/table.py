@@ -59,6 +59,7 @@ _TAKEN_BY = {
         "image-classification",
         "zero-shot-image-classification",
         "image-text-to-text",
+        "audio-classification",
     ),
 }
 
