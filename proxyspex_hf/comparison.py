@@ -171,8 +171,7 @@ def compare(
         names: what to call the two.
 
     Raises:
-        InputError: they explain numbers of different kinds or are no explanations, or there are
-            not two names.
+        InputError: something else than explanations, numbers of different kinds, or not two names.
 
     Example:
         >>> compare(explanation, explanation).top()
