@@ -23,8 +23,14 @@ CLASS_VALUES = ("logit", "log-odds", "margin", "probability", "log-probability")
 _OURS = {*CLASS_VALUES, "log-perplexity", "similarity", "contrastive loss", "value"}
 
 
-def value_name(value: ValueOf | None, known: tuple[str, ...]) -> str:
+def value_name(value: ValueOf | None, known: tuple[str, ...], *, independent: bool = False) -> str:
     """The name of ``value`` for the record; the first of ``known`` where none is given.
+
+    Args:
+        value: the user's choice.
+        known: the task's names.
+        independent: each label is a yes or no of its own. Its margin leads no other label then: it
+            is yes against no, and that is called log-odds.
 
     Raises:
         InputError: not one of ``known``, and no function.
@@ -38,7 +44,7 @@ def value_name(value: ValueOf | None, known: tuple[str, ...]) -> str:
             f"value={value!r} is unknown for this task; use {', '.join(map(repr, known))}, or a "
             "function from the model's outputs (b, …) to numbers (b,)."
         )
-    return value
+    return "log-odds" if independent and value == "margin" else value
 
 
 def own_name(function: Callable[..., Any]) -> str:

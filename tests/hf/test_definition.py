@@ -17,6 +17,7 @@ from tokenizers import AddedToken
 from proxyspex_hf import InputError, InteractionExplainer
 from proxyspex_hf.hf.value_function import BoundInput
 from proxyspex_hf.prompts import Prompt, PromptPart
+from proxyspex_hf.viz.verdict import verdict_of
 
 TEXT = "It could have been great, but the plot is dull and never funny."
 
@@ -113,8 +114,24 @@ def test_function_to_apply_is_an_option_too() -> None:
     masks = masks_of(function.n_features)
     expected = scores(pipe, function, masks, function_to_apply="sigmoid")
     np.testing.assert_allclose(function(masks), expected, atol=1e-4)
-    with pytest.raises(InputError, match="cannot be asked with function_to_apply='softplus'"):
+    with pytest.raises(InputError, match=r"function_to_apply must be .* got 'softplus'"):
         bind(pipe, TEXT, function_to_apply="softplus")
+
+
+@pytest.mark.parametrize("settings", [{"function_to_apply": "sigmoid"}, {}], ids=str)
+def test_a_margin_leads_a_label_only_where_there_is_one_to_lead(settings: dict[str, Any]) -> None:
+    pipe = classifier(**settings)
+    found = InteractionExplainer(pipe, value="margin", progress=False, budget=40)(TEXT).record
+    logits = pipe.model(**pipe.tokenizer(TEXT, return_tensors="pt")).logits[0].tolist()
+    said = verdict_of(found, found.full_value).text
+    own, others = max(logits), sorted(logits)[:-1]
+    if settings:  # each label a yes or no of its own, so that its margin is the log-odds
+        assert found.full_value == pytest.approx(own, abs=1e-4)
+        (score,) = pipe(TEXT)
+        assert said.startswith(f"{round(100 * score['score'])}% {score['label']}")
+    else:
+        assert found.full_value == pytest.approx(own - others[-1], abs=1e-4)
+        assert "leads the next label by" in said
 
 
 @pytest.mark.parametrize("value", ["probability", "log-odds", "margin"])
