@@ -33,7 +33,9 @@ def quoted(value: Any) -> str:
         return f"an integer of {value.bit_length():,} bits"
     if not isinstance(value, _SHORT):
         shape = getattr(value, "shape", None)
-        return f"{kind} of shape {tuple(shape)}" if isinstance(shape, tuple) else f"a {kind}"
+        if isinstance(shape, tuple):
+            return f"{kind} of shape {tuple(shape)}"
+        return f"an {kind}" if kind[:1] in "AEIOUaeiou" else f"a {kind}"
     if isinstance(value, (str, bytes)):
         value = value[: _QUOTED + 1]
     elif isinstance(value, (tuple, list)) and len(value) > _QUOTED:

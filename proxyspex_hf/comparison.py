@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from proxyspex_hf.checks import as_integer
 from proxyspex_hf.core.effects import Effect, effect_intervals
 from proxyspex_hf.errors import InputError
 from proxyspex_hf.explanation import InteractionExplanation
 from proxyspex_hf.files import write_whole
+from proxyspex_hf.given import as_explanation
 from proxyspex_hf.record.inputs import Features
 from proxyspex_hf.record.record import ExplanationRecord
 from proxyspex_hf.viz.compare_page import (
@@ -87,8 +89,13 @@ class Comparison:
     differences: tuple[Difference, ...]
 
     def top(self, k: int = 10) -> list[Difference]:
-        """The ``k`` largest differences that are told from zero."""
-        return [found for found in self.differences if found.is_sure][: max(0, k)]
+        """The ``k`` largest differences that are told from zero.
+
+        Raises:
+            InputError: ``k`` is not an integer, or below 0.
+        """
+        k = as_integer("k", k, 0)
+        return [found for found in self.differences if found.is_sure][:k]
 
     def to_dataframe(self) -> pd.DataFrame:
         """One row per feature or combination.
@@ -164,7 +171,7 @@ def compare(
         names: what to call the two.
 
     Raises:
-        InputError: they explain numbers of different kinds, or there are not two names.
+        InputError: something else than explanations, numbers of different kinds, or not two names.
 
     Example:
         >>> compare(explanation, explanation).top()
@@ -172,6 +179,7 @@ def compare(
     """
     if len(names) != 2:
         raise InputError(f"names must be two, got {len(names)}.")
+    first, second = as_explanation("first", first), as_explanation("second", second)
     check_comparable(first, second)
     pairs = _matched(first.features, second.features)
     back = {j: i for i, j in pairs.items()}

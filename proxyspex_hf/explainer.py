@@ -18,6 +18,7 @@ from proxyspex_hf.core.removal.best import RemovalLimits
 from proxyspex_hf.errors import InputError, ProxySpexError, ProxySpexWarning
 from proxyspex_hf.explaining import explained, placed
 from proxyspex_hf.explanation import InteractionExplanation
+from proxyspex_hf.given import as_explanation
 from proxyspex_hf.hf.answers import Asker
 from proxyspex_hf.hf.identity import model_name
 from proxyspex_hf.hf.loading import load_pipeline
@@ -247,7 +248,7 @@ class InteractionExplainer:
             InputError: a k outside 0 to n, an explanation of another task or input.
             ModelError: the model failed.
         """
-        record = explanation.record
+        record = as_explanation("explanation", explanation).record
         check_task(self.pipe, record)
         solutions = explanation.removal_curve(ks, **limits)
         full = np.ones((1, len(record.features)), dtype=np.bool_)
@@ -282,8 +283,9 @@ class InteractionExplainer:
             InputError: an explanation of another task or input, or masks of another width.
             ModelError: the model failed.
         """
-        check_task(self.pipe, explanation.record)
-        return Asker(bound_again(self.pipe, self.options, explanation.record, inputs))(masks)
+        record = as_explanation("explanation", explanation).record
+        check_task(self.pipe, record)
+        return Asker(bound_again(self.pipe, self.options, record, inputs))(masks)
 
     def refine(
         self,
@@ -313,7 +315,7 @@ class InteractionExplainer:
         Example:
             >>> better = explainer.refine(explanation, alpha=3)  # as well of a file or the Hub
         """
-        record = explanation.record
+        record = as_explanation("explanation", explanation).record
         check_task(self.pipe, record)
         given = {"seed": record.settings.seed, **options}
         about_input = sorted(set(given) & {field.name for field in fields(FeatureOptions)})

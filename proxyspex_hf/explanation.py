@@ -34,7 +34,7 @@ from proxyspex_hf.core.removal.best import (
 )
 from proxyspex_hf.core.spectrum import FourierSpectrum
 from proxyspex_hf.errors import InputError
-from proxyspex_hf.files import read_bounded, write_whole
+from proxyspex_hf.files import as_path, read_bounded, write_whole
 from proxyspex_hf.interaction import Interaction, RemovalEffect, frame_of
 from proxyspex_hf.record.inputs import Features
 from proxyspex_hf.record.limits import MAX_FILE_BYTES
@@ -136,14 +136,21 @@ class InteractionExplanation:
         """The ``k`` largest effects at the input, of one ``order`` if given.
 
         Args:
+            order: how many features take part; default any number.
             unsure: also those whose 90% interval holds zero, which are not findings. An empty list
-                of ``order=2`` is one: no two features do together what they do not do apart.
+                of ``order=2`` says that no pair was told from zero; where the features add up,
+                ``print`` says so.
+
+        Raises:
+            InputError: ``k`` below 0, or ``order`` below 1.
 
         Example:
             >>> explanation.top(1)[0].labels
             ('not', 'bad')
         """
         k = as_integer("k", k, 0)
+        if order is not None:
+            order = as_integer("order", order, 1)
         found = (i for i in self._ranked() if order in (None, i.order) and (unsure or i.is_sure))
         return list(islice(found, k))
 
@@ -334,14 +341,14 @@ class InteractionExplanation:
         """
         from proxyspex_hf.viz import render_picture, render_picture_png
 
-        ending = Path(path).suffix.lower()
+        ending = as_path(path).suffix.lower()
         if ending == ".svg":
             write_whole(path, render_picture(self.record))
         elif ending == ".png":
             write_whole(path, render_picture_png(self.record, scale=scale))
         else:
             raise InputError(
-                f"cannot draw {Path(path).name!r}: a picture's name ends in .svg or .png."
+                f"cannot draw {as_path(path).name!r}: a picture's name ends in .svg or .png."
             )
 
     def save(self, path: str | Path) -> None:

@@ -4,9 +4,22 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
+from proxyspex_hf.checks import quoted
 from proxyspex_hf.errors import InputError, SchemaError
+
+
+def as_path(path: Any) -> Path:
+    """The path of a file, as people give it.
+
+    Raises:
+        InputError: no path at all.
+    """
+    if not isinstance(path, (str, os.PathLike)) or path == "":
+        raise InputError(f"a file's path must be a text or a Path, got {quoted(path)}.")
+    return Path(path)
 
 
 def write_whole(path: str | Path, content: str | bytes) -> None:
@@ -15,7 +28,7 @@ def write_whole(path: str | Path, content: str | bytes) -> None:
     Raises:
         InputError: the place cannot be written, or the text cannot be encoded.
     """
-    target = Path(path)
+    target = as_path(path)
     # Made with the permissions of any new file: the system applies the umask, which cannot be read
     # without changing it for every thread.
     temporary = target.parent / f".{uuid4().hex}.part"
@@ -45,7 +58,7 @@ def read_bounded(path: str | Path, most: int) -> bytes:
         SchemaError: it is larger.
         InputError: it cannot be read.
     """
-    source = Path(path)
+    source = as_path(path)
     try:
         with source.open("rb") as stream:
             data = stream.read(most + 1)

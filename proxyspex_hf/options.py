@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
-from proxyspex_hf.checks import as_integer
+from proxyspex_hf.checks import as_integer, quoted
 from proxyspex_hf.core.algorithm import ProxySPEX
 from proxyspex_hf.core.progress import ProgressCallback
 from proxyspex_hf.core.proxies.base import Proxy
@@ -84,12 +85,14 @@ class ExplainerOptions:
         mask_token: what replaces a feature; default the tokenizer's mask token, else its unknown
             token where the model knows it as such, else ``"..."``.
         patches: how an image is divided: ``None`` for about 48 patches, (rows, columns), a number
-            of patches, or ``"superpixels"`` (needs scikit-image).
+            of patches, or ``"superpixels"`` (needs scikit-image). Of sound, into how many stretches
+            of time; default 20.
         image_masking: what a region becomes: ``"zero"`` (black), ``"mean"`` (the image's mean
             colour) or ``"blur"``.
         target: the label to explain, by name or index, or for generation the text; default what
-            the model predicts or generates. A list of them, or ``"all"`` (unless a label is called
-            so), gives a mapping from labels to explanations, which share their forward passes.
+            the model predicts or generates. A list of them, or ``"all"`` where a whole input
+            is sorted into labels (unless one is called so), gives a mapping from labels to
+            explanations, which share their forward passes there.
         value: which number of it: see the task; a name, or a function of the model's outputs.
         max_new_tokens: length of the model's own output, where that is generated; default what the
             pipeline or its model is set to, and 32 where neither is.
@@ -181,6 +184,30 @@ class ExplainerOptions:
     sibling: Callable[..., Any] | InteractionExplanation | None = None
     seed: int = 0
     progress: bool | ProgressCallback | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what no input could make right, before a model is loaded or asked.
+
+        Raises:
+            InputError: an option of another type, an unknown proxy or refinement, a count or seed
+                out of range.
+        """
+        self.algorithm()
+        for name, kind, wanted in (
+            ("goal", Goal, "a Goal, such as Goal(r2=0.9)"),
+            ("retry", Retry, "a Retry, such as Retry(times=3)"),
+            ("cache_dir", (str, os.PathLike), "the path of a directory"),
+            ("noise", bool, "True, False or None"),
+        ):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, kind):
+                raise InputError(f"{name} must be {wanted}, got {quoted(value)}.")
+
+        given = self.function_to_apply
+        if isinstance(given, str) and given.lower() not in ("sigmoid", "softmax", "none"):
+            raise InputError(
+                f"function_to_apply must be 'sigmoid', 'softmax' or 'none', got {quoted(given)}."
+            )
 
     def changed(self, changes: Mapping[str, Any]) -> ExplainerOptions:
         """These options with some replaced; a None for ``alpha`` leaves it.

@@ -11,9 +11,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
+from proxyspex_hf.checks import as_integer
 from proxyspex_hf.errors import InputError
 from proxyspex_hf.explanation import InteractionExplanation
 from proxyspex_hf.files import write_whole
+from proxyspex_hf.given import as_explanations
 from proxyspex_hf.hub.pull import pull, pull_one
 from proxyspex_hf.hub.rows import content_id
 from proxyspex_hf.hub.summaries import Summarized, summaries
@@ -90,7 +92,7 @@ class Overview:
         """The ``k`` that recur most, of one ``order`` or one explained ``label`` if given.
 
         Raises:
-            InputError: a label that none of them explains.
+            InputError: a label that none of them explains; ``k`` below 0, or ``order`` below 1.
         """
         found = self.recurring
         if label is not None:
@@ -98,7 +100,10 @@ class Overview:
                 known = ", ".join(map(repr, self.by_label))
                 raise InputError(f"no explanation is of label={label!r}; there are {known}.")
             found = self.by_label[label]
-        return [r for r in found if order in (None, len(r.words))][: max(0, k)]
+        k = as_integer("k", k, 0)
+        if order is not None:
+            order = as_integer("order", order, 1)
+        return [r for r in found if order in (None, len(r.words))][:k]
 
     def to_dataframe(self, label: str | None = None) -> pd.DataFrame:
         """One row per word or combination, over all labels or one.
@@ -170,11 +175,7 @@ def explanations_summary(explanations: Iterable[InteractionExplanation]) -> Over
         ('bad', 'not')
     """
     given: list[InteractionExplanation] = []
-    for explanation in explanations:
-        if not isinstance(explanation, InteractionExplanation):
-            raise InputError(
-                f"explanations must be InteractionExplanation, got {type(explanation).__name__}."
-            )
+    for explanation in as_explanations(explanations):
         given.append(explanation)
         if len(given) > _MOST:
             raise InputError(f"at most {_MOST:,} explanations are summarized at once.")

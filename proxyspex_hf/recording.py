@@ -115,10 +115,10 @@ def _sampling(found: Attribution) -> str:
 
 
 def _notes(bound: BoundInput, found: Attribution, told: Told | None) -> tuple[str, ...]:
-    notes, fit, how = bound.notes, found.fit, found.plan
+    notes, fit = (*bound.notes, *bound.asides), found.fit
     if told is not None:
         notes = (*notes, told.note(found.posterior))
-    if how.exact:
+    if fit.method == "exact":  # planned, or all that a goal had left
         found_how = (
             f"was cut to {len(fit.spectrum) - 1} coefficients of order "
             f"{fit.spectrum.orders.max()} at most"
@@ -127,7 +127,7 @@ def _notes(bound: BoundInput, found: Attribution, told: Told | None) -> tuple[st
         )
         notes = (
             *notes,
-            f"All {how.budget} subsets of the {bound.n_features} features were asked: the "
+            f"All {len(found.queries)} subsets of {_counted(bound.n_features)} were asked: the "
             f"spectrum {found_how}, and faithfulness is computed over all of them.",
         )
     if fit.estimated:
@@ -137,6 +137,10 @@ def _notes(bound: BoundInput, found: Attribution, told: Told | None) -> tuple[st
             "estimate of it, and faithfulness is that of the estimate.",
         )
     return notes
+
+
+def _counted(n_features: int) -> str:
+    return "the one feature" if n_features == 1 else f"the {n_features} features"
 
 
 def _provenance(

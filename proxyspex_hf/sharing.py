@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from proxyspex_hf.errors import InputError
 from proxyspex_hf.explanation import InteractionExplanation
+from proxyspex_hf.given import as_explanations
 from proxyspex_hf.hub.outbox import read_folder
 from proxyspex_hf.hub.pull import pull
 from proxyspex_hf.hub.push import PushResult, push
@@ -44,14 +44,8 @@ def push_explanations(
         >>> push_explanations([explanation], "me/explanations").added  # it is there already
         ()
     """
-    given = list(explanations)
-    for item in given:
-        if not isinstance(item, InteractionExplanation):
-            raise InputError(
-                f"explanations must be a list of InteractionExplanation, got {type(item).__name__}."
-            )
     return push(
-        [item.record for item in given],
+        [item.record for item in as_explanations(explanations)],
         repo_id,
         config_name=config_name,
         private=private,

@@ -23,7 +23,9 @@ from proxyspex_hf.record.record import ExplanationRecord, FitReport, Provenance,
 
 __all__ = [
     "REVIEW",
+    "additive",
     "captioned_record",
+    "constant",
     "from_effects",
     "make_record",
     "random_spectrum",
@@ -148,6 +150,19 @@ def make_record(
     if provenance:
         changes["provenance"] = replace(record.provenance, **provenance)
     return replace(record, **changes)
+
+
+def additive(record: ExplanationRecord) -> ExplanationRecord:
+    """The same, of a model that an additive explanation follows."""
+    scores = tuple(replace(score, linear_r2=0.9) for score in record.faithfulness)
+    return replace(record, faithfulness=scores)
+
+
+def constant(record: ExplanationRecord) -> ExplanationRecord:
+    """The same, of a model that gives one value whatever it is asked."""
+    asked = record.queries
+    values = np.full(len(asked), record.full_value)
+    return replace(record, queries=Queries(asked.masks, values, asked.n_fit, asked.densities))
 
 
 def with_doubt(

@@ -190,7 +190,7 @@ def test_a_model_that_raises_is_an_error_of_ours() -> None:
         ("", {}, "the text is empty"),
         ("  ", {}, "the text is empty"),
         (None, {}, "explains a text"),
-        ({"text": "a", "pair": "b"}, {}, "or a pair {'text': str, 'text_pair': str}; got dict"),
+        ({"text": "a", "pair": "b"}, {}, "'text_pair': str}; got {'text': str, 'pair': str}"),
         ("good fun", {"value": "logits"}, "value='logits' is unknown for this task; use 'logit'"),
         ("good fun", {"target": "GREAT"}, "target='GREAT' is not a label of this model; it has"),
         ("good fun", {"target": 7}, "target=7 is not a label"),

@@ -199,7 +199,9 @@ def plan(
     by_default = budget is None and (alpha is None or alpha >= ALPHA)
     # Up to 8 features all subsets are fewer than the held-out masks and the budget once were.
     affordable = max(masks, least, _FEW_SUBSETS if by_default else 0)
-    if subsets is not None and affordable >= subsets and not auto:
+    if auto:
+        affordable = MIN_BUDGET  # the first round alone: of so few, all subsets are in it
+    if subsets is not None and affordable >= subsets:
         return Plan(n_features, subsets, 0, exact=True, densities=densities, question=question)
     if masks < MIN_BUDGET:
         given = f"budget={budget}" if alpha is None else f"alpha={alpha} (budget {masks})"

@@ -81,7 +81,7 @@ class Halving:
             return error
         return ModelError(
             f"the model failed on {len(items)} inputs of up to {max(map(self.size, items))} "
-            f"tokens: {type(error).__name__}: {first_line(error)}"
+            f"tokens: {type(error).__name__}: {first_line(error).removesuffix('.')}."
         )
 
 

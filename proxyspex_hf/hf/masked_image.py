@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 from transformers.image_utils import load_image
 
-from proxyspex_hf.checks import BoolArray
+from proxyspex_hf.checks import BoolArray, as_integer
 from proxyspex_hf.errors import InputError
 from proxyspex_hf.hf.as_read import Box, Processed, as_read_by
 from proxyspex_hf.hf.failures import first_line
@@ -208,9 +208,11 @@ def _enlarged(label_map: NDArray[np.int64], size: tuple[int, int]) -> NDArray[np
 
 def _grid(width: int, height: int, patches: int | tuple[int, int] | None) -> tuple[int, int]:
     if isinstance(patches, (tuple, list)):
-        rows, columns = patches
+        if len(patches) != 2:
+            raise InputError(f"patches must be a number or (rows, columns), got {patches!r:.60}.")
+        rows, columns = (as_integer("each of patches", each, 0) for each in patches)
     else:
-        wanted = _PATCHES if patches is None else patches
+        wanted = _PATCHES if patches is None else as_integer("patches", patches, 0)
         rows = max(1, round(math.sqrt(max(wanted, 0) * height / width)))
         columns = max(1, round(wanted / rows)) if wanted >= 1 else 0
     if not (1 <= rows <= height and 1 <= columns <= width):

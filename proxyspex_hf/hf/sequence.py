@@ -237,7 +237,7 @@ def generation_notes(stages: Stages) -> tuple[str, ...]:
     chosen = _generation_set(stages)
     notes = []
     if chosen.get("do_sample"):
-        notes.append("The pipeline samples; explained is the output that it finds most likely.")
+        notes.append("The pipeline samples; explained is what it says without sampling.")
     if (chosen.get("num_beams") or 1) > 1:
         notes.append(
             f"The explained output was found with {chosen['num_beams']} beams; its likelihood does "
@@ -250,6 +250,25 @@ def generation_notes(stages: Stages) -> tuple[str, ...]:
             "without it."
         )
     return tuple(notes)
+
+
+def generation_asides(stages: Stages) -> tuple[str, ...]:
+    """What a pipeline does to its output that nobody set: transformers' text pipelines sample
+    where neither the model nor the user says otherwise."""
+    if "do_sample" in _generation_set(stages):
+        return ()
+    pipe = stages.pipe
+    defaults = getattr(pipe, "_generation_defaults", None)  # since transformers 5.23
+    if defaults is None:
+        samples = getattr(getattr(pipe, "generation_config", None), "do_sample", False)
+    else:
+        samples = defaults.get("do_sample", False)
+    if not samples:
+        return ()
+    return (
+        "The pipeline samples by default, and says something else each time; explained is what it "
+        "says without sampling (do_sample=False).",
+    )
 
 
 def own_output(

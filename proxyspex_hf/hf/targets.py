@@ -23,8 +23,14 @@ CLASS_VALUES = ("logit", "log-odds", "margin", "probability", "log-probability")
 _OURS = {*CLASS_VALUES, "log-perplexity", "similarity", "contrastive loss", "value"}
 
 
-def value_name(value: ValueOf | None, known: tuple[str, ...]) -> str:
+def value_name(value: ValueOf | None, known: tuple[str, ...], *, independent: bool = False) -> str:
     """The name of ``value`` for the record; the first of ``known`` where none is given.
+
+    Args:
+        value: the user's choice.
+        known: the task's names.
+        independent: each label is a yes or no of its own. Its margin leads no other label then: it
+            is yes against no, and that is called log-odds.
 
     Raises:
         InputError: not one of ``known``, and no function.
@@ -38,7 +44,7 @@ def value_name(value: ValueOf | None, known: tuple[str, ...]) -> str:
             f"value={value!r} is unknown for this task; use {', '.join(map(repr, known))}, or a "
             "function from the model's outputs (b, …) to numbers (b,)."
         )
-    return value
+    return "log-odds" if independent and value == "margin" else value
 
 
 def own_name(function: Callable[..., Any]) -> str:
@@ -117,9 +123,9 @@ def called_on(function: Callable[[Any], Any], given: Any, called: str) -> FloatA
     except Exception as error:
         if is_out_of_memory(error):
             raise
-        first = (str(error).strip() or repr(error)).splitlines()[0]
+        first = (str(error).strip() or repr(error)).splitlines()[0].removesuffix(".")
         raise ModelError(
-            f"{called} failed on {len(given)} inputs: {type(error).__name__}: {first}"
+            f"{called} failed on {_inputs(given)}: {type(error).__name__}: {first}."
         ) from error
     if isinstance(found, torch.Tensor):
         found = found.detach().to("cpu", torch.float64).numpy()
@@ -127,12 +133,20 @@ def called_on(function: Callable[[Any], Any], given: Any, called: str) -> FloatA
         array = np.asarray(found)
         if array.dtype.kind == "O" and any(entry is None for entry in array.flat):
             raise TypeError("None is not a number")
+        if np.iscomplexobj(array) or (
+            array.dtype.kind == "O" and any(isinstance(entry, complex) for entry in array.flat)
+        ):
+            raise TypeError("complex numbers are neither larger nor smaller")
         return array.astype(np.float64)
     except (TypeError, ValueError) as error:
         raise ModelError(
-            f"{called} gave {found!r:.60} for {len(given)} inputs, which is not an array of "
+            f"{called} gave {found!r:.60} for {_inputs(given)}, which is not an array of "
             f"numbers ({error}); expected a number for each."
         ) from error
+
+
+def _inputs(given: Any) -> str:
+    return "1 input" if len(given) == 1 else f"{len(given):,} inputs"
 
 
 def function_name(function: Callable[..., Any]) -> str:

@@ -52,6 +52,7 @@ class BoundInput(ABC):
         mask_token: the text that replaces a feature; None where features are deleted.
         picture, parts, image_masking, arguments: see :class:`proxyspex_hf.record.record`.
         notes: what a reader must know of this input.
+        asides: what else belongs into the record, and needs no warning.
         stages: the pipeline's own stages; None where no pipeline is asked.
         model: the module that answers; None where it is not a torch model.
         batch_size: items in one forward pass; None lets the engine choose.
@@ -68,6 +69,7 @@ class BoundInput(ABC):
     picture: Picture | None = None
     parts: tuple[Part, ...] = ()
     notes: tuple[str, ...] = ()
+    asides: tuple[str, ...] = ()
     image_masking: ImageMasking | None = None
     arguments: Mapping[str, Any] = {}
     stages: Stages | None = None

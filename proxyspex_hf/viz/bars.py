@@ -7,9 +7,9 @@ import unicodedata
 from proxyspex_hf.errors import InputError
 from proxyspex_hf.record.record import ExplanationRecord
 from proxyspex_hf.viz.markup import escape
-from proxyspex_hf.viz.summary import nothing_found
-from proxyspex_hf.viz.terms import Member, Term, adds_up, ranked_terms, spell
-from proxyspex_hf.viz.wording import ADDS_UP, decimals_for, nouns, number, visible
+from proxyspex_hf.viz.terms import Member, Term, ranked_terms, spell
+from proxyspex_hf.viz.together import finding
+from proxyspex_hf.viz.wording import decimals_for, number, visible
 
 _POSITIVE, _NEGATIVE, _INK, _FAINT = "#B35806", "#2166AC", "#1a1a1a", "#595959"
 _WIDTH, _ROW, _TOP, _MARGIN = 760, 30, 66, 16
@@ -30,11 +30,7 @@ def render_svg(record: ExplanationRecord, *, top: int = 10) -> str:
     if top < 1:
         raise InputError(f"top must be at least 1, got {top}.")
     every = ranked_terms(record)
-    terms, said = every[:top], None
-    if not terms:
-        said = nothing_found(record)
-    elif adds_up(record, every):
-        said = ADDS_UP.format(many=nouns(record)[1])
+    terms, said = every[:top], finding(record, every)
     decimals = decimals_for(term.effect for term in terms[:1])
     words = spell(record)
     largest = max((_reach(term) for term in terms), default=1.0)

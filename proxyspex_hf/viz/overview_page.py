@@ -65,7 +65,7 @@ def render_overview(
         f'<div id="story-{i}">{story(records[i])}</div></details>'
         for i in shown
     )
-    many = f"{len(records):,} explanations" if len(records) > 1 else "1 explanation"
+    many = _counted(records)
     hint = scale_of(records[0].target).hint
     body = (
         f"<header><h2>What recurs in {many}</h2>"
@@ -121,6 +121,10 @@ def _title(record: ExplanationRecord) -> str:
     return visible(f"{shortened(said, 80)} {shortened(record.text or record.task, 100)}")
 
 
+def _counted(records: Sequence[ExplanationRecord]) -> str:
+    return "1 explanation" if len(records) == 1 else f"{len(records):,} explanations"
+
+
 def render_overview_text(
     records: Sequence[ExplanationRecord],
     group: Group,
@@ -139,7 +143,8 @@ def render_overview_text(
     target = records[0].target
     decimals = decimals_for(row.mean for row in group.rows)
     of = f", {visible(shortened(group.label))}" if group.label else ""
-    out = wrapped(f"{len(records):,} explanations{of}, effects in {visible(target.kind)}", width)
+    many = _counted(records)
+    out = wrapped(f"{many}{of}, effects in {visible(target.kind)}", width)
     hint = scale_of(target).hint
     for more in (hint, note):
         out += wrapped(more, width) if more else []

@@ -5,6 +5,9 @@ For places that show no page: a slide, a paper, a post. Drawn without a browser.
 
 from __future__ import annotations
 
+import numbers
+
+from proxyspex_hf.checks import quoted
 from proxyspex_hf.errors import InputError
 from proxyspex_hf.record.record import ExplanationRecord
 from proxyspex_hf.viz.reading import CUT, cut, pieces, tints
@@ -57,8 +60,8 @@ def render_picture_png(record: ExplanationRecord, *, scale: float = 2.0) -> byte
     Raises:
         InputError: ``scale`` is not from 0.5 to 8.
     """
-    if not 0.5 <= scale <= 8:
-        raise InputError(f"scale must be from 0.5 to 8, got {scale}.")
+    if not isinstance(scale, numbers.Real) or not 0.5 <= scale <= 8:
+        raise InputError(f"scale must be from 0.5 to 8, got {quoted(scale)}.")
     shapes, height = _layout(record, drawn_width)
     return png_of(shapes, _WIDTH, height, scale)
 

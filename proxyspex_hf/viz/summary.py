@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from proxyspex_hf.core.queries import Queries
 from proxyspex_hf.record.record import ExplanationRecord
 from proxyspex_hf.viz.wording import nouns, r2_text, shortened
@@ -12,7 +14,7 @@ _REGIONS = {"zero": "made black", "mean": "filled with the mean colour", "blur":
 def nothing_found(record: ExplanationRecord) -> str:
     """Instead of a list without entries: what that means."""
     one, many = nouns(record)
-    if any(found.value for found in record.effects):
+    if np.ptp(record.queries.values):
         return f"No effect of a {one} or of a combination can be told from zero."
     return f"Nothing was found: the score does not depend on the {many}."
 

@@ -1,13 +1,11 @@
 """What is ranked in a picture: effects at the input (:mod:`proxyspex_hf.core.effects`).
 
-What cannot be told from zero is not a finding and is not ranked; that no combination can be told
-from zero is a finding, and is said.
+What cannot be told from zero is not a finding and is not ranked.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from proxyspex_hf.core.effects import Effect, Kind
@@ -62,12 +60,6 @@ def ranked_terms(record: ExplanationRecord) -> list[Term]:
         for found in record.effects
         if found.is_sure
     ]
-
-
-def adds_up(record: ExplanationRecord, terms: Sequence[Term]) -> bool:
-    """Whether no combination is told from zero although intervals could tell: a finding."""
-    known = any(found.interval is not None for found in record.effects)
-    return known and not any(term.order > 1 for term in terms)
 
 
 def main_effects(record: ExplanationRecord) -> list[Effect]:

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator
 from proxyspex_hf.core.queries import Queries
 from proxyspex_hf.errors import InputError
 from proxyspex_hf.record.record import ExplanationRecord
-from proxyspex_hf.viz.summary import is_left_out, nothing_found
-from proxyspex_hf.viz.terms import Member, Term, adds_up, ranked_terms, spell
+from proxyspex_hf.viz.summary import is_left_out
+from proxyspex_hf.viz.terms import Member, Term, ranked_terms, spell
+from proxyspex_hf.viz.together import finding
 from proxyspex_hf.viz.verdict import flip, flip_parts, scale_of, verdict_of
 from proxyspex_hf.viz.wording import (
-    ADDS_UP,
     decimals_for,
     kind_words,
     near_input_warning,
@@ -93,8 +93,9 @@ def _ranking(
     decimals: int,
     color: bool,
 ) -> Iterator[str]:
-    if not terms:
-        yield from wrapped(nothing_found(record), width)
+    said = finding(record, terms)
+    if not terms and said is not None:
+        yield from wrapped(said, width)
         return
     shown, speller = terms[:top], spell(record)
     values = [number(term.effect, term.interval, decimals) for term in shown]
@@ -117,8 +118,8 @@ def _ranking(
             start = indent
     if len(terms) > top:
         yield f"{indent}… {len(terms) - top:,} more"
-    if adds_up(record, terms):
-        yield from wrapped(ADDS_UP.format(many=nouns(record)[1]), width)
+    if said is not None:
+        yield from wrapped(said, width)
 
 
 def _spelled(members: list[Member]) -> str:

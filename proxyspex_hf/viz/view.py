@@ -18,11 +18,10 @@ from proxyspex_hf.viz import summary
 from proxyspex_hf.viz.code import python_code
 from proxyspex_hf.viz.index_tables import INDEX_ROWS, MOST_ROWS, index_tables
 from proxyspex_hf.viz.reading import CUT, cut, outline, pieces, tints
-from proxyspex_hf.viz.terms import Term, adds_up, main_effects, ranked_terms, spell, told_apart
-from proxyspex_hf.viz.together import told_together
+from proxyspex_hf.viz.terms import Term, main_effects, ranked_terms, spell, told_apart
+from proxyspex_hf.viz.together import finding, told_together
 from proxyspex_hf.viz.verdict import flip, flip_parts, scale_data, scale_of, verdict_of
 from proxyspex_hf.viz.wording import (
-    ADDS_UP,
     counted_nouns,
     decimals_for,
     how_sure,
@@ -95,7 +94,7 @@ def view(record: ExplanationRecord, *, most_rows: int | None = INDEX_ROWS) -> di
         "terms": [_term(term) for term in terms[:MOST_ROWS]],
         "singles": [[e.value, *_ends(e.interval)] for e in main_effects(record)],
         "predicted": _predicted(record, [*(e["members"] for e in together), found.members]),
-        "finding": _finding(record, terms),
+        "finding": finding(record, terms),
         "n_terms": len(terms),
         "full": record.full_value,
         "empty": record.empty_value,
@@ -196,18 +195,6 @@ def _predicted(record: ExplanationRecord, sets: list[Any]) -> list[list[Any]]:
     if not np.isfinite(ends).all():  # a stored kernel that makes no sense
         return []
     return [[list(out), low, high] for out, (low, high) in zip(removed, ends.tolist(), strict=True)]
-
-
-def _finding(record: ExplanationRecord, terms: list[Term]) -> str | None:
-    """What the list says by what is not in it."""
-    if not terms:
-        return summary.nothing_found(record)
-    if adds_up(record, terms):
-        return ADDS_UP.format(many=nouns(record)[1])
-    if not any(term.order > 1 for term in terms):
-        # Without intervals nothing tells a small combination from none.
-        return f"No combination was found among the {nouns(record)[1]}."
-    return None
 
 
 def _picture(record: ExplanationRecord) -> dict[str, Any] | None:

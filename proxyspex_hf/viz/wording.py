@@ -186,8 +186,6 @@ _KIND_WORDS = {
     "lowers together": ("lower it together", "lower it together"),
     "either one lowers": ("either one lowers it", "any one lowers it"),
 }
-#: The finding that there is none, as a sentence of its own; {many} is what features are called.
-ADDS_UP = "No combination matters: the {many} add up."
 
 
 def kind_words(kind: str, order: int) -> str:

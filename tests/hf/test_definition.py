@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from tokenizers import AddedToken
 from proxyspex_hf import InputError, InteractionExplainer
 from proxyspex_hf.hf.value_function import BoundInput
 from proxyspex_hf.prompts import Prompt, PromptPart
+from proxyspex_hf.viz.verdict import verdict_of
 
 TEXT = "It could have been great, but the plot is dull and never funny."
 
@@ -112,8 +114,24 @@ def test_function_to_apply_is_an_option_too() -> None:
     masks = masks_of(function.n_features)
     expected = scores(pipe, function, masks, function_to_apply="sigmoid")
     np.testing.assert_allclose(function(masks), expected, atol=1e-4)
-    with pytest.raises(InputError, match="cannot be asked with function_to_apply='softplus'"):
+    with pytest.raises(InputError, match=r"function_to_apply must be .* got 'softplus'"):
         bind(pipe, TEXT, function_to_apply="softplus")
+
+
+@pytest.mark.parametrize("settings", [{"function_to_apply": "sigmoid"}, {}], ids=str)
+def test_a_margin_leads_a_label_only_where_there_is_one_to_lead(settings: dict[str, Any]) -> None:
+    pipe = classifier(**settings)
+    found = InteractionExplainer(pipe, value="margin", progress=False, budget=40)(TEXT).record
+    logits = pipe.model(**pipe.tokenizer(TEXT, return_tensors="pt")).logits[0].tolist()
+    said = verdict_of(found, found.full_value).text
+    own, others = max(logits), sorted(logits)[:-1]
+    if settings:  # each label a yes or no of its own, so that its margin is the log-odds
+        assert found.full_value == pytest.approx(own, abs=1e-4)
+        (score,) = pipe(TEXT)
+        assert said.startswith(f"{round(100 * score['score'])}% {score['label']}")
+    else:
+        assert found.full_value == pytest.approx(own - others[-1], abs=1e-4)
+        assert "leads the next label by" in said
 
 
 @pytest.mark.parametrize("value", ["probability", "log-odds", "margin"])
@@ -323,6 +341,27 @@ def test_what_is_set_on_a_generator_counts(settings: dict[str, Any], note: str |
     np.testing.assert_allclose(
         function(masks), [plainly(pipe, function, mask) for mask in masks], atol=1e-4
     )
+
+
+@pytest.mark.parametrize("made", [generator, partial(generator, "gpt2")], ids=["llama", "gpt2"])
+def test_that_a_pipeline_samples_by_default_is_told(made: Any) -> None:
+    pipe = made()
+    pipe.model.generation_config.max_new_tokens = 6
+    torch.manual_seed(0)
+    answers = {pipe(TEXT, return_full_text=False)[0]["generated_text"] for _ in range(5)}
+    told = "The pipeline samples by default"
+    notes = explained_notes(pipe)
+    assert len(answers) > 1
+    assert [note for note in notes if told in note]
+    # Who asks for a likelihood of a given text, or set it, needs not be told.
+    assert not [note for note in explained_notes(pipe, target=" great") if told in note]
+    pipe.model.generation_config.do_sample = False
+    assert not [note for note in explained_notes(pipe) if told in note]
+
+
+def explained_notes(pipe: Any, **options: Any) -> tuple[str, ...]:
+    explainer = InteractionExplainer(pipe, masking="delete", progress=False, budget=40)
+    return explainer(TEXT, **options).record.provenance.notes
 
 
 def plainly(pipe: Any, function: Any, mask: np.ndarray) -> float:

@@ -238,6 +238,8 @@ def test_sound() -> None:
         (image_classifier, 7, {}, "expected an image"),
         (image_classifier, "no such file.png", {}, "cannot read the image"),
         (image_classifier, picture(), {"patches": 0}, "cannot divide an image of 32 x 32"),
+        (image_classifier, picture(), {"patches": (1.5, 2)}, "each of patches must be an integer"),
+        (image_classifier, picture(), {"patches": (2,)}, "a number or .rows, columns., got"),
         (image_classifier, picture(), {"patches": "squares"}, "or 'superpixels', got 'squares'"),
         (image_classifier, picture(), {"image_masking": "paint"}, "'zero', 'mean' or 'blur'"),
         (clip, {"image": picture()}, {}, "explains {'image': …, 'text': caption}"),

@@ -181,9 +181,9 @@ def test_models_without_a_pipeline() -> None:
 @pytest.mark.parametrize(
     ("function", "message"),
     [
-        (lambda texts: 1 / 0, "'<lambda>' failed on 1 inputs: ZeroDivisionError: division by zero"),
-        (lambda texts: None, "gave None for 1 inputs, which is not an array of numbers"),
-        (lambda texts: [None for _ in texts], r"gave \[None\] for 1 inputs"),
+        (lambda texts: 1 / 0, "'<lambda>' failed on 1 input: ZeroDivisionError: division by zero"),
+        (lambda texts: None, "gave None for 1 input, which is not an array of numbers"),
+        (lambda texts: [None for _ in texts], r"gave \[None\] for 1 input"),
         (lambda texts: ["x" for _ in texts], "could not convert string to float"),
         (lambda texts: [[1, 2], [3]], "is not an array of numbers"),
         (lambda texts: 0.5, r"gave shape \(\) for 1 texts; expected \(1,\), or \(1, classes\)"),
@@ -192,7 +192,7 @@ def test_models_without_a_pipeline() -> None:
         (lambda texts: np.zeros((len(texts), 0)), r"gave shape \(1, 0\)"),
         (lambda texts: [float("inf")] * len(texts), "gave inf for 16 of 16 masked inputs"),
         (lambda texts: np.zeros((len(texts), len(texts))), r"expected \(16, 1\)"),
-        (functools.partial(glad, 3), "the function 'glad' failed on 1 inputs: TypeError"),
+        (functools.partial(glad, 3), "the function 'glad' failed on 1 input: TypeError"),
     ],
 )
 def test_functions_that_cannot_be_used_are_named(function: Any, message: str) -> None:

@@ -204,6 +204,6 @@ def test_arguments_that_cannot_be_used(
         several[0].push_to_hub("me/bad..name")
     with pytest.raises(InputError, match="nothing to push"):
         push_explanations([], REPO)
-    with pytest.raises(InputError, match="got ExplanationRecord"):
+    with pytest.raises(InputError, match="got an ExplanationRecord"):
         push_explanations([several[0].record], REPO)  # type: ignore[list-item]
     assert hub.repos == {}

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from record_factory import (
+    additive,
     captioned_record,
     from_effects,
     make_record,
@@ -263,7 +264,7 @@ def test_effects_and_their_intervals_are_the_explanation_s(show: Show) -> None:
 
 def test_that_the_words_add_up_is_said(show: Show) -> None:
     record = make_record("one two three", from_effects({(): 0.5, (0,): 1.0, (2,): -1.0}, 3))
-    shown = show(with_doubt(record))
+    shown = show(additive(with_doubt(record)))
     assert shown.part("finding").inner_text() == "No combination matters: the words add up."
     assert shown.page.locator(".psx .sentence").count() == 0
     plain = show(record)  # nothing could tell

@@ -6,7 +6,14 @@ import re
 from xml.etree import ElementTree as ET
 
 import pytest
-from record_factory import from_effects, make_record, review_record, with_doubt
+from record_factory import (
+    additive,
+    constant,
+    from_effects,
+    make_record,
+    review_record,
+    with_doubt,
+)
 
 from proxyspex_hf.errors import InputError
 from proxyspex_hf.record.record import Target
@@ -57,7 +64,7 @@ def test_a_whisker_spans_the_interval() -> None:
 def test_that_the_words_add_up_is_said() -> None:
     record = make_record("one two three", from_effects({(): 0.5, (0,): 1.0, (2,): -1.0}, 3))
     said = "No combination matters: the words add up."
-    assert said in texts(render_svg(with_doubt(record)))
+    assert said in texts(render_svg(additive(with_doubt(record))))
     assert said not in texts(render_svg(record))  # nothing could tell
 
 
@@ -69,7 +76,7 @@ def test_long_and_wide_labels_are_cut() -> None:
 
 
 def test_nothing_found_is_said() -> None:
-    record = make_record("a film", from_effects({(): 1.0}, 2))
+    record = constant(make_record("a film", from_effects({(): 1.0}, 2)))
     said = "Nothing was found: the score does not depend on the words."
     assert said in texts(render_svg(record))
     with pytest.raises(InputError, match="top must be at least 1"):

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from record_factory import (
     REVIEW,
+    additive,
+    constant,
     from_effects,
     make_record,
     random_spectrum,
@@ -113,9 +115,9 @@ def test_what_was_found_and_what_not_is_said_without_scripts(parse: Parse) -> No
     alone = make_record("one two", from_effects({(): 0.5, (0,): 1.0}, 2))
     # Without intervals nothing can be said of combinations that were not found.
     assert "No combination was found among the words." in parse(render_html(alone)).texts["section"]
-    sure = parse(render_html(with_doubt(alone)))
+    sure = parse(render_html(additive(with_doubt(alone))))
     assert "No combination matters: the words add up." in sure.texts["section"]
-    nothing = make_record("one two", from_effects({(): 1.0}, 2))
+    nothing = constant(make_record("one two", from_effects({(): 1.0}, 2)))
     assert "does not depend on the words" in parse(render_html(nothing)).texts["section"]
     pairs = parse(render_html(review_record())).texts["section"]
     assert "not₂ or bad: either is enough to lower it; they share 0.92" in pairs

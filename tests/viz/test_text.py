@@ -6,7 +6,15 @@ import unicodedata
 from dataclasses import replace
 
 import pytest
-from record_factory import from_effects, make_record, random_spectrum, review_record, with_doubt
+from record_factory import (
+    additive,
+    constant,
+    from_effects,
+    make_record,
+    random_spectrum,
+    review_record,
+    with_doubt,
+)
 
 from proxyspex_hf.core.faithfulness import DensityScore
 from proxyspex_hf.errors import InputError
@@ -136,13 +144,16 @@ def test_warnings_and_the_predicted_label() -> None:
 
 
 def test_an_empty_spectrum() -> None:
-    text = render_text(make_record("some text", from_effects({(): 1.0}, 2)))
+    empty = make_record("some text", from_effects({(): 1.0}, 2))
+    text = render_text(constant(empty))
     assert "Nothing was found: the score does not depend on the words." in text
+    # A fit that found no term of values that vary has not shown that they do not depend on it.
+    assert "No effect of a word or of a combination can be told from zero." in render_text(empty)
 
 
 def test_intervals_and_that_nothing_was_held_out() -> None:
-    record = with_doubt(
-        make_record("It is not bad", from_effects({(): 0.5, (2,): 1.4, (3,): -1.0}, 4))
+    record = additive(
+        with_doubt(make_record("It is not bad", from_effects({(): 0.5, (2,): 1.4, (3,): -1.0}, 4)))
     )
     found = record.effects[0]
     assert found.interval is not None

@@ -257,8 +257,13 @@ class _Problem:
 
     def _start(self, sign: int, fewest: int, most: int) -> tuple[BoolArray, float]:
         if max(fewest, len(self._gone)) > min(most, self._most):
+            wanted = (
+                f"{fewest} to {most} features" if fewest < most else f"{fewest} of the features"
+            )
+            if fewest > most:
+                wanted = f"at least {fewest} and at most {most} features"
             raise SolveError(
-                f"no mask removes {fewest} to {most} features: always_remove takes "
+                f"no mask removes {wanted}: always_remove takes "
                 f"{len(self._gone)} and always_keep leaves at most {self._most} to remove."
             )
         if sign not in self._programs:

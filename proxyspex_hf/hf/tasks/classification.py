@@ -113,7 +113,7 @@ def labelled_target(
     Raises:
         InputError: there is no such class, or the value is unknown or has no meaning for it.
     """
-    kind = value_name(options.value, CLASS_VALUES)
+    kind = value_name(options.value, CLASS_VALUES, independent=applied == "sigmoid")
     check_value(options.value, applied, len(labels))
     return wanted_targets(labels, options, kind, predicted)
 

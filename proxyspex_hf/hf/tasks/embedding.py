@@ -40,6 +40,7 @@ class EmbeddingSimilarity(TokenInput):
             options,
             read=lambda texts: stages.inputs(texts[0]),
             truncates=truncates(stages.preprocess),
+            takes="{'text': str, 'reference': str}",
         )
         super().__init__(stages, words, options)
         self._value = options.value

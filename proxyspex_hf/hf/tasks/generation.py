@@ -18,6 +18,7 @@ from proxyspex_hf.hf.options import FeatureOptions
 from proxyspex_hf.hf.sequence import (
     Continuations,
     forced,
+    generation_asides,
     generation_notes,
     log_probabilities,
     own_output,
@@ -60,6 +61,7 @@ class TextGeneration(PromptInput):
             notes=generation_notes(self.stages) if own else (),
             longest=longest_input(pipe),
         )
+        self.asides = generation_asides(self.stages) if own else ()
         self._prefix = 0
         self._reads_as_it_generates = self._same_reading(whole)
 

@@ -21,6 +21,7 @@ from proxyspex_hf.hf.options import FeatureOptions
 from proxyspex_hf.hf.sequence import (
     SEQUENCE_VALUES,
     forced_log_probabilities,
+    generation_asides,
     generation_notes,
     known_output,
     log_probabilities,
@@ -72,6 +73,7 @@ class ImagePrompt(BoundInput):
         own = options.target is None
         self.target = Target(label, None, kind, label if own else None)
         self.notes = (*self.notes, *(generation_notes(self.stages) if own else ()))
+        self.asides = generation_asides(self.stages) if own else ()
         self.arguments = {"question": question, "target_tokens": self.target_ids.tolist()}
 
     def _divided(self, image: Image.Image, options: FeatureOptions) -> MaskedImage:

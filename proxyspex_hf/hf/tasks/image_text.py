@@ -123,7 +123,7 @@ class ImageText(BoundInput):
             )
 
     def _among(self, labels: Sequence[str], options: FeatureOptions) -> None:
-        kind = value_name(options.value, CLASS_VALUES)
+        kind = value_name(options.value, CLASS_VALUES, independent=self._applied == "sigmoid")
         check_value(options.value, self._applied, len(labels))
         own = "" if self.stages is None else self.stages.preprocess.get("hypothesis_template")
         template = own or "This is a photo of {}."

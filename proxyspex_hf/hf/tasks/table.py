@@ -54,6 +54,13 @@ _TAKEN_BY = {
     "multi_label": ("zero-shot-classification",),
     "hypothesis_template": ("zero-shot-classification", "zero-shot-image-classification"),
     "aggregation_strategy": ("token-classification",),
+    "max_new_tokens": ("text-generation", "image-text-to-text"),
+    "patches": (
+        "image-classification",
+        "zero-shot-image-classification",
+        "image-text-to-text",
+        "audio-classification",
+    ),
 }
 
 #: What a plain function from masks or texts to numbers is called in explanations.

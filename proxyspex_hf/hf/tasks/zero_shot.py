@@ -65,7 +65,7 @@ class ZeroShotClassification(TokenInput):
         self._beside = {longest: words.masked}
         self._value = options.value
         labels = dict(enumerate(self._asked.labels))
-        kind = value_name(options.value, CLASS_VALUES)
+        kind = value_name(options.value, CLASS_VALUES, independent=self._asked.independent)
         self._every = self.whole
         predicted = int(np.argmax([self._made(label, "log-odds") for label in labels]))
         self.target, self.targets = wanted_targets(labels, options, kind, predicted)

@@ -58,6 +58,7 @@ def read_words(
     fixed: tuple[int, int] | None = None,
     most: int | None = None,
     settings: Mapping[str, Any] | None = None,
+    takes: str = "a pair {'text': str, 'text_pair': str}",
 ) -> Words:
     """A text, or ``{"text": …, "text_pair": …}``, cut to what the model takes.
 
@@ -71,6 +72,7 @@ def read_words(
         fixed: a range of the text that is never masked; features that touch it are left out.
         most: tokens that may be used; default what the model takes.
         settings: further arguments of each call of the tokenizer.
+        takes: what the task takes beside a text, in words; anything but the default takes no pair.
 
     Raises:
         InputError: neither a text nor a pair, an empty text, or an option that does not fit.
@@ -79,7 +81,7 @@ def read_words(
     if tokenizer is None:
         raise InputError("the pipeline has no tokenizer; make it with tokenizer=...")
     mask_token = resolve_mask_token(tokenizer, options.masking, options.mask_token)
-    first, second = _texts(value)
+    first, second = _texts(value, takes)
     longest = longest_input(pipe) if most is None else most
     if truncates and longest == _truncation_limit(pipe):
         longest = None  # nothing that the pipeline reads is longer
@@ -177,17 +179,23 @@ def _as_rows(encoded: Any) -> dict[str, Any]:
     return {name: [encoded[name]] for name in ("input_ids", "token_type_ids") if name in encoded}
 
 
-def _texts(value: Any) -> tuple[str, str | None]:
-    if isinstance(value, Mapping) and set(value) == {"text", "text_pair"}:
-        first, second = value["text"], value["text_pair"]
-        if isinstance(first, str) and isinstance(second, str):
+def _texts(value: Any, takes: str) -> tuple[str, str | None]:
+    if isinstance(value, str):
+        return value, None
+    got = type(value).__name__
+    if isinstance(value, Mapping):
+        pairs = "text_pair" in takes
+        first, second = value.get("text"), value.get("text_pair")
+        known = set(value) <= {"text", "text_pair"} and (pairs or "text_pair" not in value)
+        if known and isinstance(first, str) and (second is None or isinstance(second, str)):
+            if second is not None and not second.strip():
+                raise InputError(
+                    "the pair's 'text_pair' is empty: give a text with words, or the first alone."
+                )
             return first, second
-    if not isinstance(value, str):
-        raise InputError(
-            "this task explains a text (str), or a pair {'text': str, 'text_pair': str}; got "
-            f"{type(value).__name__}."
-        )
-    return value, None
+        parts = (f"{key!r}: {type(part).__name__}" for key, part in value.items())
+        got = f"{{{', '.join(parts)}}}"
+    raise InputError(f"this task explains a text (str), or {takes}; got {got:.200}.")
 
 
 def _without(features: Features, fixed: tuple[int, int]) -> Features:
