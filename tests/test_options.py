@@ -48,8 +48,11 @@ def test_they_are_refused_before_a_model_is_loaded(monkeypatch: pytest.MonkeyPat
     assert not loaded
 
 
-@pytest.mark.parametrize("n", range(1, 5))
-@pytest.mark.parametrize("goal", [Goal(r2=0.9), Goal(width=1e-9)], ids=str)
+@pytest.mark.parametrize(
+    ("n", "goal"),
+    [(n, Goal(r2=0.9)) for n in range(1, 8)] + [(n, Goal(width=1e-9)) for n in range(1, 5)],
+    ids=str,
+)
 def test_a_goal_is_met_by_all_subsets_of_few_features(n: int, goal: Goal) -> None:
     values = np.random.default_rng(n).normal(size=2**n)
     power = 2 ** np.arange(n)

@@ -16,7 +16,7 @@ from proxyspex_hf.checks import BoolArray, FloatArray
 from proxyspex_hf.core.algorithm import enumerated
 from proxyspex_hf.core.design import CHOSEN_PER_FEATURE, MOST_CHOSEN, choose_masks
 from proxyspex_hf.core.faithfulness import TEST_DENSITIES, held_out_masks, left_out_r2
-from proxyspex_hf.core.masks import sample_masks
+from proxyspex_hf.core.masks import MAX_ENUMERATED, sample_masks
 from proxyspex_hf.core.posterior import Z90, Doubt, Posterior
 from proxyspex_hf.core.proxies.kernel import MaskKernel, learn_kernel, signs
 from proxyspex_hf.core.proxies.sibling import Sibling
@@ -204,6 +204,10 @@ def _next(
     to_draw = max(to_draw, size - max(0, room)) if posteriors else size
     asked = known.masks
     chosen = np.zeros((0, how.n_features), dtype=np.bool_)
+    if how.n_features <= MAX_ENUMERATED and len(asked) + size >= 2**how.n_features:
+        # The last few masks are hardly ever drawn, and without them nothing is exact.
+        rest = _others(enumerated(how.n_features), asked)
+        return (chosen, np.zeros(0)), (rest, np.full(len(rest), 0.5))
     if size > to_draw:
         with one_blas_thread():
             chosen = choose_masks(posteriors, how.question, size - to_draw, asked, rng)
@@ -220,6 +224,12 @@ def _next(
             densities.append(np.full(len(new), density))
     drawn = np.concatenate(parts), np.concatenate(densities)
     return (chosen, np.zeros(len(chosen))), drawn
+
+
+def _others(masks: BoolArray, known: BoolArray) -> BoolArray:
+    """Those of (m, n) masks that are not known."""
+    taken = {row.tobytes() for row in known}
+    return masks[[row.tobytes() not in taken for row in masks]]
 
 
 def _posterior(
