@@ -116,7 +116,9 @@ def test_an_embedding_is_of_one_text() -> None:
 
 
 @pytest.mark.parametrize(
-    "values", [lambda m: m.sum(1) * 1j, lambda m: [complex(row.sum()) for row in m]], ids=str
+    "values",
+    [lambda m: m.sum(1) * 1j, lambda m: [complex(row.sum()) for row in m]],
+    ids=["array", "list"],
 )
 def test_complex_numbers_are_no_values(values: Any) -> None:
     with pytest.raises(ModelError, match="complex numbers are neither larger nor smaller"):
