@@ -41,11 +41,6 @@ FLAGS = [
 ]
 
 
-def pytest_xdist_auto_num_workers() -> int:
-    """One more than cores: a third of the time is waiting, for pages, servers and back-off."""
-    return (os.cpu_count() or 1) + 1
-
-
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
     executable = chromium()

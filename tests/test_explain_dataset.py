@@ -349,7 +349,9 @@ def test_a_killed_ray_worker_costs_no_explanation(home: Path) -> None:
         ours = {content_id(e.record) for e in read_explanations(home / "ray")}
         assert len(ours) == 16
         pids = {i: (marks / f"{i}.asked").read_text().split() for i in range(16)}
-        assert len({pid for each in pids.values() for pid in each}) == 3  # two, and a new one
+        # Two, and a new one unless the other was through before it had started.
+        assert len({pid for each in pids.values() for pid in each}) in (2, 3)
+        assert len(set(pids[9])) == 2  # who died at it, and who explained it
         # An explanation asks its whole input a fixed number of times: only the one at which the
         # worker died was begun again.
         usual = min(map(len, pids.values()))
