@@ -8,7 +8,8 @@ import threading
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-os.environ.setdefault("NUMBA_OPT", "0")  # SPEX's decoders: compiling them is most of their time
+# SPEX's decoders: compiling them is most of their time. At 0 numba cannot keep them, and warns.
+os.environ.setdefault("NUMBA_OPT", "1")
 if "PYTEST_XDIST_WORKER" in os.environ:  # a process each core: no more threads there
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
