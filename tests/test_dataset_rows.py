@@ -92,23 +92,24 @@ def test_a_server_that_has_changed_is_no_rows_fault(home: Path, change: str, mes
         assert (run.known, run.explained, run.failed) == (8, 4, 0)
 
 
-def test_a_row_that_the_server_refuses_is_the_rows_fault(home: Path) -> None:
+@pytest.mark.parametrize("status", [400, 500])
+def test_a_row_that_the_server_always_fails_at_is_the_rows_fault(home: Path, status: int) -> None:
     pipe = generator()
     with InferenceServer(pipe, "vllm") as server:
-        served = ServedModel(server.url, tokenizer=pipe.tokenizer, patience=5.0)
+        served = ServedModel(server.url, tokenizer=pipe.tokenizer, patience=2.0)
         bad = served.tokenizer(TEXTS[1])["input_ids"]
         answer = server.answers.post
 
         def refusing(path: str, body: dict[str, Any]) -> Any:
             if body["prompt"][: len(bad)] == bad:
-                raise Refused(400, "not this one")
+                raise Refused(status, "not this one")
             return answer(path, body)
 
         server.answers.post = refusing  # type: ignore[method-assign]
         explainer = InteractionExplainer(served, max_new_tokens=2, **QUICK)
         run = explain_dataset(ROWS[:3], "text", explainer, out=home / "out", progress=False)
         assert (run.explained, run.failed) == (2, 1)
-        assert "HTTP 400: not this one" in run.errors[1]
+        assert f"HTTP {status}" in run.errors[1]
         # Where the server is gone before it could be asked, nobody knows whose fault it was.
         server.kill()
         with pytest.raises(ModelError, match="no server answers a question of the start-up test"):

@@ -12,8 +12,9 @@ from proxyspex_hf.dataset.sources import Row
 from proxyspex_hf.errors import InputError, ModelError, ProxySpexError
 from proxyspex_hf.explainer import InteractionExplainer
 from proxyspex_hf.explanation import InteractionExplanation
-from proxyspex_hf.hf.failures import is_transient
+from proxyspex_hf.hf.failures import causes, is_transient
 from proxyspex_hf.hf.processes import Processes
+from proxyspex_hf.hf.served.line import Lost
 from proxyspex_hf.hf.served.model import ServedModel
 from proxyspex_hf.hf.tasks.table import FUNCTION, task_of
 from proxyspex_hf.record.record import ExplanationRecord
@@ -109,12 +110,20 @@ class Worker:
             if Processes().first:
                 self._pending.keep(key, made.record)
             return Done(number, key, id=_id_of(made.record))
-        if not isinstance(made, ProxySpexError) or is_transient(made, None):
+        pipe = self._explainer.pipe
+        fails_here = isinstance(pipe, ServedModel) and any(map(_is_own_failure, causes(made)))
+        if not isinstance(made, ProxySpexError) or (is_transient(made, None) and not fails_here):
             raise made
-        if isinstance(made, ModelError) and isinstance(self._explainer.pipe, ServedModel):
-            self._explainer.pipe.check()
+        if isinstance(made, ModelError) and isinstance(pipe, ServedModel):
+            pipe.check()
         said = str(made.__cause__ or made)  # without its place among those asked together
         return Done(number, key, error=short_error(said))
+
+
+def _is_own_failure(error: BaseException) -> bool:
+    """Whether a server answered that it failed itself: where it answers another question, that was
+    of what it was asked. Gateways and servers that are full have statuses of their own."""
+    return isinstance(error, Lost) and error.status == 500
 
 
 def _is_error(made: Any) -> bool:

@@ -210,6 +210,7 @@ class ServedModel:
             ModelError: another model, what was answered once is refused now, or none is there.
         """
         _ = self.started
+        self.servers.begin()
         if not self.servers.confirmed(suspects=True):
             raise ModelError(
                 f"{', '.join(self.urls)}: no server answers a question of the start-up test."
