@@ -296,6 +296,7 @@ def test_after_a_reload_stop_really_stops_and_continue_asks_nothing_twice(
     # Stopped, it is found again, too; what was asked is not asked again.
     opened.page.reload()
     opened.news("own-news").filter(has_text="answers are kept").wait_for()
+    opened.news("cost").filter(has_text="model calls").wait_for()  # it is asked for anew
     start = app.calls.rows
     opened.page.get_by_role("button", name="Continue").click()
     opened.shown("Three.")
