@@ -64,11 +64,12 @@ class KnownSpectrum:
 
     def correlations(self, support: IntArray, mean: float) -> FloatArray:
         known = self.spectrum.top(_MAX_KNOWN)
-        powers = _powers(mean, known.n_features)
+        n = known.n_features
+        powers, members = _powers(mean, n), _membership(known.support, n)
         blocks = np.array_split(support, len(support) // 256 + 1)
         return np.concatenate(
             [
-                powers[_distances(block, known.support, known.n_features)] @ known.coefficients
+                powers[_distances(_membership(block, n), members)] @ known.coefficients
                 for block in blocks
             ]
         )
@@ -118,26 +119,45 @@ def sparsify(
         strongest = np.argsort(-np.abs(right[1:]), kind="stable")[: _MOST - 1] + 1
         chosen = np.concatenate([[0], np.sort(strongest)])
         rows, right = rows[chosen], right[chosen]
-    distance = _distances(rows, rows, n_features)
-    expectation = np.zeros(int(distance.max()) + 1)
-    for part in mixture:
-        mean = 1.0 - 2.0 * part.density
-        expectation += part.weight * _powers(mean, len(expectation) - 1)
-    gram = expectation[distance]
+    products = _Products(rows, mixture, n_features)
     if full_value is not None:
         # Few terms cannot bend to one mask without losing the others.
         weight = _FULL_INPUT * min(1.0, k / _MANY)
-        at_full = parities(np.ones((1, n_features), np.bool_), rows)[:, 0].astype(np.float64)
-        gram += weight * np.outer(at_full, at_full)
-        right += weight * full_value * at_full
+        full = np.ones((1, n_features), np.bool_)
+        right += products.with_masks(full, np.array([full_value]), weight)
         if neighbours is not None:
             without = ~np.eye(n_features, dtype=np.bool_)
-            near = parities(without, rows).astype(np.float64)
-            gram += weight / n_features * (near @ near.T)
-            right += weight / n_features * (near @ neighbours)
-    gram[np.diag_indices(len(gram))] += _RIDGE
-    kept = _enter(gram, right, min(len(rows), int(_SURPLUS * k) + 1))
-    return _leave(gram, right, kept, rows, n_features, k)
+            right += products.with_masks(without, neighbours, weight)
+    kept, gram = _enter(products, right, min(len(rows), int(_SURPLUS * k) + 1))
+    return _leave(gram, right[kept], rows[kept], n_features, k)
+
+
+class _Products:
+    """E[chi_S chi_T] over a mixture of densities, and over masks that count beside it."""
+
+    def __init__(self, rows: IntArray, mixture: Sequence[DensityShare], n_features: int) -> None:
+        self.members = _membership(rows, n_features)
+        self._rows = rows
+        self._by_distance = np.zeros(2 * rows.shape[1] + 1)
+        for part in mixture:
+            powers = _powers(1.0 - 2.0 * part.density, len(self._by_distance) - 1)
+            self._by_distance += part.weight * powers
+        self._beside: list[tuple[float, FloatArray]] = []
+
+    def with_masks(self, masks: BoolArray, values: FloatArray, weight: float) -> FloatArray:
+        """Let masks (m, n) count ``weight`` together; gives what their values add to E[g chi]."""
+        signs = parities(masks, self._rows).astype(np.float64)
+        each = weight / len(masks)
+        self._beside.append((each, signs))
+        return np.asarray(each * (signs @ values))
+
+    def of(self, some: Any) -> FloatArray:
+        """Of some of the rows with each of them all: (some, rows)."""
+        out = self._by_distance[_distances(self.members[some], self.members)]
+        for each, signs in self._beside:
+            out += each * (signs[some] @ signs.T)
+        out[np.arange(len(some)), some] += _RIDGE
+        return np.asarray(out)
 
 
 def mask_densities(masks: BoolArray, values: FloatArray) -> list[DensityShare]:
@@ -189,23 +209,28 @@ def _balance(groups: list[NDArray[np.int64]], values: FloatArray) -> FloatArray:
     return np.asarray(weights / weights.sum())
 
 
-def _enter(gram: FloatArray, right: FloatArray, count: int) -> Any:
-    """Positions of ``count`` terms, ∅ first, in the order in which they explain what is left."""
-    kept = np.array([0])
-    free = np.ones(len(gram), dtype=np.bool_)
-    while len(kept) < count:
-        free[kept] = False
-        factor = cho_factor(gram[np.ix_(kept, kept)], lower=True)
-        left = np.abs(right - gram[:, kept] @ cho_solve(factor, right[kept]))
-        left[~free] = -1.0
+def _enter(products: _Products, right: FloatArray, count: int) -> tuple[Any, FloatArray]:
+    """Positions of ``count`` terms, ∅ first, in the order in which they explain what is left, and
+    their products with each other."""
+    kept = new = np.array([0])
+    gram = np.empty((count, len(right)))
+    while True:
+        gram[len(kept) - len(new) : len(kept)] = products.of(new)
+        if len(kept) >= count:
+            return kept, gram[:, kept]
+        own = gram[: len(kept)]
+        factor = cho_factor(own[:, kept], lower=True)
+        left = np.abs(right - own.T @ cho_solve(factor, right[kept]))
+        left[kept] = -1.0
         batch = min(count - len(kept), max(4, int(_STEP * len(kept))))
-        kept = np.concatenate([kept, np.argsort(-left, kind="stable")[:batch]])
-    return kept
+        new = np.argsort(-left, kind="stable")[:batch]
+        kept = np.concatenate([kept, new])
 
 
 def _leave(
-    gram: FloatArray, right: FloatArray, kept: Any, rows: IntArray, n_features: int, k: int
+    gram: FloatArray, right: FloatArray, rows: IntArray, n_features: int, k: int
 ) -> FourierSpectrum:
+    kept = np.arange(len(rows))
     while True:
         factor = cho_factor(gram[np.ix_(kept, kept)], lower=True)
         inverse = cho_solve(factor, np.eye(len(kept)))
@@ -223,9 +248,8 @@ def _powers(mean: float, largest: int) -> FloatArray:
     return np.asarray(np.power(mean, np.arange(largest + 1)), dtype=np.float64)  # 0 ** 0 == 1
 
 
-def _distances(left: IntArray, right: IntArray, n_features: int) -> IntArray:
-    """|S Δ T| for every pair of rows."""
-    a, b = (_membership(rows, n_features) for rows in (left, right))
+def _distances(a: Any, b: Any) -> IntArray:
+    """|S Δ T| for every pair of rows, which say 0 or 1 of each feature."""
     return np.asarray(a.sum(axis=1)[:, None] + b.sum(axis=1) - 2.0 * (a @ b.T), dtype=np.int32)
 
 

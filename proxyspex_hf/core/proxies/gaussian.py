@@ -13,13 +13,19 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg import cho_solve
-from scipy.linalg.lapack import dpotri
 
 from proxyspex_hf.checks import BoolArray, FloatArray, IntArray
 from proxyspex_hf.core.progress import ProgressCallback, Reporter
 from proxyspex_hf.core.proxies.base import CVEntry, CVReport, Folds, usable_cores
 from proxyspex_hf.core.proxies.enumerate import enumerate_spectrum
-from proxyspex_hf.core.proxies.kernel import MaskKernel, Positions, damped, learn_kernel, signs
+from proxyspex_hf.core.proxies.kernel import (
+    MaskKernel,
+    Positions,
+    damped,
+    inverted,
+    learn_kernel,
+    signs,
+)
 from proxyspex_hf.core.proxies.kernel_spectrum import KernelExpansion
 from proxyspex_hf.core.proxies.sibling import Sibling
 from proxyspex_hf.core.sparsify import Projectable
@@ -179,8 +185,7 @@ def _exact(
     for side, judge in enumerate(judges):
         factor = damped(judge(x, x), judge.noise)
         alpha = cho_solve((factor, True), values)
-        inverse = dpotri(factor, lower=1, overwrite_c=1)[0]
-        inverse = np.tril(inverse) + np.tril(inverse, -1).T
+        inverse = inverted(factor)
         for fold in range(side, n_folds, len(judges)):
             rows = np.flatnonzero(folds == fold)
             # One mask left out: its residual is (C⁻¹ y)_i / (C⁻¹)_ii.

@@ -317,8 +317,7 @@ class _Posterior:
         alpha = cho_solve((factor, True), y, check_finite=False)
         loss = 0.5 * float(y @ alpha) + float(np.log(np.diag(factor)).sum())
 
-        inverse = dpotri(factor, lower=1, overwrite_c=1)[0]
-        inverse = np.tril(inverse) + np.tril(inverse, -1).T
+        inverse = inverted(factor)
         outer = np.outer(alpha, alpha) - inverse  # d(-loss)/dK is half of this
         moved = outer @ self.both
         quadratic = np.einsum("ij,ij->j", self.both, moved)
@@ -357,6 +356,16 @@ class _Posterior:
             gradient[n:after] -= _LIKELY_PRECISION * away
             gradient[:n] -= _LIKELY_PRECISION * level / n
         return loss, -gradient
+
+
+def inverted(factor: FloatArray) -> FloatArray:
+    """The inverse of a matrix (m, m) of which this is the lower Cholesky factor, zeros above its
+    diagonal; overwrites it."""
+    inverse = dpotri(factor, lower=1, overwrite_c=1)[0]
+    diagonal = np.diag(inverse).copy()
+    inverse = inverse + inverse.T  # one of the two is zero
+    inverse[np.diag_indices(len(inverse))] = diagonal
+    return np.asarray(inverse)
 
 
 def damped(covariance: FloatArray, noise: float) -> FloatArray:
