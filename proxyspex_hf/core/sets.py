@@ -6,7 +6,7 @@ A row holds the members of one set, ascending, padded with -1 at its end. Rows a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,32 @@ def as_sets(support: IntArray) -> list[tuple[int, ...]]:
     """The rows as ascending tuples of indices."""
     sizes = sizes_of(support).tolist()
     return [tuple(row[:size]) for row, size in zip(support.tolist(), sizes, strict=True)]
+
+
+def stacked(supports: Sequence[IntArray]) -> IntArray:
+    """The rows of several arrays one after the other, padded to one width."""
+    width = max(support.shape[1] for support in supports)
+    padded = [np.pad(s, ((0, 0), (0, width - s.shape[1])), constant_values=-1) for s in supports]
+    return np.concatenate(padded)
+
+
+def united(supports: Sequence[IntArray]) -> IntArray:
+    """The rows of several arrays, each once, in canonical order."""
+    rows = stacked(supports)
+    sizes = sizes_of(rows)
+    rows = rows[np.lexsort((*rows.T[::-1], sizes)), : sizes.max(initial=0)]
+    return rows[differs(rows, 1)]
+
+
+def differs(rows: IntArray, side: int) -> NDArray[np.bool_]:
+    """Whether each of sorted rows is another than that before it (``side`` 1) or after it (-1)."""
+    other = np.ones(len(rows), dtype=np.bool_)
+    unlike = (rows[1:] != rows[:-1]).any(axis=1)
+    if side > 0:
+        other[1:] = unlike
+    else:
+        other[:-1] = unlike
+    return other
 
 
 def check_sets(support: IntArray, n_features: int) -> NDArray[np.int64]:

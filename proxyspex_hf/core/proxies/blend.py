@@ -20,6 +20,7 @@ from proxyspex_hf.core.proxies.boosting import BoostedTrees
 from proxyspex_hf.core.proxies.gaussian import FEW_MASKS, GaussianProcess
 from proxyspex_hf.core.proxies.kernel import MaskKernel
 from proxyspex_hf.core.proxies.pursuit import Pursuit
+from proxyspex_hf.core.sets import united
 from proxyspex_hf.core.sparsify import Projectable, mask_weights
 from proxyspex_hf.core.spectrum import FourierSpectrum, weighted_sum
 from proxyspex_hf.core.stacking import cross_fitted, stacking_weights
@@ -153,10 +154,7 @@ class _Sum:
         )
 
     def candidates(self, count: int, densities: Sequence[float]) -> IntArray:
-        supports = [part.candidates(count, densities) for _, part in self.parts]
-        n = 1 + max(int(support.max(initial=0)) for support in supports)
-        spectra = [(1.0, FourierSpectrum.from_arrays(s, np.ones(len(s)), n)) for s in supports]
-        return weighted_sum(spectra).support[1:]
+        return united([part.candidates(count, densities) for _, part in self.parts])
 
 
 def _by_fold(

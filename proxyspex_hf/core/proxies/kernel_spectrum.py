@@ -18,11 +18,9 @@ import numpy as np
 
 from proxyspex_hf.checks import FloatArray, IntArray
 from proxyspex_hf.core.proxies.kernel import MaskKernel
-from proxyspex_hf.core.sets import as_sets
+from proxyspex_hf.core.sets import as_sets, differs, stacked, united
 from proxyspex_hf.core.sparsify import KnownSpectrum
 from proxyspex_hf.core.spectrum import FourierSpectrum
-
-Members = tuple[int, ...]
 
 #: Sets of one order that the beam extends by one feature.
 _BEAM = 400
@@ -111,17 +109,11 @@ class KernelExpansion:
         """
         n = self.centres.shape[1]
         order = n if max_order is None else min(max_order, n)
-        found: set[Members] = set()
-        for density in densities:
-            found |= set(_Biased(self, 1.0 - 2.0 * density).largest(count, order))
+        found = [_Biased(self, 1.0 - 2.0 * density).largest(count, order) for density in densities]
         known = self.of_sibling
         if known is not None:
-            found |= set(as_sets(KnownSpectrum(known, max_order).candidates(count, densities)))
-        width = max(map(len, found), default=0)
-        support = np.full((len(found), width), -1, dtype=np.int32)
-        for row, members in enumerate(sorted(found, key=lambda t: (len(t), t))):
-            support[row, : len(members)] = members
-        return support
+            found.append(KnownSpectrum(known, max_order).candidates(count, densities))
+        return united(found)
 
     def spectrum(self, support: IntArray) -> FourierSpectrum:
         """∅ and the given sets with their exact coefficients."""
@@ -155,29 +147,54 @@ class _Biased:
         out[pair] += [self.pairs.get((i, k), 0.0) for i, k in support[pair, :2].tolist()]
         return out
 
-    def largest(self, count: int, max_order: int) -> list[Members]:
-        singles = np.abs(self.ratios.T @ self.weights + self.singles)
-        found: dict[Members, float] = {(i,): v for i, v in enumerate(singles.tolist())}
-        beam = sorted(found, key=lambda t: (-found[t], t))[:_BEAM]
+    def largest(self, count: int, max_order: int) -> IntArray:
+        values = np.abs(self.ratios.T @ self.weights + self.singles)
+        beam = np.arange(len(values), dtype=np.int32)[:, None]
+        found, sizes = [beam], [values]
+        beam = beam[np.argsort(-values, kind="stable")[:_BEAM]]
         for order in range(2, max_order + 1):
-            products = np.stack([self.ratios[:, t].prod(axis=1) for t in beam], axis=1)
-            values = np.abs((products * self.weights[:, None]).T @ self.ratios)  # (beam, n)
-            least = _kth_largest(found, count)
-            level: dict[Members, float] = {}
+            least = _kth_largest(np.concatenate(sizes), count)
             # Beneath half of the least that counts, a set's supersets are not looked for either.
-            for row, feature in np.argwhere(values > 0.5 * least).tolist():
-                if feature not in beam[row]:
-                    level[tuple(sorted((*beam[row], feature)))] = float(values[row, feature])
-            if order == 2:
-                for (i, k), own in self.pairs.items():
-                    product = (self.ratios[:, i] * self.ratios[:, k]) @ self.weights
-                    level[i, k] = abs(float(product) + own)
-            ranked = sorted(level, key=lambda t: (-level[t], t))
-            found |= {t: level[t] for t in ranked[: 2 * count]}
-            beam = ranked[:_BEAM]
-            if not beam or level[beam[0]] <= least:
+            rows, values = self._extended(beam, 0.5 * least)
+            if order == 2 and self.pairs:
+                rows = np.concatenate([rows, np.array(list(self.pairs), dtype=np.int32)])
+                values = np.concatenate([values, self._pair_sizes()])
+            rows, values = _last_of_each(rows, values)
+            ranked = np.argsort(-values, kind="stable")
+            found.append(rows[ranked[: 2 * count]])
+            sizes.append(values[ranked[: 2 * count]])
+            beam = rows[ranked[:_BEAM]]
+            if not len(beam) or values[ranked[0]] <= least:
                 break
-        return sorted(found, key=lambda t: (-found[t], t))[:count]
+        rows, values = stacked(found), np.concatenate(sizes)
+        return rows[np.lexsort((*rows.T[::-1], -values))[:count]]
+
+    def _extended(self, beam: IntArray, least: float) -> tuple[IntArray, FloatArray]:
+        """Rows with one feature more, and how large their terms are, where that is above."""
+        products = np.ascontiguousarray(self.ratios[:, beam[:, 0]])
+        for column in beam.T[1:]:
+            products *= self.ratios[:, column]
+        values = np.abs((products * self.weights[:, None]).T @ self.ratios)  # (beam, n)
+        places, features = np.nonzero(values > least)
+        new = (beam[places] != features[:, None]).all(axis=1)
+        places, features = places[new], features[new]
+        rows = np.column_stack([beam[places], features.astype(np.int32)])
+        return np.sort(rows, axis=1), values[places, features]
+
+    def _pair_sizes(self) -> FloatArray:
+        ratios = self.ratios
+        terms = [
+            float((ratios[:, i] * ratios[:, k]) @ self.weights) + own
+            for (i, k), own in self.pairs.items()
+        ]
+        return np.abs(terms)
+
+
+def _last_of_each(rows: IntArray, values: FloatArray) -> tuple[IntArray, FloatArray]:
+    """Each row once, ascending, with the last of its values."""
+    order = np.lexsort(rows.T[::-1])
+    last = order[differs(rows[order], -1)]
+    return rows[last], values[last]
 
 
 def _ratios(
@@ -207,9 +224,6 @@ def _products(factors: FloatArray, weights: FloatArray, support: IntArray) -> Fl
     return out
 
 
-def _kth_largest(found: dict[Members, float], count: int) -> float:
+def _kth_largest(values: FloatArray, count: int) -> float:
     """The smallest value that still counts among the ``count`` largest; 0 while there are fewer."""
-    if len(found) < count:
-        return 0.0
-    values = np.fromiter(found.values(), dtype=np.float64)
-    return float(np.partition(values, -count)[-count])
+    return 0.0 if len(values) < count else float(np.partition(values, -count)[-count])
