@@ -140,6 +140,8 @@ def check_pairs(
             told = found.predict(packed.unpack(rows)).reshape(BASES, 4)
             lost.append(((actual[:, 3] - actual[:, 0]).mean(), (told[:, 3] - told[:, 0]).mean()))
             interaction.append(((actual @ signs).mean(), (told @ signs).mean()))
+        if len(lost) < 2:
+            continue  # nothing correlates
         report[kind] = {
             "lost": agreement(*np.array(lost).T),
             "interaction": agreement(*np.array(interaction).T),
