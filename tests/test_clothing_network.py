@@ -41,21 +41,21 @@ def test_a_network_is_trained_on_what_is_kept_and_pairs_are_tested(
     study: Any, tmp_path: Path
 ) -> None:
     clothing, figure08 = study
-    images = bars(figure08, 40, 10)
+    images = bars(figure08, 60, 10)
     assert clothing.halved(images.test)[1, 0, 6, 0] == pytest.approx(
         images.test[1, 12:14, :2].mean()
     )
     network = clothing.Network(images)
-    everything = network(np.arange(40), 0)
+    everything = network(np.arange(60), 0)
     assert (everything > 0).all()
-    np.testing.assert_array_equal(everything, network(np.arange(40), 7))
+    np.testing.assert_array_equal(everything, network(np.arange(60), 7))
     without = np.flatnonzero(images.train_labels != 0)
     assert network(without, 0)[0] < 0
     assert (network(without, 0)[1:] > 0).all()
 
     data = DataAttribution.from_training(
         network,
-        40,
+        60,
         100,
         tmp_path / "trainings",
         key="bars",
