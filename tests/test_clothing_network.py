@@ -38,9 +38,10 @@ def bars(figure08: Any, n: int, tests: int) -> Any:
 
 
 def test_a_network_is_trained_on_what_is_kept_and_pairs_are_tested(
-    study: Any, tmp_path: Path
+    study: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clothing, figure08 = study
+    monkeypatch.setattr(clothing, "AGAIN", 10)
     images = bars(figure08, 60, 10)
     assert clothing.halved(images.test)[1, 0, 6, 0] == pytest.approx(
         images.test[1, 12:14, :2].mean()
