@@ -4,11 +4,11 @@
     python tests/bench/tasks.py [--alphas 2 4] [--only caption words] [--json FILE]
 
 Default options throughout. R² at three densities of masks left out of fits, LASSO's of the same
-masks beside it, medians where there are several inputs. Each line is a process of its own. Memory is the
-resident set's peak while the model is asked, and in all (with the fit and its libraries), over what
-the process held with the model loaded. Of the masks *asked*, *alike* are those whose masked input
-another had already given, so that no forward was spent on them; *again* is how many inputs the
-model is given when the same is asked with the ``cache_dir`` that the first run filled.
+masks beside it, medians where there are several inputs. Each line is a process of its own. Memory
+is the resident set's peak while the model is asked, and in all (with the fit and its libraries),
+over what the process held with the model loaded. Of the masks *asked*, *alike* are those whose
+masked input another had already given, so that no forward was spent on them; *again* is how many
+inputs the model is given when the same is asked with the ``cache_dir`` that the first run filled.
 """
 
 from __future__ import annotations
