@@ -7,7 +7,7 @@ Initial weights and the order of the images are the same in all trainings, so th
 the data; how much of a margin is the seed's is measured by training a hundred subsets once more.
 
     apt-get install dataset-fashion-mnist
-    python examples/paper/clothing_network.py --jobs 2            # an hour of two cores
+    python examples/paper/clothing_network.py --jobs 2            # 5,000 trainings
     python examples/paper/clothing_network.py --trainings 300     # to try it
 
 Killed in the middle, the same command resumes where it stopped. Writes clothing_network.json.
@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import hashlib
 import json
 import sys
 import tempfile
@@ -118,17 +119,19 @@ def check_pairs(
                     some = kept.copy()
                     some[list(gone)] = False
                     masks.append(some)
+    report: dict[str, Any] = {"trainings": len(masks), "halves a pair": BASES}
+    if not plan:
+        return report
     packed = PackedMasks.pack(np.array(masks))
     margins = retrain(
         network,
         packed,
-        cache / "pairs",
+        cache / f"pairs-{hashlib.sha256(packed.bits.tobytes()).hexdigest()[:12]}",
         key="clothing network, pairs",
         n_tests=len(network.test_labels),
         n_jobs=jobs,
         progress=ProgressBar(),
     )
-    report: dict[str, Any] = {"trainings": len(masks), "halves a pair": BASES}
     signs = np.array([1, -1, -1, 1])
     for kind in ("synergistic", "redundant"):
         lost, interaction = [], []
@@ -210,7 +213,8 @@ def main() -> None:
     ]
     rows = study.held_out_rows
     report = {
-        "command": f"python examples/paper/clothing_network.py --jobs {options.jobs}",
+        "command": "python examples/paper/clothing_network.py "
+        f"--trainings {options.trainings} --jobs {options.jobs}",
         "features": n,
         "trainings": len(study.masks),
         "test images": len(attributions),

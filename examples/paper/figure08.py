@@ -245,12 +245,14 @@ def check_removals(
     return report
 
 
-def agreement(actual: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
-    """How well changes are predicted; the chance level pairs the two at random."""
+def agreement(actual: np.ndarray, predicted: np.ndarray) -> dict[str, float | None]:
+    """How well changes are predicted; the chance level pairs the two at random. What never varies
+    correlates with nothing: None."""
+    varies = np.ptp(actual) > 0 and np.ptp(predicted) > 0
     up, up_predicted = float((actual > 0).mean()), float((predicted > 0).mean())
     return {
         "n": len(actual),
-        "correlation": round(float(np.corrcoef(actual, predicted)[0, 1]), 3),
+        "correlation": round(float(np.corrcoef(actual, predicted)[0, 1]), 3) if varies else None,
         "r2": round(1 - float(np.square(actual - predicted).sum() / np.square(actual).sum()), 3),
         "sign agreement": round(float(((actual > 0) == (predicted > 0)).mean()), 3),
         "sign agreement by chance": round(up * up_predicted + (1 - up) * (1 - up_predicted), 3),
