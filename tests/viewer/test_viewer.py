@@ -93,6 +93,26 @@ def test_hover_lights_a_combination_in_the_text_and_a_word_in_the_list(show: Sho
     ]
 
 
+def test_the_text_is_lit_no_more_when_what_was_under_the_pointer_is_drawn_anew(show: Show) -> None:
+    shown = show(review_record())
+    shown.experts()
+    dim = "() => document.querySelector('.psx .input').classList.contains('dim')"
+    for hovered in (".sentence", ".row[data-key*='-']"):
+        shown.page.locator(f".psx {hovered}").first.hover()
+        assert shown.page.evaluate(dim)
+        # As when numbers that were asked for arrive: other rows in the same places.
+        redraw = "all => all.forEach(e => e.replaceWith(e.cloneNode(true)))"
+        shown.page.locator(f".psx {hovered}").evaluate_all(redraw)
+        shown.page.mouse.move(2, 2)
+        assert not shown.page.evaluate(dim)
+    # The keyboard goes on where the mouse was.
+    shown.page.locator(".psx .sentence").first.focus()
+    shown.page.keyboard.press("Tab")
+    assert not shown.page.evaluate(dim)
+    shown.page.keyboard.press("Shift+Tab")
+    assert shown.page.evaluate(dim)
+
+
 def test_clicks_remove_and_the_number_is_the_explanation_s(show: Show) -> None:
     shown = show(with_doubt(review_record()))
     record = shown.explanation.record

@@ -124,10 +124,10 @@ def test_the_first_click_has_a_visible_result(open_page: Open, width: int, heigh
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_text_has_a_contrast_of_at_least_4_5(open_page: Open, scheme: str) -> None:
-    view = open_page(with_doubt(review_record()), color_scheme=scheme)
+    still = {"color_scheme": scheme, "reduced_motion": "reduce"}  # no colour on its way to another
+    view = open_page(with_doubt(review_record()), **still)
     view.word(7).click()
     view.page.mouse.move(2, 2)
-    view.page.wait_for_timeout(250)  # the fade of the highlight
     ratios = view.page.locator(".psx *:not(svg, svg *)").evaluate_all(CONTRAST)
     assert len(ratios) > 180
     assert [(round(ratio, 2), text[:40]) for ratio, text in ratios if ratio < 4.5] == []

@@ -87,6 +87,16 @@ const hearing = (name) => () => {
   const message = JSON.parse(props[name]);
   for (const part of Object.values(parts)) part.hear?.(name, message);
 };
+// What lies under the pointer, or under the keyboard's focus, is lit. The whole page listens: a row
+// that is drawn anew under the pointer never hears that the pointer left.
+const membersAt = (target) => {
+  const node = target.closest(".input [data-i], .row, .sentence");
+  return node ? (node.dataset.key ?? node.dataset.i).split("-").map(Number) : null;
+};
+element.addEventListener("mouseover", ({ target }) => view && light(membersAt(target)));
+element.addEventListener("mouseleave", () => view && light(null));
+element.addEventListener("focusin", ({ target }) => view && target.matches(":focus-visible") && light(membersAt(target)));
+element.addEventListener("focusout", () => view && light(null));
 element.addEventListener("keydown", ({ key }) => key === "Escape" && view && light(null));
 watch("value", show);
 for (const name of ["answer", "interval", "indices", "removals", "file"]) watch(name, hearing(name));

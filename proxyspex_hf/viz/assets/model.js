@@ -138,6 +138,7 @@ const choose = (members) => {
   say("chosen");
 };
 const light = (members) => {
+  if (members === view.lit) return; // nothing was lit, and nothing is
   view.lit = members;
   say("lit");
 };

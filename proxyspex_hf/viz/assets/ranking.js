@@ -25,10 +25,6 @@ parts.ranking = (() => {
       el("span", { class: "members", dir: "auto" }, spelled(members), kind && members.length > 1 ? el("span", { class: "kind", text: ` ${kind}` }) : null),
       el("span", { class: "order", text: members.length }, el("span", { class: "sr", text: ` ${data.nouns[members.length === 1 ? 0 : 1]}` })));
     node.addEventListener("click", () => choose(members));
-    node.addEventListener("mouseenter", () => light(members));
-    node.addEventListener("mouseleave", () => light(null));
-    node.addEventListener("focus", () => node.matches(":focus-visible") && light(members));
-    node.addEventListener("blur", () => light(null));
     return el("li", {}, node);
   };
   const decimals = () => {

@@ -66,10 +66,6 @@ parts.reading = (() => {
       if (i === null || (detail < 2 && detail > 0 && !getSelection().isCollapsed)) return;
       toggle(i);
     });
-    text.addEventListener("mouseover", ({ target }) => light(at(target) === null ? null : [at(target)]));
-    text.addEventListener("mouseleave", () => light(null));
-    text.addEventListener("focusin", ({ target }) => target.matches(":focus-visible") && light([at(target)]));
-    text.addEventListener("focusout", () => light(null));
     arrows(text, () => features, (node) => toggle(Number(node.dataset.i)));
     rove(features, features[0]);
     new ResizeObserver(() => marks.isConnected && brackets()).observe(marks);

@@ -6,10 +6,6 @@ parts.together = (() => {
     const node = el("button", { type: "button", class: `sentence ${toneOf(members)}`, "data-key": termKey(members) },
       el("span", { class: "mark", "aria-hidden": "true" }), el("span", { class: "said" }, quoted(pieces), rank ? el("span", { class: "fine", text: ` · ${rank}` }) : null));
     node.addEventListener("click", () => choose(members));
-    node.addEventListener("mouseenter", () => light(members));
-    node.addEventListener("mouseleave", () => light(null));
-    node.addEventListener("focus", () => node.matches(":focus-visible") && light(members));
-    node.addEventListener("blur", () => light(null));
     const out = canPredict() ? button("Take out", () => takeOut(members), { class: "small", "aria-label": `Take out ${names(members)}` }) : null;
     return el("li", {}, node, out);
   };
