@@ -4,6 +4,7 @@ import hashlib
 import json
 from pathlib import Path
 
+import kernel_steps
 import numpy as np
 import pytest
 import tables
@@ -285,3 +286,15 @@ def test_results_in_the_repository_can_be_read():
     for found in ResultCache(path).rows().values():
         assert found["method"] in tables.PUBLIC
         assert "error" in found or set(found["r2"]) == {"uniform", "50", "70", "90"}
+
+
+def test_more_steps_of_learning_a_kernel_end_nearer(tmp_path, capsys):
+    np.savez(tmp_path / "tiny.npz", **entries())
+    given = ["--tables", str(tmp_path), "--steps", "2", "30", "--json", str(tmp_path / "out.json")]
+    assert kernel_steps.main(given) == 0
+    rows = json.loads((tmp_path / "out.json").read_text())["rows"]
+    assert len(rows) == 2 * 2 * len(kernel_steps.UNITS) * 2 * 2  # sampling, reach, memory, steps
+    by_steps = {steps: [r["above"] for r in rows if r["steps"] == steps] for steps in (2, 30)}
+    assert min(by_steps[30]) == 0.0 <= min(by_steps[2])
+    assert np.mean(by_steps[2]) > np.mean(by_steps[30]) + 1
+    assert "| 1/√n | 20 | 30 |" in capsys.readouterr().out

@@ -238,9 +238,11 @@ class Underway:
 
     async def _guard(self, run: Run) -> None:
         """Stop a run that no page watches any more."""
+        watched = True
         while True:
             await asyncio.sleep(_PULSE)
-            if any(map(self._presence.listens, list(run.pages))):
+            before, watched = watched, any(map(self._presence.listens, list(run.pages)))
+            if watched or before:  # the first look without a page begins the time to come back
                 run.seen = self._clock()
             elif self._clock() - run.seen > self._away:
                 self._stop(run)

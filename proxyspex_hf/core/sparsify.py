@@ -181,12 +181,20 @@ def mask_densities(masks: BoolArray, values: FloatArray) -> list[DensityShare]:
 
 
 def mask_weights(masks: BoolArray, values: FloatArray) -> FloatArray:
-    """The same as weights of the masks, (m,) of mean 1: what an error counts on each of them."""
+    """The same as weights of the masks, (m,) of mean 1: what an error counts on each of them.
+
+    The full and the empty mask count nothing: they are asked, not predicted, and what a proxy would
+    say of them from random masks alone may be off by so much that it decides everything. Where no
+    other mask's value varies, all count the same.
+    """
     groups = _groups(masks)
-    out = np.ones(len(masks))
-    if len(groups) > 1:
-        for group, weight in zip(groups, _balance(groups, values), strict=True):
-            out[group] = weight * len(groups)
+    inner = values[np.concatenate(groups)]
+    if not len(inner) or np.ptp(inner) == 0.0:
+        return np.ones(len(masks))
+    weights = _balance(groups, values) if len(groups) > 1 else np.ones(1)
+    out = np.zeros(len(masks))
+    for group, weight in zip(groups, weights, strict=True):
+        out[group] = weight
     return np.asarray(out / out.mean())
 
 

@@ -140,15 +140,15 @@ def test_left_alone_it_stops_after_the_time_to_come_back(
             return [told async for told in underway.watch(run, endless)][-1]
 
         ends = [asyncio.create_task(last(run)) for run in runs]
-        await asyncio.sleep(0.8)
+        await asyncio.sleep(0.9)  # nearly until the next look at who is there
         assert turns.counts == (1, 1)
         for page in ("one", "waits"):
             presence.disconnect(page)
         start = time.monotonic()
-        await asyncio.sleep(0.7)
+        await asyncio.sleep(0.8)
         assert turns.counts == (1, 1)  # a reload takes as long
         told = await asyncio.wait_for(asyncio.gather(*ends), 10)
-        assert 0.9 < time.monotonic() - start < 3.5
+        assert 1.0 < time.monotonic() - start < 3.5  # no less than was promised
         assert told[0].message.startswith("Stopped. 3 of 100")
         assert told[1].again
         assert turns.counts == (0, 0)

@@ -27,7 +27,7 @@ from typing import Any
 from harness.cache import ResultCache
 from harness.implementations import PUBLIC, Implementation, implementation
 from harness.measure import Row, head, measure, measure_within
-from harness.problems import SAMPLINGS, Problem, TableError, read_tables
+from harness.problems import DATA, SAMPLINGS, Problem, TableError, read_tables
 from harness.report import (
     COLUMNS,
     describe,
@@ -43,7 +43,7 @@ from harness.report import (
 from harness.synthetic_problems import synthetic_problems
 
 HERE = Path(__file__).parent
-DATA, RESULTS = HERE / "data", HERE / "results"
+RESULTS = HERE / "results"
 QUICK_FEATURES = 64
 
 

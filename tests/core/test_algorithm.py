@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from harness.problems import DATA, read_table
 
 from proxyspex_hf.core import FourierSpectrum, ProxySPEX, all_masks, sample_masks
 from proxyspex_hf.core.faithfulness import r2_score
@@ -205,6 +206,15 @@ def test_bad_data_is_refused() -> None:
         ProxySPEX().fit(masks, np.where(np.arange(100) == 7, np.nan, values))
     with pytest.raises(InputError, match="12 masks cannot be cross-validated in 5 folds"):
         ProxySPEX().fit(masks[:12], values[:12])
+
+
+def test_no_single_mask_chooses_the_proxy() -> None:
+    """At a logit, the whole review alone can be further off than all else: 0.45 where it decides,
+    for a proxy without interactions."""
+    table = read_table(DATA / "sent_rotten_tomatoes_n44.npz")
+    fit = ProxySPEX(doubt=False).fit(*table.rows(0.5, "uniform", 0))
+    masks, values = table.tests["uniform"]
+    assert r2_score(values, fit.spectrum.evaluate(masks)) > 0.65
 
 
 def test_cancelling_stops_at_once() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import spectra
 
-from proxyspex_hf.core import FourierSpectrum, sample_masks
+from proxyspex_hf.core import FourierSpectrum, ProxySPEX, sample_masks
 from proxyspex_hf.core.masks import all_masks
 from proxyspex_hf.core.sparsify import (
     DensityShare,
@@ -124,7 +124,8 @@ def test_densities_are_read_off_the_masks() -> None:
     values = np.random.default_rng(0).normal(size=600)
     uniform = sample_masks(40, 600, seed=0)
     assert mask_densities(uniform, values) == [DensityShare(0.5, 1.0)]
-    assert mask_weights(uniform, values).tolist() == [1.0] * 600
+    # The full and the empty mask, which come first, are asked and not predicted.
+    assert mask_weights(uniform, values).tolist() == [0.0] * 2 + [600 / 598] * 598
     dense = sample_masks(40, 600, density=0.8, seed=0)
     (only,) = mask_densities(dense, values)
     assert only.density == pytest.approx(0.8, abs=0.01)
@@ -144,6 +145,16 @@ def test_densities_are_read_off_the_masks() -> None:
 def test_only_the_full_and_the_empty_mask_are_half() -> None:
     masks = np.array([[True] * 5, [False] * 5])
     assert mask_densities(masks, np.array([1.0, 2.0])) == [DensityShare(0.5, 1.0)]
+    assert mask_weights(masks, np.array([1.0, 2.0])).tolist() == [1.0, 1.0]
+
+
+def test_where_only_the_full_mask_has_another_value_all_masks_count() -> None:
+    masks = sample_masks(40, 60, seed=0)
+    values = masks.all(axis=1).astype(float)
+    assert mask_weights(masks, values).tolist() == [1.0] * 60
+    with np.errstate(all="raise"):
+        fit = ProxySPEX(doubt=False).fit(masks, values)
+    assert np.isfinite(fit.cv_r2)
 
 
 def test_what_sparsifying_changed_is_taken_at_masks_that_keep_as_many() -> None:

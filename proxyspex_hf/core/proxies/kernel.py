@@ -57,6 +57,10 @@ _SIBLING_PRECISION = 0.25
 _START = (0.6, 0.6, 0.2)
 _START_PAIRS = 1.6
 _START_SIBLING = 0.5
+#: Steps of L-BFGS, and how many of them it remembers: as near the optimum as 60 steps without a
+#: scale are, or nearer (``tests/bench/kernel_steps.py``).
+_STEPS = 30
+_MEMORY = 20
 
 
 def signs(masks: BoolArray) -> FloatArray:
@@ -165,7 +169,7 @@ def learn_kernel(
     values: FloatArray,
     *,
     reach: int = 3,
-    iterations: int = 60,
+    iterations: int = _STEPS,
     start: MaskKernel | None = None,
     likely: MaskKernel | None = None,
     sibling: Sibling | None = None,
@@ -176,21 +180,28 @@ def learn_kernel(
         x: (m, n) signs; one evaluation costs O(m³ + m² n).
         values: (m,) of mean 0 and variance 1.
         reach: largest distance of pairs with a variance of their own; 0 for none.
+        iterations: steps, at most.
         start: where to begin; default ``likely``, or the middle of the priors.
         likely: what is likely beforehand of all but the features' relevances: a kernel learnt from
             other answers, of any number of features.
         sibling: what a cheaper model says of the same features.
     """
     problem = _Posterior(x, values, min(reach, x.shape[1] - 1), likely, sibling)
+    scale = problem.scale
+
+    def scaled(theta: FloatArray) -> tuple[float, FloatArray]:
+        loss, gradient = problem(theta * scale)
+        return loss, gradient * scale
+
     found = minimize(
-        problem,
-        problem.start if start is None else problem.from_kernel(start),
+        scaled,
+        (problem.start if start is None else problem.from_kernel(start)) / scale,
         jac=True,
         method="L-BFGS-B",
-        bounds=problem.bounds,
-        options={"maxiter": iterations},
+        bounds=(np.array(problem.bounds) / scale[:, None]).tolist(),
+        options={"maxiter": iterations, "maxcor": _MEMORY},
     )
-    return problem.kernel(found.x)
+    return problem.kernel(found.x * scale)
 
 
 def _pair_signs(x: FloatArray, reach: int) -> FloatArray:
@@ -255,6 +266,13 @@ class _Posterior:
         if likely is not None:
             self.start = self.from_kernel(likely)
             self.expected = self.start[n : n + 4 + reach]
+
+    @property
+    def scale(self) -> FloatArray:
+        """A step's unit: what all features share moves the loss much more than what one has."""
+        scale = np.ones(len(self.start))
+        scale[self.n :] = 1.0 / np.sqrt(self.n)
+        return scale
 
     def from_kernel(self, kernel: MaskKernel) -> FloatArray:
         """The parameters of a kernel, those of other features by their mean, within the bounds."""

@@ -12,6 +12,8 @@ import numpy as np
 from proxyspex_hf.core import FourierSpectrum, budget_for
 from proxyspex_hf.core.faithfulness import TEST_DENSITIES
 
+#: The tables that come with the bench.
+DATA = Path(__file__).parents[1] / "data"
 SAMPLINGS = ("uniform", "mixed")
 Rows = tuple[np.ndarray, np.ndarray]
 
