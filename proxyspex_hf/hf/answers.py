@@ -283,9 +283,10 @@ def _run(bound: BoundInput, items: list[_Item], rows: list[int], keep: bool) -> 
         done: set[int] = set()
         try:
             batch = Batch(tuple(left), tuple(items[row].item for row in left))
-            for place, outputs in answers(bound, batch.items):
-                yield left[place], outputs
-                done.update(left[place])
+            for places, outputs in answers(bound, batch.items):
+                answered = [left[place] for place in places]
+                yield answered, outputs
+                done.update(answered)
             return
         except ProxySpexError as error:
             rest = [row for row in left if row not in done]

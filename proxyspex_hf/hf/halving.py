@@ -38,7 +38,7 @@ class Halving:
 
     def parts(
         self, items: Sequence[bytes], *, only_memory: bool = False
-    ) -> Iterator[tuple[slice, FloatArray]]:
+    ) -> Iterator[tuple[Sequence[int], FloatArray]]:
         """Places among the items and their rows, as they come, in order.
 
         Args:
@@ -67,7 +67,7 @@ class Halving:
                 self.room = len(batch) // 2 * max(map(self.size, batch))
                 pending.append((start, stop))
             else:
-                yield slice(start, stop), rows
+                yield range(start, stop), rows
 
     def _fits(self, items: Sequence[bytes]) -> int:
         if self.room is None:

@@ -37,10 +37,15 @@ def listed(value: Any) -> list[Any] | None:
     other iterable; None for what is one thing, such as a text, a mapping, or an array of numbers.
 
     Raises:
-        InputError: a table.
+        InputError: a table, or a set.
     """
     if isinstance(value, _WHOLE):
         return None
+    if isinstance(value, (set, frozenset)):
+        raise InputError(
+            f"a {type(value).__name__} has no order: give a list, such as sorted(...), so that it "
+            "can be told which explanation is whose."
+        )
     if isinstance(value, np.ndarray):
         return value.tolist() if value.ndim == 1 and value.dtype.kind in "UOT" else None
     if hasattr(value, "columns") and hasattr(value, "shape"):
@@ -65,7 +70,7 @@ def inputs_of(pipe: Any, value: Any, *, texts: bool) -> tuple[bool, Any]:
     its inputs are ``texts``.
 
     Raises:
-        InputError: a table, or no pipeline and no function.
+        InputError: a table, a set, or no pipeline and no function.
     """
     task, entries = task_of(pipe), listed(value)
     if entries is None:

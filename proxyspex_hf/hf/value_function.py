@@ -146,7 +146,7 @@ class BoundInput(ABC):
         """The fast path, in batches as large as the model takes."""
         return Halving(self._by_outputs, self.size, self.retry)
 
-    def answered(self, items: Sequence[bytes]) -> Iterator[tuple[slice, FloatArray]]:
+    def answered(self, items: Sequence[bytes]) -> Iterator[tuple[Sequence[int], FloatArray]]:
         """Places among the items of one batch and their rows, as they come; where one fails, what
         could be answered comes first, and the failure is of the first item without rows."""
         yield from self.halving.parts(items)
@@ -257,11 +257,14 @@ def answer(bound: BoundInput, items: Sequence[bytes]) -> FloatArray:
     Raises:
         ModelError: the model failed, or one item alone does not fit into memory.
     """
-    parts = sorted(answers(bound, items), key=lambda part: part[0].start)
-    return np.concatenate([outputs for _, outputs in parts])
+    parts = list(answers(bound, items))
+    places = np.concatenate([places for places, _ in parts])
+    return np.asarray(np.concatenate([outputs for _, outputs in parts])[np.argsort(places)])
 
 
-def answers(bound: BoundInput, items: Sequence[bytes]) -> Iterator[tuple[slice, FloatArray]]:
+def answers(
+    bound: BoundInput, items: Sequence[bytes]
+) -> Iterator[tuple[Sequence[int], FloatArray]]:
     """The same as they come: places among the items, and their outputs.
 
     Raises:
@@ -272,7 +275,7 @@ def answers(bound: BoundInput, items: Sequence[bytes]) -> Iterator[tuple[slice, 
         return
     for place, mask in enumerate(unpacked(items, bound.n_features)):
         one = partial(_within_memory, bound.by_pipeline, mask)
-        yield slice(place, place + 1), tried_again(one, bound.retry)
+        yield [place], tried_again(one, bound.retry)
 
 
 def _within_memory(

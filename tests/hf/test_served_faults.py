@@ -19,6 +19,7 @@ from tiny_pipelines import generator
 
 from proxyspex_hf import InteractionExplainer, ModelError, ServedModel
 from proxyspex_hf.hf.served import line as line_module
+from proxyspex_hf.hf.served import servers as servers_module
 from proxyspex_hf.hf.value_function import BoundInput
 
 TEXT = "It could have been great, but the plot is dull and never funny."
@@ -464,3 +465,21 @@ def test_an_endpoint_is_asked_as_the_hubs_client_asks_and_gets_no_more(
         with pytest.raises(ModelError, match=r"HTTP 307.*redirects"):
             function(np.zeros((1, function.n_features), dtype=bool))
     close_session()
+
+
+def test_answers_of_a_slow_server_are_kept_as_they_come(
+    pipe: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program that is stopped has lost what came in some seconds, not 64 answers."""
+    monkeypatch.setattr(servers_module, "_CONFIRM_AFTER", 0.3)
+    with InferenceServer(pipe, "vllm") as server:
+        function = function_of(served_by(server, concurrency=1))
+        before = scored(server)
+        server.delay = 0.05
+        given = function.answered(function.items(masks()))
+        places, rows = next(given)
+        answered = sum((scored(server) - before).values())
+        assert 0 < len(places) <= 8
+        assert len(rows) == len(places)
+        assert answered <= len(places) + 2  # the look at the model, and one in flight
+        given.close()

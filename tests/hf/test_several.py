@@ -74,6 +74,8 @@ def test_what_is_one_input(roberta: Any) -> None:
     assert [e.record.parts[1].name for e in explainer(rows)] == ["text_pair"] * 3
     with pytest.raises(InputError, match="a DataFrame is a table: give one of its columns"):
         explainer(pd.DataFrame({"text": TEXTS}))
+    with pytest.raises(InputError, match=r"a frozenset has no order: give a list.*sorted"):
+        explainer(frozenset(TEXTS))
     with pytest.raises(InputError, match=r"explains a text .* got bytes"):
         explainer(b"It is bad")
 

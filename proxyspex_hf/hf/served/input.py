@@ -62,12 +62,14 @@ class ServedInput(BoundInput):
     def outputs(self, items: Sequence[bytes]) -> FloatArray:
         # A few, asked again beside others: what is compared needs no look at the model.
         calls = [self.request(item) for item in items]
-        rows = dict(self.model.servers.answers(calls, confirm=False))
+        groups = self.model.servers.answers(calls, confirm=False)
+        rows = {place: row for group in groups for place, row in group}
         return np.stack([rows[place] for place in range(len(items))])
 
-    def answered(self, items: Sequence[bytes]) -> Iterator[tuple[slice, FloatArray]]:
-        for place, row in self.model.servers.answers([self.request(item) for item in items]):
-            yield slice(place, place + 1), row[None]
+    def answered(self, items: Sequence[bytes]) -> Iterator[tuple[Sequence[int], FloatArray]]:
+        for group in self.model.servers.answers([self.request(item) for item in items]):
+            places, rows = zip(*group, strict=True)
+            yield places, np.stack(rows)
 
     @property
     def sharing(self) -> Hashable:

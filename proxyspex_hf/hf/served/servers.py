@@ -27,8 +27,9 @@ _log = logging.getLogger(__name__)
 
 #: Seconds before the second try of one server, doubled each time, and the longest: convention.
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 20.0
-#: Answers between two looks at whether the same model still answers: 1.6% more requests.
-_CONFIRM_EVERY = 64
+#: Answers between two looks at whether the same model still answers: 1.6% more requests. And
+#: seconds, for slow servers: where a program is stopped, no more than came in these is lost.
+_CONFIRM_EVERY, _CONFIRM_AFTER = 64, 20.0
 
 
 @dataclass
@@ -114,9 +115,9 @@ class Servers:
 
     def answers(
         self, calls: Sequence[Callable[[Line], T]], *, confirm: bool = True
-    ) -> Iterator[tuple[int, T]]:
-        """Places among the calls and their answers, as they come; with ``confirm``, only after the
-        model was seen to be the same still.
+    ) -> Iterator[list[tuple[int, T]]]:
+        """Places among the calls and their answers, some at a time, as they come; with
+        ``confirm``, only after the model was seen to be the same still.
 
         Where one fails, no further ones are sent, those in flight are waited for and given, and
         then the first failure is raised.
@@ -230,9 +231,10 @@ class _Crew(Generic[T]):
         for _ in range(min(len(calls), servers.concurrency)):
             threading.Thread(target=self._work, name="served", daemon=True).start()
 
-    def answers(self, confirm: bool) -> Iterator[tuple[int, T]]:
+    def answers(self, confirm: bool) -> Iterator[list[tuple[int, T]]]:
         held: list[tuple[int, T]] = []
         failed: dict[int, Exception] = {}
+        began = time.monotonic()
         while self._is_left():
             place, found, error = self._done.get()
             with self._lock:
@@ -243,14 +245,16 @@ class _Crew(Generic[T]):
                     self._todo.clear()
             else:
                 held.append((place, found))  # type: ignore[arg-type]
-            if len(held) >= _CONFIRM_EVERY and not failed:
+            late = time.monotonic() - began > _CONFIRM_AFTER
+            if held and (late or len(held) >= _CONFIRM_EVERY) and not failed:
                 if confirm:
                     self._servers.confirmed()
-                yield from held
-                held = []
-        if held and confirm:
-            self._servers.confirmed()
-        yield from held
+                yield held
+                held, began = [], time.monotonic()
+        if held:
+            if confirm:
+                self._servers.confirmed()
+            yield held
         if failed:
             raise failed[min(failed)]
 

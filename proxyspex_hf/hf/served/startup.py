@@ -185,7 +185,8 @@ def _alone_and_together(
     alone = [servers.ask(call) for call in calls]
     crowd = [*reversed(range(len(calls))), *range(len(calls))]
     noise = 0.0
-    for place, found in servers.answers([calls[i] for i in crowd]):
+    groups = servers.answers([calls[i] for i in crowd])
+    for place, found in (answer for group in groups for answer in group):
         expected = alone[crowd[place]]
         apart = float(np.abs(found - expected).max()) if found.shape == expected.shape else np.inf
         noise = max(noise, apart)
