@@ -67,7 +67,7 @@ class Servers:
         self.lines, self.concurrency, self.patience = tuple(lines), concurrency, patience
         self.confirm: Callable[[Line], None] | None = None
         self.tally = Tally()
-        self._room = threading.BoundedSemaphore(concurrency)
+        self._room = _Room(concurrency)
         self._lock = threading.Lock()
         self._failing_since: float | None = None
         self._last: Lost | None = None
@@ -213,6 +213,44 @@ class Servers:
         )
         error.__cause__ = lost
         return error
+
+
+class _Room:
+    """Places that are given in the order in which they were asked for: who has just left one does
+    not take it again before those who wait, as with a semaphore."""
+
+    def __init__(self, places: int) -> None:
+        self._free = places
+        self._waiting: deque[threading.Event] = deque()
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        mine = threading.Event()
+        with self._lock:
+            if self._free:
+                self._free -= 1
+                return
+            self._waiting.append(mine)
+        try:
+            mine.wait()
+        except BaseException:  # a Ctrl-C
+            with self._lock:
+                gone = mine not in self._waiting
+                if not gone:
+                    self._waiting.remove(mine)
+            if gone:
+                self._leave()
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        self._leave()
+
+    def _leave(self) -> None:
+        with self._lock:
+            if self._waiting:
+                self._waiting.popleft().set()
+            else:
+                self._free += 1
 
 
 class _Crew(Generic[T]):
