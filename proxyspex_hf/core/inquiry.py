@@ -106,8 +106,8 @@ def inquiry(
     told = siblings or [None] * len(kernels)
     all_drawn = how.rounds == 1 and how.goal is None
     # What resumes from earlier masks asks at least one round more.
-    rounds = how.rounds - 1 if known is None else max(1, how.rounds - 1)
-    for size in _sizes(how, rounds, len(asked.masks)):
+    left = how.rounds - 1 if known is None else max(1, how.rounds - 1)
+    while size := _size(how, left, len(asked.masks)):
         posteriors = [
             _posterior(asked, values, kernel, start, sibling, rng)
             for values, kernel, sibling in zip(asked.values, kernels, told, strict=False)
@@ -126,6 +126,7 @@ def inquiry(
             [np.concatenate([a, b]) for a, b in zip(asked.values, values, strict=True)],
         )
         kernels = [None if p is None else p.doubt.kernel for p in posteriors]
+        left -= 1
     tests = held_out_masks(how.n_features, asked.masks, how.n_test, rng) if how.n_test else []
     if tests:
         masks = np.concatenate([rows for _, rows in tests])
@@ -175,18 +176,12 @@ def draw(how: Plan, count: int, rng: np.random.Generator) -> tuple[BoolArray, Fl
     return masks, densities
 
 
-def _sizes(how: Plan, left: int, done: int) -> Generator[int, None, None]:
-    """Masks of each of the ``left`` later rounds."""
+def _size(how: Plan, left: int, done: int) -> int:
+    """Masks of the next of the ``left`` later rounds, 0 where there is none."""
+    open_ = max(0, how.budget - done)
     if how.goal is not None:
-        while done < how.budget:
-            size = min(how.budget - done, max(MIN_BUDGET, round(_AUTO_GROWTH * done)))
-            done += size
-            yield size
-        return
-    while left > 0 and done < how.budget:
-        size = -(-(how.budget - done) // left)
-        done, left = done + size, left - 1
-        yield size
+        return min(open_, max(MIN_BUDGET, round(_AUTO_GROWTH * done)))
+    return -(-open_ // left) if left > 0 else 0
 
 
 def _next(

@@ -164,6 +164,16 @@ def test_a_goal_ends_the_asking_and_is_met() -> None:
     assert wide < narrow
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_a_goal_out_of_reach_ends_with_all_subsets(seed: int) -> None:
+    """Where few masks are left, a round draws fewer than it wants, and the next makes up for it."""
+    n = 7
+    values = np.random.default_rng(seed).normal(size=2**n)
+    how = plan(n, budget="auto", goal=Goal(r2=0.99))
+    found = ask(inquiry(how, seed), lambda masks: [values[masks @ 2 ** np.arange(n)]])
+    assert len(np.unique(found.masks, axis=0)) == len(found.masks) == 2**n
+
+
 @pytest.mark.parametrize("options", [{}, {"r2": 1.5}, {"r2": 0.0}, {"width": 0}, {"width": -1.0}])
 def test_a_goal_that_says_nothing_is_refused(options: dict) -> None:
     with pytest.raises(InputError, match="goal"):
