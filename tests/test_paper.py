@@ -205,6 +205,41 @@ def test_a_figure_is_made_and_made_again_without_the_model(
     assert again["rows"] == rows
 
 
+def test_data_sets_that_are_left_out_keep_their_rows_and_what_they_were_made_with(
+    paper: Any, tmp_path: Path
+) -> None:
+    common = paper("common")
+    given = ["--tiny", "--cache", str(tmp_path / "cache"), "--out", str(tmp_path)]
+    r2 = 0.5
+
+    def measure(study: Any) -> dict[str, Any]:
+        names = [name for name in ("first", "second") if study.counts.get(name) != 0]
+        rows = [{"dataset": name, "input": name, "r2": r2} for name in names]
+        return {"rows": rows, "more": list(rows), "limit": 3}
+
+    def made(*more: str) -> Any:
+        common.run("figure", "", measure, lambda *_: None, ("dataset",), [*given, *more])
+        return json.loads((tmp_path / "figure.json").read_text())
+
+    first = made()
+    assert list(first["made with"]) == ["first", "second"]
+    assert first["made with"]["first"]["versions"]["numpy"] == np.__version__
+    first["made with"]["first"]["core"] = "of another day"
+    (tmp_path / "figure.json").write_text(json.dumps(first))
+    r2 = 0.75
+    again = made("--inputs", "first=0", "--keep")
+    for key in ("rows", "more"):
+        assert [(row["dataset"], row["r2"]) for row in again[key]] == [
+            ("first", 0.5),
+            ("second", 0.75),
+        ]
+    assert again["made with"]["first"]["core"] == "of another day" != common.core_code()
+    assert again["made with"]["second"]["core"] == common.core_code()
+    assert [row["dataset"] for row in made("--inputs", "first=0")["rows"]] == ["second"]
+    with pytest.raises(SystemExit, match="--keep: the JSON has seed 0, not 1"):
+        made("--inputs", "first=0", "--keep", "--seed", "1")
+
+
 def r2_in_range(rows: list[dict[str, Any]]) -> None:
     found = {(row["dataset"], row["method"], row["alpha"]): row["r2"] for row in rows}
     assert 0.8 < found["sentiment", "default", 1] <= 1.0

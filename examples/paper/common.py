@@ -13,7 +13,7 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -97,13 +97,36 @@ def about(study: Study) -> Row:
     """What a result was made with."""
     packages = ("numpy", "scikit-learn", "lightgbm", "torch", "transformers")
     return {
-        "setting": study.setting,
-        "seed": study.seed,
         "core": study.memory.code,
         "python": platform.python_version(),
         "cores": os.cpu_count(),
         "versions": {name: version(name) for name in packages},
     }
+
+
+def completed(result: Row, before: Row, left_out: Collection[str]) -> Row:
+    """A result with an earlier one's rows of the data sets that were left out, which were made with
+    what they were made with.
+
+    Raises:
+        SystemExit: the earlier one has another setting or seed.
+    """
+    for key in ("setting", "seed"):
+        if before[key] != result[key]:
+            raise SystemExit(
+                f"--keep: the JSON has {key} {before[key]}, not {result[key]}: give another --out"
+            )
+    out = dict(result)
+    out["made with"] = {
+        **{name: made for name, made in before["made with"].items() if name in left_out},
+        **result["made with"],
+    }
+    for key, rows in before.items():
+        if isinstance(rows, list) and rows and "dataset" in rows[0]:
+            order = list(dict.fromkeys(row["dataset"] for row in [*rows, *result[key]]))
+            kept = [row for row in rows if row["dataset"] in left_out]
+            out[key] = sorted([*kept, *result[key]], key=lambda row: order.index(row["dataset"]))
+    return out
 
 
 def table(rows: Iterable[Row], columns: Sequence[str]) -> str:
@@ -162,6 +185,9 @@ def run(
         metavar="DATASET=COUNT",
         help="another number of inputs, such as sentiment=5; 0 leaves a data set out",
     )
+    parser.add_argument(
+        "--keep", action="store_true", help="of data sets that are left out, what the JSON has"
+    )
     options = parser.parse_args(given)
     counts = {}
     for each in options.inputs:
@@ -170,7 +196,19 @@ def run(
             parser.error(f"--inputs takes DATASET=COUNT, got {each!r}")
         counts[dataset] = int(count)
     study = Study(options.setting, options.seed, Memory(options.cache), counts)
-    result = {"figure": name, **about(study), **measure(study)}
-    write(options.out / f"{name}.json", result)
+    found = measure(study)
+    names = dict.fromkeys(row["dataset"] for row in found["rows"] if "dataset" in row)
+    result = {
+        "figure": name,
+        "setting": study.setting,
+        "seed": study.seed,
+        "made with": dict.fromkeys(names or [name], about(study)),
+        **found,
+    }
+    before = options.out / f"{name}.json"
+    if options.keep and before.exists():
+        left_out = [dataset for dataset, count in counts.items() if count == 0]
+        result = completed(result, json.loads(before.read_text("utf-8")), left_out)
+    write(before, result)
     draw(result, options.out / f"{name}.png")
     print(table(result["rows"], columns))
