@@ -483,3 +483,50 @@ def test_answers_of_a_slow_server_are_kept_as_they_come(
         assert len(rows) == len(places)
         assert answered <= len(places) + 2  # the look at the model, and one in flight
         given.close()
+
+
+def test_places_are_given_in_the_order_in_which_they_were_asked_for() -> None:
+    room = servers_module._Room(2)
+    inside, most, came = 0, 0, []
+    lock = threading.Lock()
+
+    def use(name: int) -> None:
+        nonlocal inside, most
+        with room:
+            with lock:
+                came.append(name)
+                inside += 1
+                most = max(most, inside)
+            time.sleep(0.002)
+            with lock:
+                inside -= 1
+
+    with room, room:
+        threads = [threading.Thread(target=use, args=(name,)) for name in range(20)]
+        for count, thread in enumerate(threads, 1):
+            thread.start()
+            while len(room._waiting) < count:
+                time.sleep(0.001)
+        assert came == []
+    for thread in threads:
+        thread.join()
+    assert most == 2
+    # The two who run at a time may note it in either order.
+    assert all(abs(place - name) <= 1 for place, name in enumerate(came))
+
+
+def test_a_wait_for_a_place_that_is_stopped_takes_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    room = servers_module._Room(1)
+
+    class Stopped(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            raise KeyboardInterrupt
+
+    with room:
+        monkeypatch.setattr(servers_module.threading, "Event", Stopped)
+        with pytest.raises(KeyboardInterrupt), room:
+            raise AssertionError("never reached")
+        monkeypatch.undo()
+    with room:  # the place is there again
+        assert room._free == 0
+    assert room._free == 1

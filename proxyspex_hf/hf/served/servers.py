@@ -226,19 +226,18 @@ class _Room:
 
     def __enter__(self) -> None:
         mine = threading.Event()
-        with self._lock:
-            if self._free:
-                self._free -= 1
-                return
-            self._waiting.append(mine)
         try:
+            with self._lock:
+                if self._free:
+                    self._free -= 1
+                    return
+                self._waiting.append(mine)
             mine.wait()
         except BaseException:  # a Ctrl-C
             with self._lock:
-                gone = mine not in self._waiting
-                if not gone:
+                if mine in self._waiting:
                     self._waiting.remove(mine)
-            if gone:
+            if mine.is_set():
                 self._leave()
             raise
 
