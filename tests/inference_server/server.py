@@ -133,6 +133,7 @@ class _Handler(BaseHTTPRequestHandler):
         with server._lock:
             server._in_flight += 1
             server.most_in_flight = max(server.most_in_flight, server._in_flight)
+        self._is_open = True
         try:
             time.sleep(server.delay)
             fault = server.faults.next(self.command, self.path)
@@ -151,8 +152,14 @@ class _Handler(BaseHTTPRequestHandler):
             server.errors.append(error)
             raise
         finally:
-            with server._lock:
-                server._in_flight -= 1
+            self._over()
+
+    def _over(self) -> None:
+        """It is no longer in flight: noted before whoever sent it can send another."""
+        if self._is_open:
+            self._is_open = False
+            with self.server_of._lock:
+                self.server_of._in_flight -= 1
 
     do_GET = do_POST = _handle
 
@@ -182,6 +189,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send(self, status: int, content: Any, headers: Any, *, short: bool = False) -> None:
         data = json.dumps(content).encode()
+        self._over()
         self.send_response(status)
         for name, value in {"Content-Type": "application/json", **headers}.items():
             self.send_header(name, value)
