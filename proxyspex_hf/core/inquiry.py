@@ -178,10 +178,10 @@ def draw(how: Plan, count: int, rng: np.random.Generator) -> tuple[BoolArray, Fl
 
 def _size(how: Plan, left: int, done: int) -> int:
     """Masks of the next of the ``left`` later rounds, 0 where there is none."""
-    open_ = max(0, how.budget - done)
+    unasked = max(0, how.budget - done)
     if how.goal is not None:
-        return min(open_, max(MIN_BUDGET, round(_AUTO_GROWTH * done)))
-    return -(-open_ // left) if left > 0 else 0
+        return min(unasked, max(MIN_BUDGET, round(_AUTO_GROWTH * done)))
+    return -(-unasked // left) if left > 0 else 0
 
 
 def _next(

@@ -1,6 +1,6 @@
 """How many steps learning a kernel takes: by the unit of a step, and by what L-BFGS remembers.
 
-    python tests/bench/kernel_steps.py                       # the tables of data; 15 minutes
+    python tests/bench/kernel_steps.py                       # the tables of data
     python tests/bench/kernel_steps.py --alphas 0.5 --only review
 
 Every kernel is learnt on the standardised values of a table's first masks. "above" is the negative
@@ -19,9 +19,8 @@ from pathlib import Path
 import numpy as np
 from harness.problems import DATA, TableError, read_tables
 from harness.report import Row, describe, grouped, machine, markdown_table, write_json
-from scipy.optimize import minimize
 
-from proxyspex_hf.core.proxies.kernel import _Posterior, signs
+from proxyspex_hf.core.proxies.kernel import _Posterior, minimised, signs
 
 #: A step's unit of what all features share: one, or 1/√n.
 UNITS = ("1", "1/√n")
@@ -30,19 +29,7 @@ UNITS = ("1", "1/√n")
 def learnt(posterior: _Posterior, unit: str, memory: int, steps: int) -> tuple[float, int]:
     """The loss that is reached, and evaluations."""
     scale = posterior.scale if unit == "1/√n" else np.ones(len(posterior.start))
-
-    def scaled(theta: np.ndarray) -> tuple[float, np.ndarray]:
-        loss, gradient = posterior(theta * scale)
-        return loss, gradient * scale
-
-    found = minimize(
-        scaled,
-        posterior.start / scale,
-        jac=True,
-        method="L-BFGS-B",
-        bounds=(np.array(posterior.bounds) / scale[:, None]).tolist(),
-        options={"maxiter": steps, "maxcor": memory},
-    )
+    found = minimised(posterior, posterior.start, scale, steps, memory)
     return float(found.fun), int(found.nfev)
 
 

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_solve, cholesky
 from scipy.linalg.lapack import dpotri
-from scipy.optimize import minimize
+from scipy.optimize import OptimizeResult, minimize
 
 from proxyspex_hf.checks import BoolArray, FloatArray
 from proxyspex_hf.core.frozen import Frozen
@@ -187,21 +187,28 @@ def learn_kernel(
         sibling: what a cheaper model says of the same features.
     """
     problem = _Posterior(x, values, min(reach, x.shape[1] - 1), likely, sibling)
-    scale = problem.scale
+    begin = problem.start if start is None else problem.from_kernel(start)
+    found = minimised(problem, begin, problem.scale, iterations, _MEMORY)
+    return problem.kernel(found.x * problem.scale)
+
+
+def minimised(
+    problem: _Posterior, start: FloatArray, scale: FloatArray, steps: int, memory: int
+) -> OptimizeResult:
+    """L-BFGS in units of ``scale``: its ``x`` times that are the parameters."""
 
     def scaled(theta: FloatArray) -> tuple[float, FloatArray]:
         loss, gradient = problem(theta * scale)
         return loss, gradient * scale
 
-    found = minimize(
+    return minimize(
         scaled,
-        (problem.start if start is None else problem.from_kernel(start)) / scale,
+        start / scale,
         jac=True,
         method="L-BFGS-B",
         bounds=(np.array(problem.bounds) / scale[:, None]).tolist(),
-        options={"maxiter": iterations, "maxcor": _MEMORY},
+        options={"maxiter": steps, "maxcor": memory},
     )
-    return problem.kernel(found.x * scale)
 
 
 def _pair_signs(x: FloatArray, reach: int) -> FloatArray:
