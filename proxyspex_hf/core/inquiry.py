@@ -30,7 +30,7 @@ from proxyspex_hf.errors import InputError
 _MOST_FUNCTIONS = 3
 #: Masks from which the kernel of a round is learnt, and steps of that; the next starts from it.
 _LEARN_ON = 400
-_FIRST_STEPS, _NEXT_STEPS = 20, 10
+_FIRST_STEPS, _NEXT_STEPS = 60, 30
 #: Digits of a standardised value that count for the choice of masks.
 _DIGITS = 3
 #: Of the masks asked so far, what a round of budget="auto" adds.
