@@ -261,7 +261,7 @@ def test_command(tmp_path, table, capsys, monkeypatch):
     assert tables.main([*given, "--time"]) == 0
     assert "| × lasso |" in capsys.readouterr().out
     assert tables.main(["--tables", str(tmp_path / "none")]) == 2
-    assert "no value tables" in capsys.readouterr().err
+    assert "no tables" in capsys.readouterr().err
 
 
 def test_cached_public_results_are_shown_where_nothing_is_installed(

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+from harness.command import command_line
 
 #: Megabytes by which the app may be larger at the end.
 GROWN = 100
@@ -187,9 +188,7 @@ async def loaded(url: str, pid: int, given: argparse.Namespace) -> dict[str, Any
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line(__doc__)
     parser.add_argument("--minutes", type=float, default=2.0)
     parser.add_argument("--pages", type=int, default=200)
     parser.add_argument("--people", type=int, default=50, help="of the pages, those who explain")

@@ -12,7 +12,6 @@ needed for the R² that a method has, read off between its own budgets (log call
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import math
 import statistics
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from harness.command import command_line
 from harness.report import Row, describe, grouped, machine, markdown_table, write_json
 
 from proxyspex_hf import DEMO_MODEL, InteractionExplainer
@@ -78,9 +78,7 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def main(given: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line(__doc__)
     parser.add_argument("--words", type=int, nargs="+", default=[44, 105], help="of the review")
     parser.add_argument("--alphas", type=float, nargs="+", default=[0.5, 1.0, 1.5, 2.0])
     parser.add_argument("--seeds", type=int, default=2, help="how many")

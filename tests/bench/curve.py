@@ -8,13 +8,13 @@ the uniform test masks, mixed rows on all three densities together, each weighte
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import statistics
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from harness.command import command, command_line, some
 from harness.implementations import Implementation, ours, own_version, settings_of
 from harness.measure import Row, measure
 from harness.problems import SAMPLINGS, read_tables
@@ -48,10 +48,9 @@ def markdown(rows: Sequence[Row], ks: Sequence[int]) -> str:
     return markdown_table(columns, lines)
 
 
+@command
 def main(given: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line(__doc__)
     parser.add_argument("--tables", type=Path, default=Path(__file__).parent / "data")
     parser.add_argument("--only", help="problems whose name contains this")
     parser.add_argument("--synthetic", action="store_true", help="synthetic functions as well")
@@ -65,9 +64,7 @@ def main(given: Sequence[str] | None = None) -> int:
     problems = read_tables(options.tables, options.only)
     if options.synthetic:
         problems += synthetic_problems(options.only)
-    if not problems:
-        print(f"no value tables (*.npz) in {options.tables}: pass --tables DIR", file=sys.stderr)
-        return 2
+    some(problems, "tables", options.tables)
     info, settings = machine(), settings_of(options.method)
     rows: list[Row] = []
     for problem in problems:

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from harness.command import command_line
 from harness.implementations import settings_of
 from harness.measure import OtherWork
 from harness.report import describe, machine, markdown_table, write_json
@@ -136,9 +137,7 @@ def lines(found: dict[str, Any]) -> list[list[str]]:
 
 
 def main(given: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line(__doc__)
     parser.add_argument("--sizes", type=int, nargs="+", default=[64, 128, 256, 512, 1000])
     parser.add_argument("--alpha", type=float, default=4.0)
     parser.add_argument("--masks", type=int, nargs="+", help="exact numbers, instead of --alpha")

@@ -43,7 +43,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.cache import ResultCache
-from harness.games import DENSITIES, ERRORS, Estimates, Game, GameError, accuracy, read_games
+from harness.command import BenchError, command, command_line, some
+from harness.games import DENSITIES, ERRORS, Estimates, Game, accuracy, read_games
 from harness.implementations import own_version
 from harness.index_methods import Method, method_named, ours, ours_on
 from harness.report import describe, grouped, machine, markdown_table, median_of, write_json
@@ -75,9 +76,7 @@ Row = dict[str, Any]
 
 
 def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line(__doc__)
     parser.add_argument("--games", type=Path, default=HERE / "data" / "games")
     parser.add_argument("--only", help="games whose name contains this")
     parser.add_argument("--alphas", type=float, nargs="+", default=[1.0, 2.0])
@@ -225,21 +224,15 @@ def run_all(options: argparse.Namespace, games: Sequence[Game], methods: Sequenc
     return 0
 
 
+@command
 def main(given: Sequence[str] | None = None) -> int:
     options = arguments(given)
     try:
         methods = [method_named(name) for name in options.methods]
-        games = read_games(options.games, options.only)
-        if not games:
-            raise GameError(f"no games (*.npz) in {options.games}: pass --games DIR")
-    except (GameError, TypeError, ValueError) as error:
-        print(error, file=sys.stderr)
-        return 2
-    try:
-        return run_all(options, games[:1] if options.quick else games, methods)
-    except WorkerError as error:
-        print(error, file=sys.stderr)
-        return 2
+    except (TypeError, ValueError) as error:
+        raise BenchError(str(error)) from error
+    games = some(read_games(options.games, options.only), "games", options.games)
+    return run_all(options, games[:1] if options.quick else games, methods)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,6 @@ Writes ``results/intervals.json``, and the table and picture of ``docs/intervals
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import sys
 from collections.abc import Iterator, Sequence
@@ -23,7 +22,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from harness.games import Game, GameError, read_games
+from harness.command import BenchError, command, command_line
+from harness.games import Game, read_games
 from harness.problems import Problem, read_tables
 from harness.report import Row, grouped, markdown_table, write_json
 
@@ -196,7 +196,7 @@ def write_page(rows: Sequence[Row], page: Path) -> None:
     text = page.read_text("utf-8")
     start, end = "<!-- bench: intervals -->\n", "<!-- /bench -->"
     if start not in text or end not in text:
-        raise GameError(f"{page} has no marker {start.strip()}")
+        raise BenchError(f"{page} has no marker {start.strip()}")
     head, rest = text.split(start, 1)
     page.write_text(f"{head}{start}{table(rows)}\n{end}{rest.split(end, 1)[1]}", encoding="utf-8")
 
@@ -224,10 +224,9 @@ def draw(rows: Sequence[Row], path: Path) -> None:
     figure.savefig(path, dpi=120)
 
 
+@command
 def main(given: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line(__doc__)
     parser.add_argument("--games", type=Path, default=HERE / "data" / "games")
     parser.add_argument("--tables", type=Path, default=HERE / "data")
     parser.add_argument("--only", help="games and tables whose name contains this")

@@ -10,14 +10,14 @@ log posterior, in nats, above the least that was found by any of the ways for th
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from harness.problems import DATA, TableError, read_tables
+from harness.command import command, command_line
+from harness.problems import DATA, read_tables
 from harness.report import Row, describe, grouped, machine, markdown_table, write_json
 
 from proxyspex_hf.core.proxies.kernel import _Posterior, minimised, signs
@@ -49,10 +49,9 @@ def table(rows: Sequence[Row]) -> str:
     return markdown_table(columns, lines)
 
 
+@command
 def main(given: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line(__doc__)
     parser.add_argument("--tables", type=Path, default=DATA)
     parser.add_argument("--only", help="tables whose name contains this")
     parser.add_argument("--alphas", type=float, nargs="+", default=[0.5])
@@ -61,11 +60,7 @@ def main(given: Sequence[str] | None = None) -> int:
     parser.add_argument("--reaches", type=int, nargs="+", default=[0, 3])
     parser.add_argument("--json", type=Path, help="every kernel")
     options = parser.parse_args(given)
-    try:
-        problems = read_tables(options.tables, options.only)
-    except TableError as error:
-        print(error, file=sys.stderr)
-        return 2
+    problems = read_tables(options.tables, options.only)
     rows: list[Row] = []
     for problem, alpha, sampling, reach in itertools.product(
         problems, options.alphas, ("uniform", "mixed"), options.reaches

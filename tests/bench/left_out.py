@@ -13,7 +13,6 @@ which has an error of its own.
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import math
 import statistics
@@ -22,7 +21,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from harness.problems import Problem, TableError, read_tables
+from harness.command import command, command_line
+from harness.problems import Problem, read_tables
 from harness.report import Row, describe, grouped, machine, markdown_table, write_json
 
 from proxyspex_hf.core import ProxySPEX
@@ -91,21 +91,16 @@ def table(rows: Sequence[Row]) -> str:
     return markdown_table(columns, lines)
 
 
+@command
 def main(given: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line(__doc__)
     parser.add_argument("--tables", type=Path, default=HERE / "data")
     parser.add_argument("--alphas", type=float, nargs="+", default=[1.0, 2.0])
     parser.add_argument("--seeds", type=int, default=3, help="how many")
     parser.add_argument("--largest", type=int, default=60, help="features of a table, at most")
     parser.add_argument("--json", type=Path, help="every run")
     options = parser.parse_args(given)
-    try:
-        problems = [p for p in read_tables(options.tables) if p.n <= options.largest]
-    except TableError as error:
-        print(error, file=sys.stderr)
-        return 2
+    problems = [p for p in read_tables(options.tables) if p.n <= options.largest]
     rows: list[Row] = []
     runs = itertools.product(("uniform", "mixed"), options.alphas, problems, range(options.seeds))
     for sampling, alpha, problem, seed in runs:

@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from harness.command import command_line
 
 from proxyspex_hf.core import budget_for, sample_masks
 from proxyspex_hf.core.faithfulness import TEST_DENSITIES
@@ -172,9 +173,7 @@ def stories(sizes: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line(__doc__)
     parser.add_argument("kind", choices=["reviews", "stories"])
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--sizes", type=int, nargs="+", default=[30, 60, 150, 256], help="words")

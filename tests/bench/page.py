@@ -9,13 +9,13 @@ names are those of ``harness/sections.py``. A table whose JSON has not been made
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from harness.command import command_line
 from harness.sections import SECTIONS
 
 HERE = Path(__file__).parent
@@ -53,9 +53,7 @@ def fill(page: str, results: Path) -> tuple[str, list[str]]:
 
 
 def main(given: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line(__doc__)
     parser.add_argument("--page", type=Path, default=HERE.parents[1] / "docs" / "faithfulness.md")
     parser.add_argument("--results", type=Path, default=HERE / "results")
     parser.add_argument("--pictures", type=Path, help="default: pictures/ beside the page")

@@ -16,7 +16,6 @@ sibling.
 
 from __future__ import annotations
 
-import argparse
 import copy
 import itertools
 import statistics
@@ -27,6 +26,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from harness.command import command_line
 from harness.report import Row, describe, grouped, machine, markdown_table, write_json
 
 from proxyspex_hf import DEMO_MODEL, InteractionExplainer
@@ -187,9 +187,7 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def main(given: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line(__doc__)
     known = [*COPIES, *TABLES]
     parser.add_argument("--pairs", nargs="+", choices=known, default=known)
     parser.add_argument("--words", type=int, default=44, help="of the review")

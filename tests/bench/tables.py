@@ -25,9 +25,10 @@ from pathlib import Path
 from typing import Any
 
 from harness.cache import ResultCache
+from harness.command import command, command_line, some
 from harness.implementations import PUBLIC, Implementation, implementation
 from harness.measure import Row, head, measure, measure_within
-from harness.problems import DATA, SAMPLINGS, Problem, TableError, read_tables
+from harness.problems import DATA, SAMPLINGS, Problem, read_tables
 from harness.report import (
     COLUMNS,
     describe,
@@ -48,9 +49,7 @@ QUICK_FEATURES = 64
 
 
 def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line(__doc__)
     parser.add_argument("--tables", type=Path, default=DATA)
     parser.add_argument("--only", help="problems whose name contains this")
     parser.add_argument("--alphas", type=float, nargs="+", default=[1.0, 2.0, 4.0, 8.0])
@@ -185,16 +184,10 @@ def time_ratios(rows: Sequence[Row]) -> str:
     return markdown_table(columns, lines)
 
 
+@command
 def main(given: Sequence[str] | None = None) -> int:
     options = arguments(given)
-    try:
-        found = problems(options)
-    except TableError as error:
-        print(error, file=sys.stderr)
-        return 2
-    if not found:
-        print(f"no value tables (*.npz) in {options.tables}: pass --tables DIR", file=sys.stderr)
-        return 2
+    found = some(problems(options), "tables", options.tables)
     bench = Bench(options)
     wanted = [method_named(name, bench.cache) for name in options.methods]
     methods = [how for how in wanted if how is not None]

@@ -10,13 +10,13 @@ and two features at the input, and R² over all subsets by density; medians.
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.games import DENSITIES, Estimates, Game, GameError, accuracy, read_games
+from harness.command import BenchError, command, command_line
+from harness.games import DENSITIES, Estimates, Game, accuracy, read_games
 from harness.report import Row, describe, grouped, machine, markdown_table, median_of, write_json
 
 from proxyspex_hf.core import Cached, FunctionOfMasks, ProxySPEX
@@ -49,23 +49,17 @@ def table(rows: Sequence[Row]) -> str:
     return markdown_table(columns, lines)
 
 
+@command
 def main(given: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line(__doc__)
     parser.add_argument("--games", type=Path, default=HERE / "data" / "games")
     parser.add_argument("--alphas", type=float, nargs="+", default=[0.5, 0.75, 1.0, 1.5])
     parser.add_argument("--seeds", type=int, default=3, help="how many")
     parser.add_argument("--json", type=Path, help="every run")
     options = parser.parse_args(given)
-    try:
-        games = read_games(options.games)
-    except GameError as error:
-        print(error, file=sys.stderr)
-        return 2
+    games = read_games(options.games)
     if len(games) < 2:
-        print(f"a warm start needs two games, {options.games} has {len(games)}", file=sys.stderr)
-        return 2
+        raise BenchError(f"a warm start needs two games, {options.games} has {len(games)}")
     kernels: dict[str, MaskKernel] = {}
     for game in games:
         posterior = explained(game, EARLIER, 0).posterior

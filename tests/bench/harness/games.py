@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from harness.command import BenchError
 from proxyspex_hf.core import FourierSpectrum, all_masks, exact_spectrum, interactions
 
 #: Values by set of features.
@@ -24,7 +25,7 @@ ERRORS = ("SV", "FSII", "FSII pairs", "SII pairs", "single", "pair")
 MAX_FEATURES = 15
 
 
-class GameError(Exception):
+class GameError(BenchError):
     """A file that is not a game; the message names the file and what is wrong."""
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from harness.command import BenchError
 from proxyspex_hf.core import FourierSpectrum, budget_for
 from proxyspex_hf.core.faithfulness import TEST_DENSITIES
 
@@ -18,7 +19,7 @@ SAMPLINGS = ("uniform", "mixed")
 Rows = tuple[np.ndarray, np.ndarray]
 
 
-class TableError(Exception):
+class TableError(BenchError):
     """A file that is not a value table; the message names the file and what is wrong."""
 
 

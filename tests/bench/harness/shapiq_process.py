@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from harness.command import BenchError
 from harness.games import Estimates, Game, Scores
 from harness.index_methods import PUBLIC, Method
 from proxyspex_hf.core import FourierSpectrum
@@ -22,7 +23,7 @@ WORKER = Path(__file__).parent / "shapiq_worker.py"
 ONE_CORE = {"OMP_NUM_THREADS": "1", "LOKY_MAX_CPU_COUNT": "1"}
 
 
-class WorkerError(Exception):
+class WorkerError(BenchError):
     """The other interpreter gave no answer; the message says why."""
 
 
