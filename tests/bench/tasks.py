@@ -24,12 +24,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.command import command_line
-
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import numpy as np
+from harness.command import command_line
 from harness.report import describe, machine, markdown_table, write_json
 from harness.task_cases import CASES, Case
 
