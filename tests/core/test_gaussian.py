@@ -115,6 +115,14 @@ def test_correlations_equal_the_sum_over_all_subsets(
     np.testing.assert_allclose(got, want, atol=1e-11 * np.abs(values).max())
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_a_value_is_the_sum_of_the_kernels(seed: int) -> None:
+    expansion = random_expansion(seed, 9, reach=seed % 4)
+    x = signs(np.random.default_rng(seed).random((50, 9)) < 0.5)
+    want = expansion.kernel(x, expansion.centres) @ expansion.weights
+    np.testing.assert_allclose(expansion.evaluate(x), want, rtol=1e-12, atol=1e-12)
+
+
 def test_the_beam_finds_the_largest_terms() -> None:
     expansion = random_expansion(3, 9, 2)
     _, exact = dense(expansion)

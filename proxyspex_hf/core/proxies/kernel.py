@@ -149,13 +149,18 @@ class MaskKernel(Frozen):
         rest = rest + np.square(self.of_sibling(x))
         return np.asarray(tilted + rest, dtype=np.float64)
 
-    def __call__(self, x: FloatArray, z: FloatArray) -> FloatArray:
-        """(m, n), (m', n) signs -> (m, m') covariances, noise not included."""
+    def every_order(self, x: FloatArray, z: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """The first term, (m, n), (m', n) signs -> (m, m'), and the overlap Σ_i b_i x_i z_i."""
         b = self.relevance
         overlap = (x * b) @ z.T
         out = np.exp(overlap - b.sum())
         out *= self.product * np.exp(self.tilt * x.sum(axis=1))[:, None]
         out *= np.exp(self.tilt * z.sum(axis=1))
+        return out, overlap
+
+    def __call__(self, x: FloatArray, z: FloatArray) -> FloatArray:
+        """(m, n), (m', n) signs -> (m, m') covariances, noise not included."""
+        out, overlap = self.every_order(x, z)
         out += self.single * overlap
         if len(self.pairs):
             out += (self.pair_signs(x) * self.pair_weights) @ self.pair_signs(z).T

@@ -44,13 +44,28 @@ class KernelExpansion:
 
     def evaluate(self, x: FloatArray) -> FloatArray:
         """(m', n) signs -> (m',)."""
+        kernel = self.kernel
+        singles, pairs = self.singles_and_pairs
+        told = self.weights @ kernel.of_sibling(self.centres)
         step = max(1, _CHUNK // len(self.centres))
         out = np.empty(len(x))
         for start in range(0, len(x), step):
-            out[start : start + step] = self.kernel(x[start : start + step], self.centres) @ (
-                self.weights
-            )
+            block = x[start : start + step]
+            every, _ = kernel.every_order(block, self.centres)
+            # The other terms are few functions of x, whatever the number of centres.
+            rest = block @ singles + kernel.pair_signs(block) @ pairs
+            out[start : start + step] = every @ self.weights + rest
+            if kernel.sibling is not None:
+                out[start : start + step] += told * kernel.of_sibling(block)
         return out
+
+    @property
+    def singles_and_pairs(self) -> tuple[FloatArray, FloatArray]:
+        """What the second and third term of the kernel say: coefficients of each x_i, and of each
+        pair of neighbours."""
+        kernel, x, a = self.kernel, self.centres, self.weights
+        singles = kernel.single * kernel.relevance * (a @ x)
+        return singles, kernel.pair_weights * (a @ kernel.pair_signs(x))
 
     def coefficients(self, support: IntArray) -> FloatArray:
         """F(T) of each row of ``support`` (k, order), -1 as padding: (k,)."""
@@ -73,8 +88,7 @@ class KernelExpansion:
 
     def correlations(self, support: IntArray, mean: float) -> FloatArray:
         """E[f chi_T] of each row of ``support`` where every x_i has mean ``mean``: (k,)."""
-        kernel, x, a = self.kernel, self.centres, self.weights
-        n = x.shape[1]
+        kernel, n = self.kernel, self.centres.shape[1]
         # Of α + β x_i, a feature outside T leaves its mean α + β mean, one inside α mean + β.
         alpha, beta = kernel.factors
         out = _products(*_ratios(self, alpha + mean * beta, mean * alpha + beta), support)
@@ -88,10 +102,9 @@ class KernelExpansion:
             """E[chi] of as many features; that of none is 1 whatever their mean."""
             return np.asarray(np.power(mean, np.maximum(distance, 0.0)), dtype=np.float64)
 
-        singles = kernel.single * kernel.relevance * (a @ x)
+        singles, pairs = self.singles_and_pairs
         own = member @ singles
         out += own * share(order - 1) + (singles.sum() - own) * share(order + 1)
-        pairs = kernel.pair_weights * (a @ kernel.pair_signs(x))
         both = (member[:, kernel.left] * member[:, kernel.right]) @ pairs
         either = (member[:, kernel.left] + member[:, kernel.right]) @ pairs
         out += both * share(order - 2) + (either - 2.0 * both) * share(order)
@@ -126,14 +139,13 @@ class _Biased:
     """The expansion in standardised features z_i, where x_i = mean + deviation · z_i."""
 
     def __init__(self, expansion: KernelExpansion, mean: float) -> None:
-        kernel, x, a = expansion.kernel, expansion.centres, expansion.weights
-        n = x.shape[1]
+        kernel, n = expansion.kernel, expansion.centres.shape[1]
         deviation = np.sqrt(1.0 - mean * mean)
         alpha, beta = kernel.factors
         self.ratios, self.weights = _ratios(expansion, alpha + mean * beta, beta * deviation)
         # What the kernel's own singles and pairs add; x_i x_k has parts of order 2 and 1.
-        pairs = kernel.pair_weights * (a @ kernel.pair_signs(x))
-        self.singles = kernel.single * kernel.relevance * (a @ x) * deviation
+        singles, pairs = expansion.singles_and_pairs
+        self.singles = singles * deviation
         for side in (kernel.left, kernel.right):
             self.singles += mean * deviation * np.bincount(side, pairs, n)
         places = zip(kernel.left.tolist(), kernel.right.tolist(), strict=True)
