@@ -15,7 +15,7 @@ demo: $(VENV)/.installed
 app: $(VENV)/.dev
 	$(BIN)/proxyspex-hf app
 
-# Everything but what its last line names; the longest files first, three at a time on two cores.
+# Everything but what its last line names; the longest files first, one on each core at a time.
 # Compiled modules are kept: tests start the package in many processes.
 PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 test: $(VENV)/.test

@@ -10,7 +10,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 # SPEX's decoders: compiling them is most of their time. At 0 numba cannot keep them, and warns.
 os.environ.setdefault("NUMBA_OPT", "1")
-if "PYTEST_XDIST_WORKER" in os.environ:  # processes enough: no more threads there
+if "PYTEST_XDIST_WORKER" in os.environ:  # a process each core: no more threads there
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # A shell ignores Ctrl-C in what it starts in the background, and so would all that tests start.
@@ -30,7 +30,6 @@ from left_out import (  # noqa: F401  (hooks)
 )
 from order import pytest_collection_modifyitems  # noqa: F401  (a hook)
 
-from proxyspex_hf.core.proxies.base import usable_cores
 from proxyspex_hf.demo import DEMO_MODEL
 
 # A busy machine makes single examples slow; what must be quick is measured in tests/bench.
@@ -41,12 +40,6 @@ FLAGS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
     *("--disable-background-networking", "--disable-component-update"),
 ]
-
-
-def pytest_xdist_auto_num_workers() -> int:
-    """Three processes on two cores: a third of their time, tests wait for servers and browsers."""
-    cores = usable_cores()
-    return cores + cores // 2
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import threading
 import time
 import uuid
@@ -14,6 +13,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from ports import free_port
 
 from proxyspex_hf.app import Limits, Models, Settings, running
 from proxyspex_hf.app.launch import Running
@@ -126,13 +126,6 @@ class Person:
                     ):
                         return dict(message)
         raise AssertionError("the stream ended early")
-
-
-def free_port() -> int:
-    """A port of this moment: where Gradio looks itself, it leaves sockets open on busy ones."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

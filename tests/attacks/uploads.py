@@ -13,9 +13,10 @@ from pathlib import Path
 
 import httpx2
 from PIL import Image
+from ports import free_port
 
 from attacks.outcome import Attack, Outcome
-from attacks.visitor import Visitor, an_app, free_port
+from attacks.visitor import Visitor, an_app
 
 __all__ = ["ATTACKS"]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,19 +14,14 @@ import httpx2
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
+from ports import free_port
+
 from proxyspex_hf.app import Limits, Models, Settings, running
 from proxyspex_hf.app.launch import Running
 from proxyspex_hf.app.models import SHIPPED
 
 #: The values of the form, but for the text and the seed.
 MODEL = SHIPPED[0].name
-
-
-def free_port() -> int:
-    """A port that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +11,7 @@ from urllib.parse import parse_qsl
 import gradio as gr
 import numpy as np
 import pytest
+from ports import free_port
 
 from proxyspex_hf.app import components
 from proxyspex_hf.app.source import Source
@@ -34,13 +34,6 @@ class Shelf:
 
     def of(self, data: Any) -> InteractionExplanation:
         return next(e for e in self.explanations.values() if components.same(data, e))
-
-
-def free_port() -> int:
-    """A port of this moment: where Gradio looks itself, it leaves sockets open on busy ones."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="session")
