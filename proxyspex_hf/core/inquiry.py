@@ -29,6 +29,8 @@ from proxyspex_hf.errors import InputError
 #: Functions of one input whose posteriors choose masks: of many labels, the first few.
 _MOST_FUNCTIONS = 3
 #: Masks from which the kernel of a round is learnt, and steps of that; the next starts from it.
+#: With 20 and 10, which stop short where masks are few, pairs at the input are a third further off
+#: at α = 1 (``tests/bench/indices.py --alphas 1 --seeds 12 --methods ours``).
 _LEARN_ON = 400
 _FIRST_STEPS, _NEXT_STEPS = 60, 30
 #: Digits of a standardised value that count for the choice of masks.
