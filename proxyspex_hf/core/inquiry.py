@@ -28,11 +28,8 @@ from proxyspex_hf.errors import InputError
 
 #: Functions of one input whose posteriors choose masks: of many labels, the first few.
 _MOST_FUNCTIONS = 3
-#: Masks from which the kernel of a round is learnt, and steps of that; the next starts from it.
-#: With 20 and 10, which stop short where masks are few, pairs at the input are a third further off
-#: at α = 1 (``tests/bench/indices.py --alphas 1 --seeds 12 --methods ours``).
+#: Masks from which the kernel of a round is learnt.
 _LEARN_ON = 400
-_FIRST_STEPS, _NEXT_STEPS = 60, 30
 #: Digits of a standardised value that count for the choice of masks.
 _DIGITS = 3
 #: Of the masks asked so far, what a round of budget="auto" adds.
@@ -104,15 +101,15 @@ def inquiry(
         asked = Asked(masks, densities, [np.asarray(v, dtype=np.float64) for v in values])
     else:
         asked = known
-    kernels: list[MaskKernel | None] = [None] * min(len(asked.values), _MOST_FUNCTIONS)
-    told = siblings or [None] * len(kernels)
+    functions = min(len(asked.values), _MOST_FUNCTIONS)
+    told = siblings or [None] * functions
     all_drawn = how.rounds == 1 and how.goal is None
     # What resumes from earlier masks asks at least one round more.
     left = how.rounds - 1 if known is None else max(1, how.rounds - 1)
     while size := _size(how, left, len(asked.masks)):
         posteriors = [
-            _posterior(asked, values, kernel, start, sibling, rng)
-            for values, kernel, sibling in zip(asked.values, kernels, told, strict=False)
+            _posterior(asked, values, start, sibling, rng)
+            for values, sibling in zip(asked.values[:functions], told, strict=False)
         ]
         usable = [p for p in posteriors if p is not None and not all_drawn]
         if how.goal is not None and posteriors[0] and _reached(how.goal, asked, posteriors[0]):
@@ -127,7 +124,6 @@ def inquiry(
             np.concatenate([asked.densities, chosen[1], drawn[1]]),
             [np.concatenate([a, b]) for a, b in zip(asked.values, values, strict=True)],
         )
-        kernels = [None if p is None else p.doubt.kernel for p in posteriors]
         left -= 1
     tests = held_out_masks(how.n_features, asked.masks, how.n_test, rng) if how.n_test else []
     if tests:
@@ -232,15 +228,16 @@ def _others(masks: BoolArray, known: BoolArray) -> BoolArray:
 def _posterior(
     asked: Asked,
     values: FloatArray,
-    last: MaskKernel | None,
     likely: MaskKernel | None,
     sibling: Sibling | None,
     rng: np.random.Generator,
 ) -> Posterior | None:
     """Of what one function answered so far; None where its values do not vary.
 
+    The kernel is not learnt on from that of the round before: where few masks made a variance
+    vanish, its logarithm has no gradient that would bring it back.
+
     Args:
-        last: the kernel of the round before, from where learning continues.
         likely: the kernel of an earlier function.
     """
     level, scale = level_and_scale(values)
@@ -253,10 +250,8 @@ def _posterior(
         kernel = learn_kernel(
             signs(asked.masks[rows]),
             standard[rows],
-            start=last,
             likely=likely,
             sibling=sibling,
-            iterations=_FIRST_STEPS if last is None else _NEXT_STEPS,
         )
     return Posterior(Doubt(kernel, 0.0, 1.0), asked.masks, standard)
 

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 
 from proxyspex_hf.checks import BoolArray, FloatArray, IntArray
+from proxyspex_hf.core.faithfulness import weighted_r2
 from proxyspex_hf.core.spectrum import FourierSpectrum, parities
 
 #: Candidate terms for each one that is kept, at each of the densities looked at.
@@ -30,7 +31,7 @@ _POOL = 4
 _FULL_INPUT = 0.1
 #: From this many terms on.
 _MANY = 200
-#: At most how many terms are weighed against each other: their Gram matrix is dense.
+#: Terms at most, and the square root of what their products with all candidates may number.
 _MOST = 6000
 _RIDGE = 1e-10
 #: Terms that enter, for each one that stays.
@@ -89,6 +90,39 @@ class DensityShare:
     weight: float
 
 
+@dataclass(frozen=True)
+class Elsewhere:
+    """What a proxy says of masks that were not fitted.
+
+    At those that were, the proxy knows the values and a list of terms does not, so their
+    difference is not a measure of other masks. For each row these are of a random mask that keeps
+    as many.
+
+    Attributes:
+        masks, values: (m, n) and (m,).
+    """
+
+    masks: BoolArray
+    values: FloatArray
+
+    @classmethod
+    def of(
+        cls, predict: Callable[[BoolArray], FloatArray], masks: BoolArray, seed: int
+    ) -> Elsewhere:
+        others = np.random.default_rng(seed).permuted(masks, axis=1)
+        return cls(others, predict(others))
+
+    def change(self, spectrum: FourierSpectrum) -> FloatArray:
+        """(m,) what a sparse spectrum says less what its proxy does."""
+        return spectrum.evaluate(self.masks) - self.values
+
+    def missed(self, spectrum: FourierSpectrum, drawn: BoolArray) -> float:
+        """Share of the variance over the ``drawn`` masks, each size counting as in an R²."""
+        masks, values = self.masks[drawn], self.values[drawn]
+        found = weighted_r2(values, spectrum.evaluate(masks), mask_weights(masks, values))
+        return 0.0 if found is None else 1.0 - found
+
+
 def sparsify(
     proxy: Projectable,
     mixture: Sequence[DensityShare],
@@ -97,6 +131,7 @@ def sparsify(
     k: int,
     full_value: float | None = None,
     neighbours: FloatArray | None = None,
+    pool: int = _POOL,
 ) -> FourierSpectrum:
     """The spectrum of at most ``k`` terms (and 6,000) and ∅ that is nearest to the proxy.
 
@@ -110,13 +145,16 @@ def sparsify(
     """
     densities = sorted({part.density for part in mixture})
     looked_at = sorted({densities[0], densities[len(densities) // 2], densities[-1]})
-    candidates = proxy.candidates(min(_POOL * k, _MOST), looked_at)
+    k = min(k, _MOST)
+    entering = int(_SURPLUS * k) + 1
+    most = max(_MOST, _MOST**2 // entering)
+    candidates = proxy.candidates(min(pool * k, most), looked_at)
     rows = np.concatenate([np.full((1, candidates.shape[1]), -1, np.int32), candidates])
     right = np.zeros(len(rows))
     for part in mixture:
         right += part.weight * proxy.correlations(rows, 1.0 - 2.0 * part.density)
-    if len(rows) > _MOST:
-        strongest = np.argsort(-np.abs(right[1:]), kind="stable")[: _MOST - 1] + 1
+    if len(rows) > most:
+        strongest = np.argsort(-np.abs(right[1:]), kind="stable")[: most - 1] + 1
         chosen = np.concatenate([[0], np.sort(strongest)])
         rows, right = rows[chosen], right[chosen]
     products = _Products(rows, mixture, n_features)
@@ -128,7 +166,7 @@ def sparsify(
         if neighbours is not None:
             without = ~np.eye(n_features, dtype=np.bool_)
             right += products.with_masks(without, neighbours, weight)
-    kept, gram = _enter(products, right, min(len(rows), int(_SURPLUS * k) + 1))
+    kept, gram = _enter(products, right, min(len(rows), entering))
     return _leave(gram, right[kept], rows[kept], n_features, k)
 
 
@@ -266,19 +304,3 @@ def _membership(rows: IntArray, n_features: int) -> Any:
     out = np.zeros((len(rows), n_features + 1), dtype=np.float32)
     np.put_along_axis(out, rows.astype(np.intp), 1.0, axis=1)  # padding lands on the last column
     return out[:, :-1]
-
-
-def change_elsewhere(
-    spectrum: FourierSpectrum,
-    predict: Callable[[BoolArray], FloatArray],
-    masks: BoolArray,
-    seed: int,
-) -> FloatArray:
-    """(m,) what a sparse spectrum says less what its proxy does, at masks that were not fitted.
-
-    At those that were, the proxy knows the values and a list of terms does not, so their
-    difference is not a measure of other masks. For each row it is taken at a random mask that keeps
-    as many.
-    """
-    others = np.random.default_rng(seed).permuted(masks, axis=1)
-    return spectrum.evaluate(others) - predict(others)

@@ -12,8 +12,8 @@ from proxyspex_hf.core import FourierSpectrum, ProxySPEX, sample_masks
 from proxyspex_hf.core.masks import all_masks
 from proxyspex_hf.core.sparsify import (
     DensityShare,
+    Elsewhere,
     KnownSpectrum,
-    change_elsewhere,
     mask_densities,
     mask_weights,
     sparsify,
@@ -166,6 +166,39 @@ def test_what_sparsifying_changed_is_taken_at_masks_that_keep_as_many() -> None:
         return rows.sum(axis=1).astype(np.float64)
 
     nothing = FourierSpectrum.from_dict({(): 0.0}, 20)
-    changed = change_elsewhere(nothing, predict, masks, seed=1)
-    np.testing.assert_array_equal(changed, -masks.sum(axis=1))
+    elsewhere = Elsewhere.of(predict, masks, seed=1)
+    np.testing.assert_array_equal(elsewhere.change(nothing), -masks.sum(axis=1))
     assert (seen[0] != masks).any(axis=1).all()
+
+
+def test_what_is_missed_is_a_share_of_the_variance() -> None:
+    terms = {(0,): 2.0, (1, 2): 1.0}
+    truth = FourierSpectrum.from_dict(terms, 20)
+    masks = sample_masks(20, 4000, seed=0)
+    elsewhere = Elsewhere.of(truth.evaluate, masks, seed=1)
+    some = np.arange(len(masks)) % 2 == 0
+    assert elsewhere.missed(truth, some) == pytest.approx(0.0, abs=1e-12)
+    assert elsewhere.missed(truth.top(1), some) == pytest.approx(1 / 5, abs=0.03)
+    level = FourierSpectrum.from_dict({(): 1.0}, 20)
+    assert Elsewhere.of(level.evaluate, masks, seed=1).missed(truth, some) == 0.0
+
+
+def test_terms_that_miss_much_are_chosen_among_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A function that falls steeply from the whole input has many terms of much the same size."""
+    n = 30
+    rng = np.random.default_rng(0)
+    strength = rng.exponential(0.3, n)
+    some = [sample_masks(n, 100, density=d, seed=0, anchors=False) for d in (0.3, 0.5, 0.7, 0.9)]
+    masks = np.concatenate(some)
+    tests = rng.random((2000, n)) < 0.9
+
+    def truth(rows: np.ndarray) -> np.ndarray:
+        return np.exp(-(~rows @ strength))
+
+    def error() -> float:
+        fit = ProxySPEX("gaussian", n_coefficients=200, doubt=False).fit(masks, truth(masks))
+        return float(np.square(fit.spectrum.evaluate(tests) - truth(tests)).mean())
+
+    wide = error()
+    monkeypatch.setattr("proxyspex_hf.core.algorithm._WIDE_POOL", 4)
+    assert wide < 0.8 * error()

@@ -174,8 +174,6 @@ def learn_kernel(
     values: FloatArray,
     *,
     reach: int = 3,
-    iterations: int = _STEPS,
-    start: MaskKernel | None = None,
     likely: MaskKernel | None = None,
     sibling: Sibling | None = None,
 ) -> MaskKernel:
@@ -185,15 +183,12 @@ def learn_kernel(
         x: (m, n) signs; one evaluation costs O(m³ + m² n).
         values: (m,) of mean 0 and variance 1.
         reach: largest distance of pairs with a variance of their own; 0 for none.
-        iterations: steps, at most.
-        start: where to begin; default ``likely``, or the middle of the priors.
         likely: what is likely beforehand of all but the features' relevances: a kernel learnt from
             other answers, of any number of features.
         sibling: what a cheaper model says of the same features.
     """
     problem = _Posterior(x, values, min(reach, x.shape[1] - 1), likely, sibling)
-    begin = problem.start if start is None else problem.from_kernel(start)
-    found = minimised(problem, begin, problem.scale, iterations, _MEMORY)
+    found = minimised(problem, problem.start, problem.scale, _STEPS, _MEMORY)
     return problem.kernel(found.x * problem.scale)
 
 
