@@ -201,7 +201,7 @@ DATASETS = {
         sentiment,
         quick=Sizes(1, (1, 2, 4), trees=(500,), spex=((4,), "hard"), features=(256, 280)),
         medium=Sizes(
-            10, (2,), (1000, 100), (500,), features=(256, 512), mixed=False,
+            20, (2,), (1000, 100), (500,), features=(256, 512), mixed=False,
             deeper=(
                 (3, {"spex": ((4,), "hard")}), (2, {"mixed": True}),
                 (1, {"alphas": (2, 4, 6, 8), "alpha_of_one": 2}),
@@ -231,7 +231,7 @@ DATASETS = {
         stories,
         quick=Sizes(2, (1, 2), (200, 60), (500,), features=(25, 30)),
         medium=Sizes(
-            2, (2,), (300, 100), (500,), features=(25, 45), mixed=False,
+            14, (2,), (300, 100), (500,), features=(25, 45), mixed=False,
             deeper=((1, {"spex": ((1, 2), "hard")}),),
         ),
         full=Sizes(17, spex=(range(1, 9), "soft"), features=(25, 45)),
