@@ -342,9 +342,9 @@ def shortcuts(results: Results) -> Measured:
     """No claim of the paper's: what the paper's grid and SPEX's soft decoding change."""
     parts = []
     for dataset, rows in by_dataset(results("shortcuts")["rows"]).items():
-        count = len({row["input"] for row in rows})
         for method, name in (("paper", "the paper's"), ("spex", "SPEX")):
             mine = of(rows, method=method)
+            count = len({row["input"] for row in mine})
             texts = [
                 f"{how} {signed(median(of(mine, how=how), 'r2'))} "
                 f"in {median(of(mine, how=how), 'seconds'):.0f} s"
