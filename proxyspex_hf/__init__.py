@@ -15,6 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from proxyspex_hf.moved import keep_old_names
+from proxyspex_hf.versions import __version__
 
 if TYPE_CHECKING:
     from proxyspex_hf.comparison import Comparison, Difference, compare
@@ -118,9 +119,6 @@ __all__ = [
     "pull_explanations",
     "push_explanations",
 ]
-
-__version__ = "0.2.0"
-
 
 keep_old_names()
 

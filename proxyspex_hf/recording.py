@@ -5,8 +5,6 @@ from __future__ import annotations
 import platform
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import cache
-from importlib.metadata import version
 from typing import Any
 
 from proxyspex_hf.beforehand import Told
@@ -23,21 +21,11 @@ from proxyspex_hf.hf.value_function import BoundInput
 from proxyspex_hf.options import ExplainerOptions
 from proxyspex_hf.record.record import CALL_OPTIONS, ExplanationRecord, Provenance, Settings, Target
 from proxyspex_hf.refit import fit_report
+from proxyspex_hf.versions import versions_of
 
 #: Tasks whose pipeline chooses among the labels of its model's config.
 _OF_CLASSES = ("text-classification", "image-classification", "audio-classification")
-_PACKAGES = (
-    "proxyspex-hf",
-    "torch",
-    "transformers",
-    "tokenizers",
-    "lightgbm",
-    "numpy",
-    "scikit-learn",
-    "scipy",
-)
-#: Reads a file of the installation, which stays what it is while this process runs.
-_version = cache(version)
+_PACKAGES = ("torch", "transformers", "tokenizers", "lightgbm", "numpy", "scikit-learn", "scipy")
 
 
 def make_record(
@@ -148,7 +136,7 @@ def _provenance(
 ) -> Provenance:
     name, revision = model_name(pipe)
     model = bound.model
-    versions = {"python": platform.python_version(), **{p: _version(p) for p in _PACKAGES}}
+    versions = {"python": platform.python_version(), **versions_of(*_PACKAGES)}
     if isinstance(model, ServedModel):
         dtype, device = "as served", model.place
         versions |= model.version

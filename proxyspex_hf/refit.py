@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
-from importlib.metadata import version
 
 from proxyspex_hf.core.algorithm import ProxySPEX, SpectrumFit
 from proxyspex_hf.core.attribution import faithfulness_of
 from proxyspex_hf.core.progress import ProgressCallback
 from proxyspex_hf.record.record import SCHEMA_VERSION, ExplanationRecord, FitReport
+from proxyspex_hf.versions import versions_of
 
-_FITTED_WITH = ("proxyspex-hf", "lightgbm", "numpy", "scikit-learn", "scipy")
+_FITTED_WITH = ("lightgbm", "numpy", "scikit-learn", "scipy")
 
 
 def refit_record(
@@ -44,10 +44,7 @@ def refit_record(
     )
     provenance = replace(
         record.provenance,
-        versions={
-            **record.provenance.versions,
-            **{package: version(package) for package in _FITTED_WITH},
-        },
+        versions={**record.provenance.versions, **versions_of(*_FITTED_WITH)},
         notes=(*record.provenance.notes, note),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         seconds={

@@ -52,6 +52,24 @@ def test_the_core_loads_nothing_of_hugging_face() -> None:
     assert python(code).split("\n") == ["[]"] * 5 + [""]
 
 
+def test_a_checkout_that_is_not_installed_explains() -> None:
+    """It has no metadata; what was asked of the model must not be lost for that."""
+    printed = python(
+        "import importlib.metadata as m\n"
+        "known = m.distribution\n"
+        "def distribution(name):\n"
+        "    if name.replace('_', '-') == 'proxyspex-hf':\n"
+        "        raise m.PackageNotFoundError(name)\n"
+        "    return known(name)\n"
+        "m.distribution = distribution\n"
+        "from proxyspex_hf import InteractionExplainer\n"
+        "given = InteractionExplainer(lambda masks: masks[:, 0] * 2.0)\n"
+        "made = given(['a', 'b', 'c'], progress=False)\n"
+        "print(made.refit(n_coefficients=2).record.provenance.versions['proxyspex-hf'])"
+    )
+    assert printed.strip() == proxyspex_hf.__version__
+
+
 def test_every_public_name_can_be_had() -> None:
     for name in proxyspex_hf.__all__:
         assert getattr(proxyspex_hf, name) is not None

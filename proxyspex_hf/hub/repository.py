@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -18,6 +17,7 @@ from proxyspex_hf.hub.rows import Row
 from proxyspex_hf.hub.schema import Column
 from proxyspex_hf.hub.tables import MAX_LISTED_BYTES, MAX_ROWS, Allowance, Table
 from proxyspex_hf.record.json_reader import Reader
+from proxyspex_hf.versions import __version__
 
 DEFAULT_CONFIG = "explanations"
 #: Files up to this size are downloaded and kept in the cache; of larger ones, ranges are read.
@@ -54,7 +54,7 @@ def paths_of(config: str, file: str) -> tuple[str, str]:
 
 def hub_api(token: str | bool | None) -> HfApi:
     """The Hub's client, as this package."""
-    return HfApi(token=token, library_name="proxyspex_hf", library_version=version("proxyspex-hf"))
+    return HfApi(token=token, library_name="proxyspex_hf", library_version=__version__)
 
 
 class Snapshot:
