@@ -8,6 +8,7 @@ import kernel_steps
 import numpy as np
 import pytest
 import tables
+import whole_input
 from harness.cache import ResultCache
 from harness.implementations import implementation, own_version, parse_settings
 from harness.measure import exact_r2, head, measure, measure_within
@@ -298,3 +299,16 @@ def test_more_steps_of_learning_a_kernel_end_nearer(tmp_path, capsys):
     assert min(by_steps[30]) == 0.0 <= min(by_steps[2])
     assert np.mean(by_steps[2]) > np.mean(by_steps[30]) + 1
     assert "| 1/√n | 20 | 30 |" in capsys.readouterr().out
+
+
+def test_the_whole_input_is_met_for_the_effects_there(tmp_path, capsys):
+    steep = entries()
+    steep["values"][0] += 5.0  # the whole input, which no other mask shares
+    np.savez(tmp_path / "tiny.npz", **steep)
+    out = tmp_path / "out.json"
+    given = ["--tables", str(tmp_path), "--samplings", "uniform", "--alphas", "2"]
+    assert whole_input.main([*given, "--weights", "0", "10", "--json", str(out)]) == 0
+    rows = {row["way"]: row for row in json.loads(out.read_text())["rows"]}
+    assert list(rows) == ["weight 0", "weight 10", "LASSO"]
+    assert rows["weight 10"]["effects"] < 0.8 * rows["weight 0"]["effects"]
+    assert "| tiny | 2 | uniform |" in capsys.readouterr().out

@@ -27,7 +27,8 @@ from proxyspex_hf.core.spectrum import FourierSpectrum, parities
 
 #: Candidate terms for each one that is kept, at each of the densities looked at.
 _POOL = 4
-#: What the full input counts beside all other masks together.
+#: What the full input counts beside all other masks together, and its neighbours:
+#: ``tests/bench/whole_input.py`` shows what more and less of it costs.
 _FULL_INPUT = 0.1
 #: From this many terms on.
 _MANY = 200

@@ -101,6 +101,12 @@ def growth(result: Result) -> str:
     return markdown_table(COLUMNS, [line for row in result["rows"] for line in lines(row)])
 
 
+def whole_input(result: Result) -> str:
+    from whole_input import table
+
+    return table(result["rows"])
+
+
 def made_with(result: Result) -> str:
     return describe(result["machine"])
 
@@ -111,6 +117,7 @@ SECTIONS: dict[str, tuple[str, Callable[[Result], str]]] = {
     "densities": ("tables.json", densities),
     "synthetic": ("synthetic.json", synthetic),
     "curve": ("curve.json", curve),
+    "whole-input": ("whole_input.json", whole_input),
     "times": ("times.json", times),
     "growth": ("growth.json", growth),
     "machine": ("tables.json", made_with),
