@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
 
@@ -28,12 +29,14 @@ from proxyspex_hf.hf.several import bind_each, inputs_of, is_missing
 from proxyspex_hf.hf.tasks.table import FUNCTION, task_of
 from proxyspex_hf.hf.value_function import BoundInput, packed
 from proxyspex_hf.options import CallKeywords, EffortKeywords, ExplainerOptions, Keywords
+from proxyspex_hf.recording import of_same_input
 from proxyspex_hf.removal_check import RemovalCheck
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
     from proxyspex_hf.prompts import Prompt
+    from proxyspex_hf.record.record import ExplanationRecord
 
 #: One input, for a checker: a mapping, such as an image with its caption, is one too.
 _Input = TypeVar("_Input", bound="str | Prompt | Image")
@@ -285,7 +288,7 @@ class InteractionExplainer:
         """
         record = as_explanation("explanation", explanation).record
         check_task(self.pipe, record)
-        return Asker(bound_again(self.pipe, self.options, record, inputs))(masks)
+        return self._asker_again(record, inputs, self.options)(masks)
 
     def refine(
         self,
@@ -333,16 +336,36 @@ class InteractionExplainer:
                 if not record.is_exact
                 else "every subset was asked already: there is nothing to refine."
             )
-        asker = Asker(bound_again(self.pipe, self.options, record, inputs))
+        asker = self._asker_again(record, inputs, chosen)
         check_same_model(record, asker)
         asker.recall(dict(zip(packed(queries.masks), queries.values.tolist(), strict=True)))
         known = Asked(queries.masks, queries.densities, [queries.values])
         told = Told.stored(record)
         said = {} if told is None else {asker: told}
-        (made,) = explained(self.pipe, [[asker]], chosen, keep=False, known=known, told=said)
+        with self._kept([asker], chosen):
+            (made,) = explained(self.pipe, [[asker]], chosen, keep=False, known=known, told=said)
         if isinstance(made, ProxySpexError):
             raise made
-        return made
+        return InteractionExplanation(of_same_input(made.record, record))
+
+    def _asker_again(
+        self, record: ExplanationRecord, inputs: Any, chosen: ExplainerOptions
+    ) -> Asker:
+        """What asks an explained input again, with all that is remembered of it."""
+        bound = bound_again(self.pipe, self.options, record, inputs)
+        pair = (bound, bound)
+        (asker,) = self._memory.askers(self.pipe, [pair], chosen.value, chosen.cache_dir)
+        return asker
+
+    @contextmanager
+    def _kept(self, askers: Sequence[Asker], chosen: ExplainerOptions) -> Iterator[None]:
+        """What is answered inside is remembered until it is done, also where it is interrupted."""
+        try:
+            yield
+        except BaseException:
+            self._memory.keep(self.pipe, askers, chosen.value)
+            raise
+        self._memory.forget()
 
     def _explain(
         self,
@@ -361,12 +384,8 @@ class InteractionExplainer:
         bound = [pair for each in inputs if isinstance(each, dict) for pair in each.values()]
         askers = self._memory.askers(self.pipe, bound, chosen.value, chosen.cache_dir)
         said = {asker: each for asker, each in zip(askers, told, strict=True) if each is not None}
-        try:
+        with self._kept(askers, chosen):
             made = explained(self.pipe, _by_input(inputs, askers), chosen, keep=keep, told=said)
-        except BaseException:
-            self._memory.keep(self.pipe, askers, chosen.value)
-            raise
-        self._memory.forget()
         for note in dict.fromkeys(note for each, _ in bound for note in each.notes):
             warnings.warn(note, ProxySpexWarning, stacklevel=3)
         rest = iter(made)

@@ -25,6 +25,9 @@ from proxyspex_hf.versions import versions_of
 
 #: Tasks whose pipeline chooses among the labels of its model's config.
 _OF_CLASSES = ("text-classification", "image-classification", "audio-classification")
+#: What the notes of a fit hold, here and in ``refit.py`` and ``beforehand.py``: the next fit has
+#: its own.
+_OF_A_FIT = ("Fitted again to the stored queries", "has no exact spectrum", "sibling (")
 _PACKAGES = ("torch", "transformers", "tokenizers", "lightgbm", "numpy", "scikit-learn", "scipy")
 
 
@@ -66,6 +69,32 @@ def make_record(
             arguments={**_given(chosen), **bound.arguments},
         ),
         provenance=_provenance(pipe, bound, found, noise, told),
+    )
+
+
+def of_same_input(made: ExplanationRecord, record: ExplanationRecord) -> ExplanationRecord:
+    """``made`` of the input of an earlier ``record``, as that tells of it: the number, the
+    features, how they are masked and what was noted are those of the values that are kept."""
+    asked, noted = record.settings, record.provenance.notes
+    notes = [note for note in noted if not any(part in note for part in _OF_A_FIT)]
+    return replace(
+        made,
+        text=record.text,
+        picture=record.picture,
+        parts=record.parts,
+        features=record.features,
+        target=record.target,
+        settings=replace(
+            made.settings,
+            features=asked.features,
+            masking=asked.masking,
+            mask_token=asked.mask_token,
+            image_masking=asked.image_masking,
+            arguments=asked.arguments,
+        ),
+        provenance=replace(
+            made.provenance, notes=tuple(dict.fromkeys([*notes, *made.provenance.notes]))
+        ),
     )
 
 

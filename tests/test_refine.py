@@ -10,8 +10,9 @@ import pytest
 import torch
 from counting import rows_asked
 from tiny_models import roberta_pipeline
+from tiny_pipelines import generator
 
-from proxyspex_hf import Goal, InteractionExplainer, InteractionExplanation
+from proxyspex_hf import Goal, InteractionExplainer, InteractionExplanation, context_prompt
 from proxyspex_hf.core import all_masks
 from proxyspex_hf.core.faithfulness import r2_score
 from proxyspex_hf.errors import InputError
@@ -137,3 +138,105 @@ def test_a_removal_has_an_interval(
     assert {"low", "high"} <= set(indices.to_dataframe().columns)
     whole = explainer("not bad at all", target=1)
     assert np.ptp(whole.predict_interval(np.ones(4, bool))) == 0.0
+
+
+def of_input(explanation: InteractionExplanation) -> list[Any]:
+    """What a record tells of the input, and of the number."""
+    record, asked = explanation.record, explanation.record.settings
+    return [
+        *(record.text, record.picture, record.parts, record.features, record.target),
+        *(asked.features, asked.masking, asked.mask_token, asked.image_masking, asked.arguments),
+    ]
+
+
+def chat_generator() -> Any:
+    pipe = generator()
+    pipe.tokenizer.chat_template = (
+        "{% for m in messages %}<{{ m['role'] }}> {{ m['content'] }}\n{% endfor %}<assistant>"
+    )
+    return pipe
+
+
+CHAT = [{"role": "user", "content": "Which animal sings at night? I think it is a bird."}]
+DOCUMENTS = context_prompt(
+    {f"Doc {i}": f"A bird sings at night {i}." for i in range(8)}, question="Who sings?"
+)
+KINDS: dict[str, tuple[Any, Any, dict[str, Any]]] = {
+    "deleting": (roberta_pipeline, TEXT, {"masking": "delete"}),
+    "a mask token": (roberta_pipeline, TEXT, {"mask_token": "something"}),
+    "sigmoid": (roberta_pipeline, TEXT, {"function_to_apply": "sigmoid", "value": "probability"}),
+    "sentences": (roberta_pipeline, "It is bad. " * 10, {"features": "sentences"}),
+    "tokens": (roberta_pipeline, TEXT, {"features": "tokens"}),
+    "a chat": (chat_generator, CHAT, {"max_new_tokens": 3}),
+    "documents": (
+        generator,
+        DOCUMENTS,
+        {"features": "documents", "target": " a bird", "masking": "delete"},
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_refined_stays_of_its_input(kind: str) -> None:
+    """Whatever the reader's own options: twice, the values are of one set function."""
+    make, value, options = KINDS[kind]
+    pipe = make()
+    first = InteractionExplainer(pipe, proxy="lasso", budget=30, **options)(value)
+    reader = InteractionExplainer(pipe, proxy="lasso")
+    again = reader.refine(first, budget=40)
+    twice = reader.refine(again, budget=50)
+    assert of_input(again) == of_input(twice) == of_input(first)
+    assert set(first.record.provenance.notes) <= set(twice.record.provenance.notes)
+    queries = twice.record.queries
+    truth = InteractionExplainer(pipe, **options).value_function(value)(queries.masks)
+    np.testing.assert_allclose(queries.values, truth, atol=2e-5 * max(1.0, np.ptp(truth)))
+
+
+def test_a_readers_own_option_gives_no_other_number(pipe: Any) -> None:
+    first = InteractionExplainer(pipe, proxy="lasso", value="probability", budget=30)(TEXT)
+    reader = InteractionExplainer(pipe, proxy="lasso", function_to_apply="sigmoid")
+    whole = np.ones((1, N), dtype=np.bool_)
+    assert reader.ask(first, whole)[0] == pytest.approx(first.value, abs=1e-6)
+    assert reader.refine(first, budget=40).value == first.value
+
+
+def test_a_fit_notes_its_own_sibling_alone(pipe: Any) -> None:
+    small = InteractionExplainer(roberta_pipeline(), proxy="gaussian", target=1, budget=60)
+    explainer = InteractionExplainer(pipe, proxy="gaussian", target=1)
+    first = explainer(TEXT, budget=30, sibling=small)
+    again = explainer.refine(first, budget=45)
+    for explanation in (first, again, explainer.refine(again, budget=60)):
+        notes = explanation.record.provenance.notes
+        assert sum("sibling (" in note for note in notes) == 1
+
+
+@pytest.mark.parametrize("cached", [True, False])
+def test_what_was_answered_before_an_interruption_is_not_asked_again(
+    pipe: Any, first: InteractionExplanation, tmp_path: Path, *, cached: bool
+) -> None:
+    kept = {"cache_dir": tmp_path} if cached else {}
+    explainer = InteractionExplainer(pipe, proxy="lasso", target=1, batch_size=8, **kept)
+    whole = 48 + 96
+    seen = 0
+
+    def stop(module: Any, _args: Any, output: Any) -> None:
+        nonlocal seen
+        seen += len(output.logits) if module is pipe.model else 0
+        if seen > 90:
+            raise KeyboardInterrupt
+
+    # Beside the model, whose hooks belong to its key.
+    handle = torch.nn.modules.module.register_module_forward_hook(stop)
+    with pytest.raises(KeyboardInterrupt):
+        explainer.refine(first, budget=whole)
+    handle.remove()
+    made: list[InteractionExplanation] = []
+    rest = rows_asked(pipe, lambda: made.append(explainer.refine(first, budget=whole)))
+    fresh = InteractionExplainer(pipe, proxy="lasso", target=1, batch_size=8)
+    assert made[0].record.queries == fresh.refine(first, budget=whole).record.queries
+    assert rest < 96
+    if cached:  # also what was explained: nothing but the masks that are tried again
+        values: list[Any] = []
+        masks = made[0].record.queries.masks
+        assert rows_asked(pipe, lambda: values.append(explainer.ask(made[0], masks))) <= 48 + 40
+        np.testing.assert_allclose(values[0], made[0].record.queries.values, atol=1e-5)

@@ -74,8 +74,7 @@ def options_again(record: ExplanationRecord) -> dict[str, Any]:
         given = asked.arguments.get(name)
         if given is not None and not isinstance(given, kind):
             raise InputError(f"the explanation's {name} is not a {kind.__name__}: {given!r:.60}.")
-        if given is not None:
-            options[name] = given
+        options[name] = given  # None too: the reader's own would give another number
     return options
 
 
