@@ -6,6 +6,7 @@ import errno
 import json
 from collections.abc import Callable
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -258,3 +259,30 @@ def test_two_calls_that_share_a_place(home: Path) -> None:
     assert inner[0].explained == run.explained == 12
     assert {e.text for e in read_explanations(home / "out")} == set(TEXTS)
     assert call(progress=False).known == 12
+
+
+def test_what_was_interrupted_lists_what_an_undisturbed_run_does(home: Path) -> None:
+    """Rows that stand twice, and rows with an error, lie on both sides of the interruption."""
+    rows = [{"text": text} for text in [*TEXTS[:4], "", TEXTS[0], "", TEXTS[4], TEXTS[1]]]
+
+    def call(out: str, progress: Any) -> Any:
+        return explain_dataset(
+            rows, "text", of_words(), out=home / out, shard_size=2, progress=progress
+        )
+
+    def stop(progress: Any) -> None:
+        if progress.done == 5:
+            raise KeyboardInterrupt
+
+    whole = call("whole", progress=False)
+    with pytest.raises(KeyboardInterrupt):
+        call("parts", stop)
+    resumed = call("parts", progress=False)
+    assert resumed.known > 0
+    for run in (whole, resumed, call("parts", progress=False)):
+        assert (run.explained + run.known, run.failed, set(run.errors)) == (7, 2, {4, 6})
+    whole_list, parts = (
+        sorted(lists(home / out), key=itemgetter("row")) for out in ("whole", "parts")
+    )
+    assert whole_list == parts
+    assert [line["row"] for line in parts] == list(range(len(rows)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -31,8 +31,8 @@ class DatasetRun:
 
     Attributes:
         rows: rows that were read.
-        explained, failed: those with an explanation now, and those with an error.
-        known: those that were finished before.
+        explained, failed: those with an explanation now, and those with an error, now or before.
+        known: those that were explained before.
         shards: where they are: a commit's address each, or a file.
         errors: row numbers and what is wrong with them, the first 1,000.
 
@@ -121,7 +121,8 @@ def explain_dataset(
     source = opened(dataset)
     processes = Processes()
     folder = _pending_folder(cache_dir, explainer, shards)
-    known = processes.from_first(shards.finished)
+    finished = processes.from_first(shards.finished)
+    known = {done.input for done in finished}
     if engine == "ray":
         from proxyspex_hf.dataset.with_ray import worked_by_ray
 
@@ -129,7 +130,7 @@ def explain_dataset(
         results = worked_by_ray(source, columns, make, workers=workers, num_gpus=num_gpus)
     else:
         results = Worker(explainer, folder, known, cache_dir).all(rows_of(source, columns))
-    collected = _Collected(shards, Pending(folder), size, known, processes.first)
+    collected = _Collected(shards, Pending(folder), size, known, finished, processes.first)
     told = progress_callback(progress if processes.first else False)
     total, begin = _length(dataset), time.perf_counter()
     for done in results:
@@ -176,28 +177,38 @@ class _Collected:
     """Gathers what became of rows into shards."""
 
     def __init__(
-        self, shards: Shards, pending: Pending, size: int, known: set[str], writes: bool
+        self,
+        shards: Shards,
+        pending: Pending,
+        size: int,
+        known: set[str],
+        finished: Sequence[Done],
+        writes: bool,
     ) -> None:
         self.run = DatasetRun()
-        self._known, self._before = known, frozenset(known)
+        self._known = known
+        self._before = {done.input: done for done in finished}
+        self._listed = {(done.row, done.input) for done in finished}
         self._sent: dict[str, Done] = {}
         self._shards, self._pending, self._size, self._writes = shards, pending, size, writes
         self._open: list[Done] = []
 
     def take(self, done: Done) -> None:
         self.run.rows += 1
-        if done.input in self._before:
-            self.run.known += 1
-            return
-        twin = self._sent.get(done.input)
+        before = self._before.get(done.input)
+        twin = before or self._sent.get(done.input)
         if twin is not None:  # what stands twice in a data set is explained once
             done = replace(twin, row=done.row)
-        if done.error is None:
+        if before is not None and done.error is None:
+            self.run.known += 1
+        elif done.error is None:
             self.run.explained += 1
         else:
             self.run.failed += 1
             if len(self.run.errors) < 1000:
                 self.run.errors[done.row] = done.error
+        if before is not None and (done.row, done.input) in self._listed:
+            return
         self._open.append(done)
         if len(self._open) >= self._size:
             self.close()
@@ -208,13 +219,20 @@ class _Collected:
         if not done or not self._writes:
             return
         records = []
-        new = [each for each in done if each.error is None and each.input not in self._sent]
+        new = [
+            each
+            for each in done
+            if each.error is None
+            and each.input not in self._before
+            and each.input not in self._sent
+        ]
         elsewhere: set[str] | None = None
         for key in dict.fromkeys(each.input for each in new):
             record = self._pending.get(key)
             if record is None:
                 # Perhaps another call has sent it meanwhile: two share this folder.
-                elsewhere = self._shards.finished() if elsewhere is None else elsewhere
+                if elsewhere is None:
+                    elsewhere = {each.input for each in self._shards.finished()}
                 if key in elsewhere:
                     continue
                 raise InputError(

@@ -24,8 +24,8 @@ class Shards(Protocol):
         """What it is called: the same place has the same name."""
         ...
 
-    def finished(self) -> set[str]:
-        """Keys of the inputs that its shards hold."""
+    def finished(self) -> list[Done]:
+        """What became of the rows that its shards list."""
         ...
 
     def add(self, records: Sequence[ExplanationRecord], done: Sequence[Done]) -> str:
@@ -53,31 +53,31 @@ class HubShards:
     def place(self) -> str:
         return f"hub:{self.repo_id}/{self.config}@{self.revision}"
 
-    def finished(self) -> set[str]:
+    def finished(self) -> list[Done]:
         from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 
         from proxyspex_hf.hub.faults import patiently
         from proxyspex_hf.hub.repository import Snapshot, hub_api
 
-        def read() -> set[str]:
+        def read() -> list[Done]:
             try:
                 snapshot = Snapshot(hub_api(self.token), self.repo_id, self.revision)
             except (RepositoryNotFoundError, RevisionNotFoundError):
-                return set()  # it is made with the first shard
+                return []  # it is made with the first shard
             return self._listed(snapshot)
 
         return patiently(read, self.repo_id, "read")
 
-    def _listed(self, snapshot: Snapshot) -> set[str]:
+    def _listed(self, snapshot: Snapshot) -> list[Done]:
         folder = f"rows/{self.config}/"
         names = [
             path for path in snapshot.sizes if path.startswith(folder) and path.endswith(".jsonl")
         ]
-        return {
-            done.input
+        return [
+            done
             for path in names
             for done in read_lines(snapshot.download(path).read_bytes(), path)
-        }
+        ]
 
     def add(self, records: Sequence[ExplanationRecord], done: Sequence[Done]) -> str:
         from proxyspex_hf.hub.push import push
@@ -105,10 +105,10 @@ class Folder:
     def place(self) -> str:
         return f"folder:{self.folder.absolute()}/{self.config}"
 
-    def finished(self) -> set[str]:
+    def finished(self) -> list[Done]:
         lists = sorted(self.folder.glob(f"rows/{self.config}/*.jsonl"))
         try:
-            return {d.input for path in lists for d in read_lines(path.read_bytes(), str(path))}
+            return [d for path in lists for d in read_lines(path.read_bytes(), str(path))]
         except OSError as error:
             raise InputError(f"cannot read {self.folder}: {error.strerror or error}.") from error
 
