@@ -43,7 +43,7 @@ from PIL import Image
 
 from proxyspex_hf import InteractionExplainer
 from proxyspex_hf.errors import ModelError, ProxySpexError
-from proxyspex_hf.hf.sequence import forced_log_probabilities
+from proxyspex_hf.hf.saying import forced_log_probabilities
 
 TEXT = "It could have been great, but the plot is dull and never funny."
 LABELS = {0: "entailment", 1: "neutral", 2: "contradiction"}

@@ -15,14 +15,14 @@ from proxyspex_hf.errors import ModelError
 from proxyspex_hf.hf.evaluating import evaluating
 from proxyspex_hf.hf.failures import is_out_of_memory
 from proxyspex_hf.hf.options import FeatureOptions
-from proxyspex_hf.hf.sequence import (
-    Continuations,
+from proxyspex_hf.hf.saying import (
     forced,
     generation_asides,
     generation_notes,
-    log_probabilities,
+    generation_set,
     own_output,
 )
+from proxyspex_hf.hf.sequence import Continuations, log_probabilities
 from proxyspex_hf.hf.stages import Stages
 from proxyspex_hf.hf.text.prepared import longest_input
 from proxyspex_hf.hf.text.prompt_input import PromptInput
@@ -115,7 +115,8 @@ class TextGeneration(PromptInput):
         if self.stages is None:
             raise ModelError("there is no pipeline to ask.")
         with evaluating(self.model):
-            made = self.stages.run(inputs, **forced(self.target_ids))
+            settings = forced(self.target_ids, generation_set(self.stages))
+            made = self.stages.run(inputs, **settings)
         logits = _logits_of(made)
         if not isinstance(logits, torch.Tensor):
             raise ModelError(

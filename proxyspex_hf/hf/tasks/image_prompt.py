@@ -15,17 +15,20 @@ from proxyspex_hf.checks import BoolArray, FloatArray, as_masks
 from proxyspex_hf.errors import InputError, ModelError
 from proxyspex_hf.hf.cropped import crop_notes
 from proxyspex_hf.hf.evaluating import evaluating, model_device
-from proxyspex_hf.hf.failures import first_line, is_out_of_memory
+from proxyspex_hf.hf.failures import first_line
 from proxyspex_hf.hf.masked_image import MaskedImage, open_image
 from proxyspex_hf.hf.options import FeatureOptions
-from proxyspex_hf.hf.sequence import (
-    SEQUENCE_VALUES,
-    forced_log_probabilities,
+from proxyspex_hf.hf.saying import (
+    answered_in_short,
     generation_asides,
     generation_notes,
+    own_output,
+    said_by_pipeline,
+)
+from proxyspex_hf.hf.sequence import (
+    SEQUENCE_VALUES,
     known_output,
     log_probabilities,
-    own_output,
     sequence_score,
 )
 from proxyspex_hf.hf.stages import Stages
@@ -45,8 +48,10 @@ class ImagePrompt(BoundInput):
 
     The input is ``{"image": …, "text": …}``: the image's patches are masked, the text is not; with
     ``"mask_text": True`` its words are, too. Where the processor has a chat template, both are put
-    into a message of the user's. The value is made of the log-probabilities of the pipeline's own
-    output (or of ``target``) when the model is made to say it, as for text-generation.
+    into a message of the user's; else the pipeline reads the text as it is given, and only one that
+    it cannot answer so begins with the processor's token for an image (``notes`` say so). The value
+    is made of the log-probabilities of the pipeline's own output (or of ``target``) when the model
+    is made to say it, as for text-generation.
 
     Raises:
         InputError: another input, or an option that does not fit it.
@@ -63,9 +68,11 @@ class ImagePrompt(BoundInput):
         self.notes = crop_notes(getattr(self._processor, "image_processor", None), opened)
         self._image = self._divided(opened, options)
         self.picture, self.image_masking = self._image.picture, options.image_masking
-        self.features, self.text = self._image.features(), self._rendered(question)
+        self.features, self._before = self._image.features(), ""
         self._question, self._place = question, (0, 0)
         self._words: MaskedText | None = None
+        self._make_room(self.stages)
+        self.text = self._rendered(question)
         if mask_text:
             self._mask_words(question, options)
         whole = self._inputs(np.ones(self.n_features, dtype=np.bool_))
@@ -93,6 +100,21 @@ class ImagePrompt(BoundInput):
             except ModelError:
                 continue
         raise InputError("the image cannot be divided: its processor gives no pixels.")
+
+    def _make_room(self, stages: Stages) -> None:
+        """Begin the text with the image's token where the pipeline cannot answer it without."""
+        token = str(getattr(self._processor, "image_token", "") or "")
+        if getattr(self._processor, "chat_template", None) or not token or token in self._question:
+            return
+        try:
+            answered_in_short(stages, self._inputs(np.ones(len(self.features), dtype=bool)))
+        except ModelError as error:
+            self._before = f"{token}\n"
+            self.notes = (
+                *self.notes,
+                f"The pipeline cannot answer this text as it is ({first_line(error)}): it is asked "
+                f"with {token!r} and a new line before it.",
+            )
 
     def _mask_words(self, question: str, options: FeatureOptions) -> None:
         """Make the words of the question features, in the prompt as it is rendered."""
@@ -158,7 +180,7 @@ class ImagePrompt(BoundInput):
         return self._rendered(self._masked_question(as_masks(mask, self.n_features, "mask")[0]))
 
     def _rendered(self, question: str) -> str:
-        """The prompt with a place for the image, as the pipeline or its template makes it."""
+        """The prompt as the pipeline reads it, or as its template makes it."""
         if getattr(self._processor, "chat_template", None):
             content = [{"type": "image"}, {"type": "text", "text": question}]
             messages = [{"role": "user", "content": content}]
@@ -167,8 +189,7 @@ class ImagePrompt(BoundInput):
                     messages, tokenize=False, add_generation_prompt=True
                 )
             )
-        token = str(getattr(self._processor, "image_token", "") or "")
-        return question if not token or token in question else f"{token}\n{question}"
+        return self._before + question
 
     def _inputs(self, mask: NDArray[np.bool_]) -> Any:
         if self.stages is None:
@@ -176,21 +197,11 @@ class ImagePrompt(BoundInput):
         return self.stages.inputs(self.masked_input(mask))
 
     def by_pipeline(self, mask: NDArray[np.bool_]) -> FloatArray:
-        """Log-probabilities of the output's tokens, (1, t), as the model generates them."""
-        inputs = self._inputs(mask)
-        pipe = None if self.stages is None else self.stages.pipe
-        try:
-            with evaluating(self.model):
-                tensors = {k: v for k, v in inputs.items() if isinstance(v, torch.Tensor)}
-                moved = {k: v.to(model_device(self.model)) for k, v in tensors.items()}
-                rows = forced_log_probabilities(self.model, moved, self.target_ids)
-        except Exception as error:
-            if is_out_of_memory(error):
-                raise
-            raise ModelError(
-                f"the model of {type(pipe).__name__} failed to generate: {type(error).__name__}: "
-                f"{first_line(error)}"
-            ) from error
+        """Log-probabilities of the output's tokens, (1, t), as the pipeline generates them."""
+        if self.stages is None:
+            raise ModelError("there is no pipeline to ask.")
+        with evaluating(self.model):
+            rows = said_by_pipeline(self.stages, self._inputs(mask), self.target_ids)
         found: FloatArray = rows.double().cpu().numpy()
         return found
 
