@@ -105,6 +105,25 @@ def test_likelihood_goes_up_where_log_perplexity_goes_down(open_page: Open) -> N
     assert part(view, "verdict").inner_text().startswith(f"“Oslo” is {less}% likely")
 
 
+@pytest.mark.parametrize(
+    ("predicted", "adverb", "flip"),
+    [("sports", "", "Without alpha: 15% sports. See it"), ("arts", ", just not", "")],
+)
+def test_a_label_of_many_is_just_not_where_another_is_predicted(
+    open_page: Open, predicted: str, adverb: str, flip: str
+) -> None:
+    target = Target("sports", 3, "probability", predicted)
+    spectrum = from_effects({(): 0.45, (0,): 0.3, (2,): 0.04}, 3)
+    record = make_record("alpha beta gamma", spectrum, target=target)
+    values = spectrum.evaluate(record.queries.masks)
+    view = open_page(replace(record, queries=replace(record.queries, values=values)))
+    assert part(view, "verdict").inner_text() == f"45% sports{adverb}."
+    if flip:
+        assert part(view, "flip").inner_text() == flip
+    view.word(2).click()
+    assert part(view, "verdict").inner_text() == f"41% sports{adverb}."
+
+
 @pytest.mark.parametrize(("width", "height"), [(1440, 900), (390, 844)])
 def test_the_first_click_has_a_visible_result(open_page: Open, width: int, height: int) -> None:
     view = open_page(review_record(), viewport={"width": width, "height": height})

@@ -16,7 +16,7 @@ const verdictOf = (value) => {
   if (share === null) return [`${name[0].toUpperCase()}${name.slice(1)} ${signed(value, digitsFor(value))} for ${marks[0]}`, label, marks[1]];
   if (of === "likelihood") return ["“", label, `” is ${percentText(share)} likely, token by token.`];
   const turned = other !== null && share < 0.5, p = turned ? 1 - share : share;
-  const adverb = p > 0.95 ? ", clearly" : p >= 0.5 && p < 0.6 ? ", barely" : p > 0.4 && p < 0.5 ? ", just not" : "";
+  const adverb = p > 0.95 ? ", clearly" : p >= 0.5 && p < 0.6 ? ", barely" : p > 0.4 && p < 0.5 && !data.scale.predicted ? ", just not" : "";
   return [`${percentText(p)} `, turned ? other : label, `${adverb}.`];
 };
 const verdictNodes = ([before, name, after]) => [before, el("strong", {}, el("bdi", { text: name })), after];
