@@ -171,6 +171,16 @@ def test_recurring_words_are_counted_over_inputs() -> None:
         found.top(label="joy")
 
 
+def test_effects_that_cancel_in_every_row_are_shown_without_bars() -> None:
+    opposite = explained("it is not bad", {(): 0.5, (2, 3): -1.0, (3,): 0.5})
+    found = explanations_summary([BEFORE, opposite])
+    assert {r.words: r.mean for r in found.recurring} == {("bad",): 0.0, ("bad", "not"): 0.0}
+    page = Page(found.to_html())
+    bars = [values for tag, values in page.tags if tag == "rect"]
+    assert [values["width"] for values in bars[:2]] == ["0.0", "0.0"]
+    assert "+0.00" in found.to_html()
+
+
 def test_labels_are_told_apart() -> None:
     joy = explained("a b", {(0,): 1.0}, target=Target("joy", 0, "logit", "joy"))
     found = explanations_summary([joy, BEFORE])
