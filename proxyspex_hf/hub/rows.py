@@ -151,7 +151,7 @@ def _explanation_row(record: ExplanationRecord) -> Row:
         "support": data["spectrum"]["support"],
         "coefficients": data["spectrum"]["coefficients"],
         "top_interactions": _top(record),
-        "effects": _effects(record),
+        **_effects(record),
         "faithfulness": [
             {name: value for name, value in score.items() if name != "interval"}
             for score in data["faithfulness"]
@@ -210,17 +210,19 @@ def _top(record: ExplanationRecord) -> list[Row]:
     ]
 
 
-def _effects(record: ExplanationRecord) -> list[Row]:
+def _effects(record: ExplanationRecord) -> Row:
     sure = sorted((e for e in record.effects if e.is_sure), key=lambda e: -abs(e.value))
-    return [
+    sure = sure[:MAX_EFFECTS]
+    effects = [
         {
             "members": list(effect.members),
             "effect": effect.value,
             "low": None if effect.interval is None else effect.interval[0],
             "high": None if effect.interval is None else effect.interval[1],
         }
-        for effect in sure[:MAX_EFFECTS]
+        for effect in sure
     ]
+    return {"effects": effects, "effect_kinds": [effect.kind for effect in sure]}
 
 
 def _data(row: Row, queries: Row) -> dict[str, Any]:

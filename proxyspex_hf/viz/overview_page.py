@@ -33,6 +33,8 @@ class Row(Protocol):
     @property
     def interval(self) -> tuple[float, float] | None: ...
     @property
+    def raising(self) -> float: ...
+    @property
     def examples(self) -> tuple[int, ...]: ...
 
 
@@ -106,7 +108,8 @@ def _row(
             shown[i] = None
             links.append(f'<li><a href="#story-{i}">{escape(_title(records[i]))}</a></li>')
     words = " \N{MULTIPLICATION SIGN} ".join(f"<bdi>{escape(word)}</bdi>" for word in row.words)
-    sign = "pos" if row.mean * up >= 0 else "neg"
+    # By what most of its inputs say of it: the effect of an OR that raises is below zero.
+    sign = "pos" if (row.raising >= 0.5) == (up > 0) else "neg"
     width = f"{100 * (abs(row.mean) / largest) if largest else 0.0:.1f}"
     return (
         f'<details class="{sign}"><summary><span class="num count">{row.count:,} of {row.total:,}'

@@ -143,6 +143,11 @@ def raises_together(kind: str) -> bool:
     return _TOGETHER[kind][0]
 
 
+def raises(kind: str) -> bool:
+    """Whether a feature or a combination raises the value."""
+    return kind == "alone" or (kind in _TOGETHER and raises_together(kind))
+
+
 def together_parts(
     labels: Sequence[str],
     kind: str,
