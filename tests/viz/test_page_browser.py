@@ -23,8 +23,10 @@ from proxyspex_hf.core.intervals import prediction_intervals
 from proxyspex_hf.core.proxies.sibling import Sibling
 from proxyspex_hf.record.record import ExplanationRecord, Target
 from proxyspex_hf.viz import render_notebook
+from proxyspex_hf.viz.page import script
 from proxyspex_hf.viz.terms import ranked_terms
 from proxyspex_hf.viz.verdict import verdict_of
+from proxyspex_hf.viz.wording import decimals_for, signed
 
 Open = Callable[..., Any]
 
@@ -85,6 +87,31 @@ def test_the_number_after_clicks_is_the_package_s(open_page: Open, *, told: bool
     # Nothing asks what a file cannot answer.
     assert view.page.get_by_role("button", name="Check with the model").count() == 0
     assert view.page.get_by_role("button", name="Share this view").count() == 0
+
+
+def test_the_page_writes_numbers_as_the_package_does(open_page: Open) -> None:
+    effects = {(): 2e-7, (0,): 1.234e-9, (1, 2): -4.5e-10}
+    record = make_record("alpha beta gamma", from_effects(effects, 3))
+    view = open_page(
+        replace(record, queries=replace(record.queries, values=np.zeros(len(record.queries))))
+    )
+    assert "4.5e-10" in view.page.locator(".psx .together li").first.inner_text()
+    assert view.complaints == []
+    program = script()
+    start, end = (program.index(text) for text in ("const scientific =", "// ± half of the"))
+    clamped = "const clamp = (x, low, high) => Math.max(low, Math.min(high, x)), MINUS = '−';"
+    values = [s * 1.3 * 10.0**k for k in range(-320, 306, 3) for s in (1, -1)]
+    cases = [(v, decimals_for([w])) for v in values for w in (v, 1.0, 1e-5, 3e-9, 1e12)]
+    said = view.page.evaluate(
+        f"cases => {{ {clamped} {program[start:end]} "
+        "return cases.map(([x, decimals]) => [signed(x, decimals), digitsFor(x)]); }",
+        cases,
+    )
+    for (value, decimals), (text, digits) in zip(cases, said, strict=True):
+        assert digits == decimals_for([value])
+        # Of what rounds to zero the page leaves out the minus.
+        ours = signed(value, decimals)
+        assert text == (ours if float(ours[1:]) else f"+{ours[1:]}")
 
 
 def test_likelihood_goes_up_where_log_perplexity_goes_down(open_page: Open) -> None:
