@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 from proxyspex_hf.checks import quoted
 from proxyspex_hf.errors import InputError, SchemaError
+
+#: Where the system lists what a process has open, by number.
+_OPEN = "/dev/fd"
+#: As many links as Linux follows.
+_MOST_LINKS = 40
 
 
 def as_path(path: Any) -> Path:
@@ -25,30 +31,76 @@ def as_path(path: Any) -> Path:
 def write_whole(path: str | Path, content: str | bytes) -> None:
     """Write a file through a temporary one beside it: interrupted, the old one is still there.
 
+    What stands at the path keeps its nature: of a link, the file it leads to is written; a file
+    keeps its mode, and its owner where root writes it; a device, a pipe or an open file
+    (``/dev/stdout``) is written into.
+
     Raises:
         InputError: the place cannot be written, or the text cannot be encoded.
     """
     target = as_path(path)
-    # Made with the permissions of any new file: the system applies the umask, which cannot be read
-    # without changing it for every thread.
-    temporary = target.parent / f".{uuid4().hex}.part"
-    flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY
-    made = False
     try:
         data = content if isinstance(content, bytes) else content.encode("utf-8")
-        handle = os.open(temporary, flags, 0o666)
-        made = True
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
-        os.replace(temporary, target)
-        made = False
+        opened = _open_file(target)
+        there = None if opened is not None else _status(target)
+        if opened is not None:
+            _write(os.dup(opened), data)
+        elif there is not None and not stat.S_ISREG(there.st_mode):
+            # Neither made nor emptied; a folder is refused by the system.
+            _write(os.open(target, os.O_WRONLY), data)
+        else:
+            _replace(Path(os.path.realpath(target)), data, there)
     except OSError as error:
         raise InputError(f"cannot write {target}: {error.strerror or error}.") from error
     except ValueError as error:  # half a character in the text, or a null byte in the path
         raise InputError(f"cannot write {str(target)!r}: {error}.") from error
-    finally:
-        if made:
-            temporary.unlink(missing_ok=True)
+
+
+def _status(target: Path) -> os.stat_result | None:
+    """Of what a path leads to; None where there is nothing yet."""
+    try:
+        return target.stat()
+    except FileNotFoundError:
+        return None
+
+
+def _open_file(target: Path) -> int | None:
+    """The number of the open file that a path such as ``/dev/stdout`` stands for, else None.
+
+    Its links lead to ``/dev/fd/1``. Beyond, they may name a file, but that name says neither where
+    in it the next byte goes nor that others go on writing there.
+    """
+    for _ in range(_MOST_LINKS):
+        if target.name.isdecimal() and os.path.realpath(target.parent) == os.path.realpath(_OPEN):
+            return int(target.name)
+        if not target.is_symlink():
+            return None
+        target = target.parent / target.readlink()
+    return None
+
+
+def _write(handle: int, data: bytes) -> None:
+    with os.fdopen(handle, "wb") as stream:
+        stream.write(data)
+
+
+def _replace(target: Path, data: bytes, there: os.stat_result | None) -> None:
+    """Put a new file in the place of what is ``there``, with its mode and owner."""
+    temporary = target.parent / f".{uuid4().hex}.part"
+    # The permissions of any new file: the system applies the umask, which cannot be read without
+    # changing it for every thread. In the place of another, nobody else's until it has that one's.
+    mode = 0o666 if there is None else 0o600
+    handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode)
+    try:
+        _write(handle, data)
+        if there is not None:
+            if hasattr(os, "geteuid") and os.geteuid() == 0:
+                os.chown(temporary, there.st_uid, there.st_gid)
+            os.chmod(temporary, stat.S_IMODE(there.st_mode))
+        os.replace(temporary, target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def read_bounded(path: str | Path, most: int) -> bytes:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import statistics
 import unicodedata
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from proxyspex_hf.checks import as_integer
+from proxyspex_hf.core.effects import Kind
 from proxyspex_hf.errors import InputError
 from proxyspex_hf.explanation import InteractionExplanation
 from proxyspex_hf.files import write_whole
@@ -21,7 +22,7 @@ from proxyspex_hf.hub.rows import content_id
 from proxyspex_hf.hub.summaries import Summarized, summaries
 from proxyspex_hf.record.record import ExplanationRecord
 from proxyspex_hf.viz.overview_page import Group, render_overview, render_overview_text
-from proxyspex_hf.viz.wording import visible
+from proxyspex_hf.viz.wording import raises, visible
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,10 +43,11 @@ class Recurring:
         words: in the order of the alphabet, lower case, without punctuation around them.
         label: the explained label or output; empty over all of them.
         count: in how many inputs its effect is told from zero.
-        total: in how many inputs its words stand.
+        total: in how many inputs its words stand; a word that it has twice, twice.
         mean: of its effect at the input, over the ``count`` inputs.
         interval: 90% of that mean, by how much the inputs differ; None where there is only one.
-        raising: in what share of the ``count`` inputs it raises the value.
+        raising: in what share of the ``count`` inputs it raises the value; where either of two
+            words is enough to raise it, their effect is below zero.
         examples: indices of explanations with the largest effects, the largest first.
 
     Example:
@@ -289,7 +291,7 @@ def _summarized(explanation: InteractionExplanation, identity: str = "") -> Summ
         label=record.target.label,
         kind=record.target.kind,
         features=record.features.labels,
-        effects=tuple((e.members, e.value) for e in record.effects if e.is_sure),
+        effects=tuple((e.members, e.value, e.kind) for e in record.effects if e.is_sure),
     )
 
 
@@ -316,39 +318,44 @@ def _overview(
 
 
 def _recurring(numbered: list[tuple[int, Summarized]], label: str) -> tuple[Recurring, ...]:
-    sizes: dict[tuple[str, ...], dict[int, float]] = defaultdict(dict)
-    present: dict[str, set[int]] = defaultdict(set)
+    sizes: dict[tuple[str, ...], dict[int, tuple[float, Kind]]] = defaultdict(dict)
+    present: dict[tuple[str, int], set[int]] = defaultdict(set)  # where a word stands so often
     for index, each in numbered:
         words = [_word(text) for text in each.features]
-        for word in words:
-            present[word].add(index)
-        for members, value in each.effects:
+        for word, times in Counter(words).items():
+            for often in range(1, times + 1):
+                present[word, often].add(index)
+        for members, value, kind in each.effects:
             key = tuple(sorted(words[i] for i in members))
-            before = sizes[key].get(index, 0.0)
+            before, _ = sizes[key].get(index, (0.0, kind))
             if abs(value) > abs(before):  # a word that stands there twice counts once
-                sizes[key][index] = value
+                sizes[key][index] = value, kind
     found = []
-    for key, values in sizes.items():
-        total = set.intersection(*(present[word] for word in key))
-        largest = sorted(values, key=lambda i: -abs(values[i]))[:_EXAMPLES]
-        mean = statistics.fmean(values.values())
-        raising = sum(value > 0 for value in values.values()) / len(values)
-        interval = _of_mean(list(values.values()))
+    for key, seen in sizes.items():
+        total = set.intersection(*(present[needed] for needed in Counter(key).items()))
+        values = [value for value, _ in seen.values()]
+        largest = sorted(seen, key=lambda i: -abs(seen[i][0]))[:_EXAMPLES]
+        mean, interval = _mean(values)
+        raising = sum(raises(kind) for _, kind in seen.values()) / len(seen)
         found.append(
-            Recurring(key, label, len(values), len(total), mean, interval, raising, tuple(largest))
+            Recurring(key, label, len(seen), len(total), mean, interval, raising, tuple(largest))
         )
     return tuple(sorted(found, key=lambda r: (-r.count, -abs(r.mean), r.words)))
 
 
-def _of_mean(values: list[float]) -> tuple[float, float] | None:
-    """90% of the mean, by Student's t over inputs."""
+def _mean(values: list[float]) -> tuple[float, tuple[float, float] | None]:
+    """The mean, and 90% of it by Student's t over inputs; None where there is only one."""
     from scipy.stats import t  # slow to import
 
+    # Sums and squares of values near the ends of float64 would leave it; a power of two is exact.
+    _, unit = math.frexp(max(map(abs, values)))
+    parts = [math.ldexp(value, -unit) for value in values]
+    mean = statistics.fmean(parts)
     if len(values) < 2:
-        return None
-    mean, error = statistics.fmean(values), statistics.stdev(values) / math.sqrt(len(values))
-    reach = float(t.ppf(0.95, len(values) - 1)) * error
-    return mean - reach, mean + reach
+        return math.ldexp(mean, unit), None
+    error = statistics.stdev(parts) / math.sqrt(len(parts))
+    reach = float(t.ppf(0.95, len(parts) - 1)) * error
+    return math.ldexp(mean, unit), (math.ldexp(mean - reach, unit), math.ldexp(mean + reach, unit))
 
 
 def _word(text: str) -> str:

@@ -171,6 +171,59 @@ def test_recurring_words_are_counted_over_inputs() -> None:
         found.top(label="joy")
 
 
+@pytest.mark.parametrize(
+    ("effect", "of_one", "raising", "sign"),
+    [
+        (-1.0, 0.0, 1.0, "pos"),  # f(N) - f(without both) = 0 + 0 - I(T) > 0: an OR that raises
+        (1.0, 0.0, 0.0, "neg"),  # an OR that lowers
+        (1.0, 1.0, 1.0, "pos"),  # an AND: I(T) of each, and of both
+        (-1.0, -1.0, 0.0, "neg"),
+    ],
+)
+def test_whether_a_combination_raises_is_said_by_what_it_does(
+    effect: float, of_one: float, raising: float, sign: str
+) -> None:
+    effects: dict[Any, float] = {(): 2.0, (0,): of_one, (2,): of_one, (0, 2): effect}
+    found = explanations_summary([explained(f"dull {x} never", effects) for x in ("a", "b")])
+    (both,) = found.top(9, order=2)
+    assert (both.words, both.mean, both.raising) == (("dull", "never"), effect, raising)
+    rows = [values["class"] for tag, values in Page(found.to_html()).tags if tag == "details"]
+    assert rows[1 + found.recurring.index(both)] == sign
+    assert found.to_dataframe().raising.iloc[found.recurring.index(both)] == raising
+
+
+def test_where_a_word_stands_twice_both_must_stand() -> None:
+    twice: dict[Any, float] = {(): 1.0, (0, 1): 1.0}
+    given = [
+        explained("very very odd", twice),
+        explained("very p odd", {(0,): 1.0}),
+        explained("very very very", {(): 1.0}),
+    ]
+    by = {r.words: (r.count, r.total) for r in explanations_summary(given).recurring}
+    assert by == {("very", "very"): (1, 2), ("very",): (1, 3)}
+
+
+@pytest.mark.parametrize("size", [1e-320, 1e-200, 1e200, 1e306])
+def test_means_of_tiny_and_huge_effects(size: float) -> None:
+    given = [explained("a b", {(0,): share * size}) for share in (1.0, 0.5)]
+    (found,) = explanations_summary(given).recurring
+    assert found.mean == pytest.approx(0.75 * size, rel=1e-3)
+    assert found.interval is not None
+    # Half of 0.5 apart is the error of a mean of two; Student's t of one degree of freedom: 6.3138.
+    assert found.interval[1] == pytest.approx((0.75 + 6.3138 * 0.25) * size, rel=1e-3)
+    assert found.interval[0] == pytest.approx((0.75 - 6.3138 * 0.25) * size, rel=1e-3)
+
+
+def test_effects_that_cancel_in_every_row_are_shown_without_bars() -> None:
+    opposite = explained("it is not bad", {(): 0.5, (2, 3): -1.0, (3,): 0.5})
+    found = explanations_summary([BEFORE, opposite])
+    assert {r.words: r.mean for r in found.recurring} == {("bad",): 0.0, ("bad", "not"): 0.0}
+    page = Page(found.to_html())
+    bars = [values for tag, values in page.tags if tag == "rect"]
+    assert [values["width"] for values in bars[:2]] == ["0.0", "0.0"]
+    assert "+0.00" in found.to_html()
+
+
 def test_labels_are_told_apart() -> None:
     joy = explained("a b", {(0,): 1.0}, target=Target("joy", 0, "logit", "joy"))
     found = explanations_summary([joy, BEFORE])

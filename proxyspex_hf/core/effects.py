@@ -189,6 +189,9 @@ def _kind(size: int, joint: float, apart: float) -> Kind:
     if size == 1:
         return "alone" if raises else "lowers alone"
     if size == 2:
+        # Only their ratio counts; products of numbers near 1e300 or 1e-300 would be inf or 0.
+        unit = max(abs(joint), abs(apart)) or 1.0
+        joint, apart = joint / unit, apart / unit
         effect = apart - joint
         needed = joint * effect >= -0.5 * effect * effect
         raises = effect >= 0.0 if needed else raises

@@ -36,9 +36,9 @@ def content_id(record: ExplanationRecord) -> str:
     return _identity(record, np.packbits(record.queries.masks, axis=1).tobytes())
 
 
-def _identity(record: ExplanationRecord, packed: bytes) -> str:
-    """The same, with the masks packed."""
-    data = without_queries(record)
+def _identity(record: ExplanationRecord, packed: bytes, *, signed_zeros: bool = False) -> str:
+    """The same, with the masks packed; ``signed_zeros`` as before 0.2, which told -0.0 from 0.0."""
+    data = without_queries(record) if signed_zeros else _unsigned_zeros(without_queries(record))
     del data["format"]
     # Scores of before version 3 do not even say that they have none.
     for score in data["faithfulness"]:
@@ -48,8 +48,8 @@ def _identity(record: ExplanationRecord, packed: bytes) -> str:
     queries = record.queries
     data["queries"] = {
         "masks": hashlib.sha256(packed).hexdigest(),
-        "values": _hashed(queries.values.astype("<f8") + 0.0),  # -0.0 is 0.0
-        "densities": _hashed(queries.densities.astype("<f8")),
+        "values": _hashed(queries.values.astype("<f8") + 0.0),
+        "densities": _hashed(queries.densities.astype("<f8") + (-0.0 if signed_zeros else 0.0)),
         "n_fit": queries.n_fit,
     }
     data["provenance"] = {
@@ -65,6 +65,18 @@ def _identity(record: ExplanationRecord, packed: bytes) -> str:
         found.update(text.encode())
     found.update(b"}")
     return found.hexdigest()[:ID_LENGTH]
+
+
+def _unsigned_zeros(value: Any) -> Any:
+    """Plain data with 0.0 for every -0.0, to which it is equal; other numbers stay as they are."""
+    if isinstance(value, float):
+        return value + 0.0
+    if isinstance(value, Mapping):
+        return {name: _unsigned_zeros(item) for name, item in value.items()}
+    # Lists of millions of members, or texts, have none.
+    if isinstance(value, (list, tuple)) and not set(map(type, value)) <= {int, str}:
+        return [_unsigned_zeros(item) for item in value]
+    return value
 
 
 def _hashed(array: NDArray[Any]) -> str:
@@ -112,7 +124,8 @@ def record_from_rows(explanation: Row, queries: Row) -> ExplanationRecord:
 
     def check(record: ExplanationRecord, packed: bytes) -> None:
         found = _identity(record, packed)
-        if found != explanation["id"]:
+        known = explanation["id"]
+        if found != known and _identity(record, packed, signed_zeros=True) != known:
             raise SchemaError(
                 f"the content of {short(explanation['id'])[1:-1]} has the id {found}: it was "
                 "damaged or altered after it was made."
@@ -151,7 +164,7 @@ def _explanation_row(record: ExplanationRecord) -> Row:
         "support": data["spectrum"]["support"],
         "coefficients": data["spectrum"]["coefficients"],
         "top_interactions": _top(record),
-        "effects": _effects(record),
+        **_effects(record),
         "faithfulness": [
             {name: value for name, value in score.items() if name != "interval"}
             for score in data["faithfulness"]
@@ -210,17 +223,19 @@ def _top(record: ExplanationRecord) -> list[Row]:
     ]
 
 
-def _effects(record: ExplanationRecord) -> list[Row]:
+def _effects(record: ExplanationRecord) -> Row:
     sure = sorted((e for e in record.effects if e.is_sure), key=lambda e: -abs(e.value))
-    return [
+    sure = sure[:MAX_EFFECTS]
+    effects = [
         {
             "members": list(effect.members),
             "effect": effect.value,
             "low": None if effect.interval is None else effect.interval[0],
             "high": None if effect.interval is None else effect.interval[1],
         }
-        for effect in sure[:MAX_EFFECTS]
+        for effect in sure
     ]
+    return {"effects": effects, "effect_kinds": [effect.kind for effect in sure]}
 
 
 def _data(row: Row, queries: Row) -> dict[str, Any]:

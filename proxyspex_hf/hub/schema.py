@@ -109,6 +109,13 @@ EXPLANATIONS: tuple[Column, ...] = (
         "one. Absent before 0.2. Follows from the rest; not read back",
     ),
     Column(
+        "effect_kinds",
+        _TEXTS,
+        "what each of them does: alone (it raises the output), both needed, either is enough (they "
+        "raise it, together or one as well as all), lowers alone, lowers together, either one "
+        "lowers. Absent before 0.2. Follows from the rest; not read back",
+    ),
+    Column(
         "faithfulness",
         _rows(density=_FLOAT, r2=_FLOAT, linear_r2=_FLOAT, n_masks=_INT),
         "R² on masks left out of the fit by density (share of features kept), of the explanation "
@@ -189,7 +196,7 @@ LISTED: tuple[str, ...] = (
 
 #: What a summary of many takes of each; read without the rest.
 SUMMARIZED: tuple[str, ...] = (
-    *("id", "task", "input", "features", "target", "target_kind", "effects"),
+    *("id", "task", "input", "features", "target", "target_kind", "effects", "effect_kinds"),
 )
 
 

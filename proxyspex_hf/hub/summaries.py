@@ -6,7 +6,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import cast
 
+from proxyspex_hf.core.effects import KINDS, Kind
 from proxyspex_hf.errors import SchemaError
 from proxyspex_hf.hub.entries import HubEntry, read_id
 from proxyspex_hf.hub.faults import patiently
@@ -22,7 +24,7 @@ from proxyspex_hf.hub.rows import MAX_EFFECTS, Row
 from proxyspex_hf.hub.schema import EXPLANATIONS, SUMMARIZED
 from proxyspex_hf.hub.tables import MAX_LISTED_BYTES, Allowance
 from proxyspex_hf.record.json_reader import Reader, integers, short
-from proxyspex_hf.record.limits import MAX_FEATURES, MAX_TEXT
+from proxyspex_hf.record.limits import MAX_EFFECT, MAX_FEATURES, MAX_TEXT
 
 _COLUMNS = tuple(column for column in EXPLANATIONS if column.name in SUMMARIZED)
 _EXCERPT = 200
@@ -37,7 +39,7 @@ class Summarized:
         title: the beginning of the input, or the task without a text.
         label, kind: of what is explained.
         features: the features' texts.
-        effects: (members, effect at the input) of those told from zero.
+        effects: (members, effect at the input, kind) of those told from zero.
     """
 
     id: str
@@ -45,18 +47,18 @@ class Summarized:
     label: str
     kind: str
     features: tuple[str, ...]
-    effects: tuple[tuple[tuple[int, ...], float], ...]
+    effects: tuple[tuple[tuple[int, ...], float, Kind], ...]
 
     @classmethod
     def from_row(cls, row: Row) -> Summarized | None:
-        """Validate the columns of an untrusted row; None where it has no effects of its own.
+        """Validate the columns of an untrusted row; None where it lacks effects, or their kinds.
 
         Raises:
             SchemaError: one is missing or damaged.
         """
         reader = Reader(row, "")
         identity = read_id(reader)
-        if row.get("effects") is None:
+        if row.get("effects") is None or row.get("effect_kinds") is None:
             return None
         features = reader.texts("features", MAX_FEATURES, MAX_TEXT)
         effects = []
@@ -68,7 +70,16 @@ class Summarized:
                 raise SchemaError(
                     f"effects.members must be indices of features, ascending, got {short(members)}."
                 )
-            effects.append((members, each.number("effect")))
+            size = each.number("effect")
+            if abs(size) > MAX_EFFECT:
+                raise SchemaError(f"effects.effect must be within ±{MAX_EFFECT:g}, got {size:g}.")
+            effects.append((members, size))
+        kinds = reader.texts("effect_kinds", len(effects), MAX_TEXT)
+        if len(kinds) != len(effects) or not set(kinds) <= set(KINDS):
+            raise SchemaError(
+                f"effect_kinds must hold one of {', '.join(KINDS)} for each of the {len(effects)} "
+                f"effects, got {short(list(kinds))}."
+            )
         text, task = reader.text("input", MAX_TEXT), reader.text("task", 200)
         return cls(
             id=identity,
@@ -76,7 +87,10 @@ class Summarized:
             label=reader.text("target", MAX_TEXT),
             kind=reader.text("target_kind", 200),
             features=features,
-            effects=tuple(effects),
+            effects=tuple(
+                (members, size, cast(Kind, kind))
+                for (members, size), kind in zip(effects, kinds, strict=True)
+            ),
         )
 
 

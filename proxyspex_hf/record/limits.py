@@ -20,6 +20,12 @@ MAX_COUNT = 10_000_000
 #: Bounds on what a kernel may hold; learnt ones stay far within (:mod:`.core.proxies.kernel`).
 MAX_REACH = 100
 MAX_KERNEL = 100.0
+#: What a model may answer (:mod:`.core.values`): differences of two stay within float64.
+MAX_VALUE = 1e306
+#: Sizes of all coefficients together: no prediction is larger. An effect of four features is at
+#: most 2^4 times that, so that effects, and differences of two, stay within float64.
+MAX_SPECTRUM = 5e306
+MAX_EFFECT = 2.0**4 * MAX_SPECTRUM
 MAX_PNG_BYTES = 32 * 2**20
 MAX_EDGE = 100_000
 MAX_FILE_BYTES = 64 * 2**20

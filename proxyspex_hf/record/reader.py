@@ -45,7 +45,9 @@ from proxyspex_hf.record.limits import (
     MAX_PNG_BYTES,
     MAX_QUERIES,
     MAX_REACH,
+    MAX_SPECTRUM,
     MAX_TEXT,
+    MAX_VALUE,
 )
 from proxyspex_hf.record.png import check_png
 from proxyspex_hf.record.record import ExplanationRecord, FitReport, Provenance, Settings, Target
@@ -195,6 +197,12 @@ def _spectrum(reader: Reader) -> FourierSpectrum:
     n = reader.integer("n_features", 1, MAX_FEATURES)
     rows = reader.array("support", MAX_COEFFICIENTS)
     coefficients = reader.numbers("coefficients", MAX_COEFFICIENTS)
+    # Scaled down, for the sum itself may overflow.
+    if float(np.abs(coefficients / MAX_SPECTRUM).sum()) > 1.0:
+        raise SchemaError(
+            "spectrum.coefficients must add up to at most "
+            f"{MAX_SPECTRUM:g} in size, got {short(coefficients)}."
+        )
     sizes = [len(row) if isinstance(row, list) else 0 for row in rows]
     # Packed, each has as many places as the largest.
     if max(sizes, default=0) * len(rows) > 2 * MAX_MEMBERS or sum(sizes) > MAX_MEMBERS:
@@ -223,6 +231,13 @@ def _queries(reader: Reader, n_features: int) -> tuple[Queries, bytes]:
     """The queries with empty masks in the place of the real ones, and those packed."""
     values = reader.numbers("values", MAX_QUERIES)
     densities = reader.numbers("densities", MAX_QUERIES)
+    if not (np.abs(values) <= MAX_VALUE).all():
+        raise SchemaError(f"queries.values must be within ±{MAX_VALUE:g}, got {short(values)}.")
+    if not ((densities >= 0.0) & (densities < 1.0)).all():
+        raise SchemaError(
+            "queries.densities must lie in [0, 1): the share of features that a mask keeps on "
+            f"average, 0 where it was chosen; got {short(densities)}."
+        )
     m, width = len(values), -(-n_features // 8)
     if m < 2:
         raise SchemaError("queries must hold at least the full and the empty mask.")
@@ -238,7 +253,7 @@ def _queries(reader: Reader, n_features: int) -> tuple[Queries, bytes]:
     if not ends[0].all() or ends[1].any():
         raise SchemaError("queries must start with the full and then the empty mask.")
     empty = np.broadcast_to(np.zeros(1, dtype=np.bool_), (m, n_features))
-    return Queries(empty, values, reader.integer("n_fit", 0, m), densities), packed
+    return Queries(empty, values, reader.integer("n_fit", 2, m), densities), packed
 
 
 def _unpack(packed: bytes, n_features: int) -> BoolArray:

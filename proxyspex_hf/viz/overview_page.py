@@ -33,6 +33,8 @@ class Row(Protocol):
     @property
     def interval(self) -> tuple[float, float] | None: ...
     @property
+    def raising(self) -> float: ...
+    @property
     def examples(self) -> tuple[int, ...]: ...
 
 
@@ -80,7 +82,8 @@ def _section(
     group: Group, records: Sequence[ExplanationRecord], shown: dict[int, None], top: int
 ) -> str:
     decimals = decimals_for(row.mean for row in group.rows)
-    largest = max((abs(row.mean) for row in group.rows[:top]), default=1.0)
+    # Effects of opposite inputs may cancel in every row: then no bar has a length.
+    largest = max((abs(row.mean) for row in group.rows[:top]), default=0.0)
     up = scale_of(records[0].target).up
     rows = "".join(_row(row, records, shown, decimals, largest, up) for row in group.rows[:top])
     title = f"Where it explains {group.label}" if group.label else "All labels"
@@ -105,8 +108,9 @@ def _row(
             shown[i] = None
             links.append(f'<li><a href="#story-{i}">{escape(_title(records[i]))}</a></li>')
     words = " \N{MULTIPLICATION SIGN} ".join(f"<bdi>{escape(word)}</bdi>" for word in row.words)
-    sign = "pos" if row.mean * up >= 0 else "neg"
-    width = f"{100 * abs(row.mean) / largest:.1f}"
+    # By what most of its inputs say of it: the effect of an OR that raises is below zero.
+    sign = "pos" if (row.raising >= 0.5) == (up > 0) else "neg"
+    width = f"{100 * (abs(row.mean) / largest) if largest else 0.0:.1f}"
     return (
         f'<details class="{sign}"><summary><span class="num count">{row.count:,} of {row.total:,}'
         f'</span> <svg class="bar" viewBox="0 0 100 10" preserveAspectRatio="none" '

@@ -122,7 +122,7 @@ def verdict_of(record: ExplanationRecord, value: float) -> Verdict:
         return Verdict("“", label, f"” is {percent_text(share)} likely, token by token.")
     if target.other is not None and share < 0.5:
         label, share = shortened(target.other), 1.0 - share
-    return Verdict(f"{percent_text(share)} ", label, f"{_adverb(share)}.")
+    return Verdict(f"{percent_text(share)} ", label, f"{_adverb(share, _is_predicted(target))}.")
 
 
 def percent_text(share: float) -> str:
@@ -132,12 +132,17 @@ def percent_text(share: float) -> str:
     return "over 99%" if share > 0.995 else f"{round(100 * share)}%"
 
 
-def _adverb(share: float) -> str:
+def _is_predicted(target: Target) -> bool:
+    """Whether the model predicts what is explained: of many labels, with less than half maybe."""
+    return target.label == target.predicted
+
+
+def _adverb(share: float, predicted: bool) -> str:
     if share > _CLEAR:
         return ", clearly"
     if 0.5 <= share < _BARELY:
         return ", barely"
-    return ", just not" if 1.0 - _BARELY < share < 0.5 else ""
+    return ", just not" if 1.0 - _BARELY < share < 0.5 and not predicted else ""
 
 
 @dataclass(frozen=True)
@@ -147,7 +152,7 @@ class Flip:
     Attributes:
         members: the features to take out; empty where no effect is told from zero.
         value: what the explanation predicts then.
-        flips: whether the verdict turns; None where the value has no point at which it would.
+        flips: whether the verdict turns; None where the point at which it would is not known.
     """
 
     members: tuple[int, ...]
@@ -158,29 +163,40 @@ class Flip:
 def flip(record: ExplanationRecord) -> Flip:
     """The fewest features found whose removal turns the verdict, taken out one after another.
 
-    Where the value knows no turning point, the one feature without which it falls the most. Only
-    features that are told from zero are taken.
+    Where no turning point is known, the one feature without which it falls the most. Only features
+    that are told from zero are taken.
     """
-    scale, spectrum, n = scale_of(record.target), record.spectrum, len(record.features)
-    whole = float(spectrum.evaluate(np.ones((1, n), dtype=np.bool_))[0])
+    spectrum, n = record.spectrum, len(record.features)
+    up, even = scale_of(record.target).up, _turning_point(record)
     able = [e.members[0] for e in main_effects(record) if e.is_sure]
+    value = float(spectrum.evaluate(np.ones((1, n), dtype=np.bool_))[0])
     if not able:
-        return Flip((), whole, None if scale.even is None else False)
-    # Towards the other side of even; without one, towards the less likely.
-    down = (
-        scale.up if scale.even is None or whole * scale.up >= scale.even * scale.up else -scale.up
-    )
+        return Flip((), value, None if even is None else False)
+    # Away from the side of even on which the model is, which the explanation may miss; without
+    # one, towards the less likely.
+    down = up if even is None or record.full_value * up >= even * up else -up
     out: list[int] = []
-    value = whole
-    for _ in range(min(_MOST_OUT, len(able)) if scale.even is not None else 1):
+    for _ in range(min(_MOST_OUT, len(able)) if even is not None else 1):
         left = [i for i in able if i not in out]
         values = spectrum.evaluate(removal_masks(n, [[*out, i] for i in left]))[1:]
         best = int(np.argmin(values * down))
         out.append(left[best])
         value = float(values[best])
-        if scale.even is not None and (value - scale.even) * down < 0:
+        if even is not None and (value - even) * down < 0:
             return Flip(tuple(sorted(out)), value, flips=True)
-    return Flip(tuple(sorted(out)), value, None if scale.even is None else False)
+    return Flip(tuple(sorted(out)), value, None if even is None else False)
+
+
+def _turning_point(record: ExplanationRecord) -> float | None:
+    """The value at which the verdict turns, where it is known.
+
+    Of many labels, one that is predicted with less than half loses to the next one somewhere below,
+    which its own value does not say.
+    """
+    target, scale = record.target, scale_of(record.target)
+    if scale.even is None or target.other is not None or not _is_predicted(target):
+        return scale.even
+    return scale.even if record.full_value * scale.up > scale.even * scale.up else None
 
 
 def flip_parts(record: ExplanationRecord, found: Flip) -> list[tuple[str, str]]:
@@ -231,4 +247,5 @@ def scale_data(target: Target) -> dict[str, Any]:
         "label": shortened(target.label),
         "quoted": target.index is None,
         "other": None if target.other is None else shortened(target.other),
+        "predicted": _is_predicted(target),
     }

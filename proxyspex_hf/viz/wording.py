@@ -24,6 +24,8 @@ _NOUNS = {
     "superpixels": ("region", "regions"),
     "segments": ("stretch", "stretches"),
 }
+#: Numbers from ``_LARGE`` on have an exponent, and those below ``_SMALL`` that need more digits.
+_LARGE, _SMALL, _MOST_DECIMALS = 1e9, 1e-4, 6
 #: Zero-width, yet part of how words of some scripts and emoji are written.
 _JOINERS = "\u200c\u200d"
 
@@ -63,14 +65,17 @@ def shortened(text: str, most: int = 200) -> str:
 
 
 def decimals_for(effects: Iterable[float]) -> int:
-    """Digits after the point that show about three figures of the largest effect; 1 to 6."""
+    """Digits after the point that show about three figures of the largest effect, at least one.
+
+    Of more than ``_MOST_DECIMALS`` numbers have an exponent instead.
+    """
     largest = max(map(abs, effects), default=0.0)
-    return min(6, max(1, 2 - round(math.log10(largest)))) if largest > 0 else 2
+    return max(1, 2 - round(math.log10(largest))) if largest > 0 else 2
 
 
 def signed(value: float, decimals: int, minus: str = "\N{MINUS SIGN}") -> str:
     """``+1.30``: the sign is always there, since colour alone says nothing."""
-    return f"{minus if value < 0 else '+'}{abs(value):.{decimals}f}"
+    return f"{minus if value < 0 else '+'}{_size(abs(value), decimals)}"
 
 
 def number(
@@ -90,7 +95,7 @@ def number(
         return text
     low, high = interval
     half = (high - low) / 2.0
-    if half * 10.0**decimals < 0.5:  # narrower than the last digit that is shown
+    if half < 0.5 * 10.0**-decimals:  # narrower than the last digit that is shown
         return text
     centred = abs(value - (low + high) / 2.0) <= half / 2.0
     if centred and (abs(value) > half) == (low > 0.0 or high < 0.0):
@@ -100,13 +105,22 @@ def number(
 
 def interval_text(interval: tuple[float, float], decimals: int, minus: str = "-") -> str:
     """``+1.60 to +2.00``."""
-    return " to ".join(
-        f"{minus if end < 0 else '+'}{_size(abs(end), decimals)}" for end in interval
-    )
+    return " to ".join(signed(end, decimals, minus) for end in interval)
 
 
 def _size(value: float, decimals: int) -> str:
-    return f"{value:.{decimals}f}" if value < 1e9 else f"{value:.2e}"
+    """A number of at least zero; ``1.30e+12`` and ``1.30e-07`` where it would be long.
+
+    The page's ``sizeText`` says the same.
+    """
+    if value >= _LARGE:
+        return f"{value:.2e}"
+    if decimals <= _MOST_DECIMALS or value >= _SMALL:
+        return f"{value:.{min(decimals, _MOST_DECIMALS)}f}"
+    if value == 0.0 or value < 0.5 * 10.0**-decimals:
+        return "0"
+    exponent = int(f"{value:.16e}".split("e")[1])
+    return f"{value:.{max(0, min(_MOST_DECIMALS, exponent + decimals))}e}"
 
 
 def sentence(
@@ -141,6 +155,11 @@ _TOGETHER = {
 def raises_together(kind: str) -> bool:
     """Whether a combination raises the value: of an OR, its effect has the other sign."""
     return _TOGETHER[kind][0]
+
+
+def raises(kind: str) -> bool:
+    """Whether a feature or a combination raises the value."""
+    return kind == "alone" or (kind in _TOGETHER and raises_together(kind))
 
 
 def together_parts(

@@ -70,6 +70,14 @@ def test_what_a_pair_does(function: object, kind: str, alone: str) -> None:
     assert found[(0,)] in (alone, "alone")
 
 
+@pytest.mark.parametrize("scale", [1e-320, 1e-300, 1e-170, 1e170, 1e300])
+def test_what_a_pair_does_is_the_same_at_any_scale(scale: float) -> None:
+    assert kinds_of(lambda a, b, c: scale * (a or b))[0, 1] == "either is enough"
+    assert kinds_of(lambda a, b, c: -scale * (a or b))[0, 1] == "either one lowers"
+    assert kinds_of(lambda a, b, c: scale * (a and b))[0, 1] == "both needed"
+    assert kinds_of(lambda a, b, c: -scale * (a and b))[0, 1] == "lowers together"
+
+
 def test_three_that_are_all_needed_or_of_which_any_is_enough() -> None:
     assert kinds_of(lambda a, b, c: a and b and c)[0, 1, 2] == "both needed"
     assert kinds_of(lambda a, b, c: a or b or c)[0, 1, 2] == "either is enough"

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hub_server import HubServer
-from record_factory import make_record
+from record_factory import from_effects, make_record
 
 from proxyspex_hf import (
     InputError,
@@ -77,6 +77,17 @@ def test_columns_say_what_whole_explanations_say(hub: HubServer, reads: Any) -> 
     assert "Clara is not a bad film" in found.to_html(top=5)
 
 
+def test_what_an_or_does_is_in_the_columns(hub: HubServer) -> None:
+    either = {(): 1.0, (0, 2): -1.0}  # f(N) = 1 until both are gone
+    given = [
+        InteractionExplanation(make_record(f"dull {x} never", from_effects(either, 3)))
+        for x in ("a", "b")
+    ]
+    push_explanations(given, REPO)
+    (both,) = hub_summary(REPO).recurring
+    assert (both.words, both.mean, both.raising) == (("dull", "never"), -1.0, 1.0)
+
+
 @pytest.fixture
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Paths of the files that were opened or downloaded."""
@@ -102,6 +113,7 @@ def test_thousands_of_rows_are_counted(hub: HubServer, tmp_path: Path) -> None:
         "id": [f"{i:032x}" for i in range(count)],
         "created": [f"2026-01-01T00:00:{i:05d}" for i in range(count)],
         "effects": [oldest, *([effects] * (count - 1))],
+        "effect_kinds": [["both needed"]] * count,
     }
     stored(hub, tmp_path, row, changes)
     found = hub_summary(REPO)
@@ -117,15 +129,16 @@ def test_thousands_of_rows_are_counted(hub: HubServer, tmp_path: Path) -> None:
         hub_summary(REPO, most=0)
 
 
+@pytest.mark.parametrize("lacking", [["effects", "effect_kinds"], ["effect_kinds"]])
 def test_older_rows_are_read_whole_and_too_many_are_said(
-    hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lacking: list[str]
 ) -> None:
     given = [InteractionExplanation(make_record(TEXT, seed=seed)) for seed in range(4)]
     push_explanations(given, REPO)
     path = next(p for p in hub.repo(REPO).log()[0].files if p.startswith("explanations/"))
     _, blob = hub.repo(REPO).file("main", path)
     (tmp_path / "t").write_bytes(blob.data)
-    table = pq.read_table(tmp_path / "t").drop_columns(["effects"])
+    table = pq.read_table(tmp_path / "t").drop_columns(lacking)
     pq.write_table(table, tmp_path / "t")
     hub.put(REPO, {path: (tmp_path / "t").read_bytes()})
     found = hub_summary(REPO)
@@ -149,6 +162,9 @@ def test_older_rows_are_read_whole_and_too_many_are_said(
         ({"effects": [{"members": [0], "effect": float("nan")}]}, "finite"),
         ({"effects": [{"members": [0], "effect": 1.0}] * 1001}, "at most 1000"),
         ({"effects": "x"}, "must be a list"),
+        ({"effects": [{"members": [0], "effect": 1.7e308}]}, "within"),
+        ({"effects": [{"members": [0], "effect": 1.0}], "effect_kinds": ["odd"]}, "one of alone"),
+        ({"effects": [{"members": [0], "effect": 1.0}], "effect_kinds": []}, "each of the 1"),
         ({"features": None}, "features"),
         ({"id": "../../etc"}, "32 hexadecimal digits"),
     ],

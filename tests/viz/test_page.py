@@ -29,7 +29,7 @@ from proxyspex_hf.viz import render_html, render_notebook
 from proxyspex_hf.viz.terms import ranked_terms
 from proxyspex_hf.viz.verdict import verdict_of
 from proxyspex_hf.viz.view import view
-from proxyspex_hf.viz.wording import decimals_for, how_sure, number
+from proxyspex_hf.viz.wording import decimals_for, how_sure, number, signed
 
 Parse = Callable[[str], Any]
 
@@ -69,6 +69,16 @@ def test_lopsided_intervals_are_given_by_their_ends() -> None:
     assert number(1.8, (1.6, 2.0), 2) == "+1.80 ± 0.20"
     assert number(1.8, (1.8, 1.8), 2) == "+1.80"
     assert number(-0.23, None, 2) == "-0.23"
+    # What would be zeros, or hundreds of digits, has an exponent.
+    assert number(1.234e-9, (1.13e-9, 1.338e-9)) == "+1.23e-09 ± 1.0e-10"
+    assert number(-4.2e-5, (-5e-5, 1e-6)) == "-0.000042 (-0.000050 to +0.000001)"
+    assert number(1e300, None) == "+1.00e+300"
+    assert number(5e-324, None) == "+4.9e-324"
+    assert [decimals_for([x]) for x in (0.0, 1e300, 1.0, 1e-9, 5e-324)] == [2, 1, 2, 11, 325]
+    # Beside others: no finer than the largest, and a level that is none of them as it is.
+    assert [signed(x, 11) for x in (-3e-11, 1e-13, 0.0, 0.5, 12.0)] == [
+        *("−3e-11", "+0", "+0", "+0.500000", "+12.000000")
+    ]
     # Narrower than the digits that are shown.
     assert number(0.44, (0.4392, 0.4402), 2) == "+0.44"
     # ± 0.50 would tell 1.06 to 2.06.

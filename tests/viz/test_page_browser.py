@@ -23,8 +23,10 @@ from proxyspex_hf.core.intervals import prediction_intervals
 from proxyspex_hf.core.proxies.sibling import Sibling
 from proxyspex_hf.record.record import ExplanationRecord, Target
 from proxyspex_hf.viz import render_notebook
+from proxyspex_hf.viz.page import script
 from proxyspex_hf.viz.terms import ranked_terms
 from proxyspex_hf.viz.verdict import verdict_of
+from proxyspex_hf.viz.wording import decimals_for, signed
 
 Open = Callable[..., Any]
 
@@ -87,6 +89,31 @@ def test_the_number_after_clicks_is_the_package_s(open_page: Open, *, told: bool
     assert view.page.get_by_role("button", name="Share this view").count() == 0
 
 
+def test_the_page_writes_numbers_as_the_package_does(open_page: Open) -> None:
+    effects = {(): 2e-7, (0,): 1.234e-9, (1, 2): -4.5e-10}
+    record = make_record("alpha beta gamma", from_effects(effects, 3))
+    view = open_page(
+        replace(record, queries=replace(record.queries, values=np.zeros(len(record.queries))))
+    )
+    assert "4.5e-10" in view.page.locator(".psx .together li").first.inner_text()
+    assert view.complaints == []
+    program = script()
+    start, end = (program.index(text) for text in ("const scientific =", "// ± half of the"))
+    clamped = "const clamp = (x, low, high) => Math.max(low, Math.min(high, x)), MINUS = '−';"
+    values = [s * 1.3 * 10.0**k for k in range(-320, 306, 3) for s in (1, -1)]
+    cases = [(v, decimals_for([w])) for v in values for w in (v, 1.0, 1e-5, 3e-9, 1e12)]
+    said = view.page.evaluate(
+        f"cases => {{ {clamped} {program[start:end]} "
+        "return cases.map(([x, decimals]) => [signed(x, decimals), digitsFor(x)]); }",
+        cases,
+    )
+    for (value, decimals), (text, digits) in zip(cases, said, strict=True):
+        assert digits == decimals_for([value])
+        # Of what rounds to zero the page leaves out the minus.
+        ours = signed(value, decimals)
+        assert text == (ours if float(ours[1:]) else f"+{ours[1:]}")
+
+
 def test_likelihood_goes_up_where_log_perplexity_goes_down(open_page: Open) -> None:
     target = Target("Oslo", None, "log-perplexity", "Oslo")
     effects = {(): 1.0, (0,): -0.5, (2,): 0.3}
@@ -103,6 +130,25 @@ def test_likelihood_goes_up_where_log_perplexity_goes_down(open_page: Open) -> N
     less = round(100 * np.exp(-evaluate(record, [0])))
     assert less < likely
     assert part(view, "verdict").inner_text().startswith(f"“Oslo” is {less}% likely")
+
+
+@pytest.mark.parametrize(
+    ("predicted", "adverb", "flip"),
+    [("sports", "", "Without alpha: 15% sports. See it"), ("arts", ", just not", "")],
+)
+def test_a_label_of_many_is_just_not_where_another_is_predicted(
+    open_page: Open, predicted: str, adverb: str, flip: str
+) -> None:
+    target = Target("sports", 3, "probability", predicted)
+    spectrum = from_effects({(): 0.45, (0,): 0.3, (2,): 0.04}, 3)
+    record = make_record("alpha beta gamma", spectrum, target=target)
+    values = spectrum.evaluate(record.queries.masks)
+    view = open_page(replace(record, queries=replace(record.queries, values=values)))
+    assert part(view, "verdict").inner_text() == f"45% sports{adverb}."
+    if flip:
+        assert part(view, "flip").inner_text() == flip
+    view.word(2).click()
+    assert part(view, "verdict").inner_text() == f"41% sports{adverb}."
 
 
 @pytest.mark.parametrize(("width", "height"), [(1440, 900), (390, 844)])

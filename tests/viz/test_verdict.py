@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -64,6 +65,68 @@ def test_the_flip_is_the_fewest_words_found_and_what_the_explanation_predicts() 
     assert found.value == pytest.approx(alone.min())
     said = "".join(text for _, text in flip_parts(record, found))
     assert said == f"Without not: {verdict_of(record, found.value).text}"
+
+
+def said_by(value: float, effects: dict[Any, float], target: Target) -> tuple[Any, str]:
+    """The flip, and its sentence, of three words where the model gives ``value`` for all."""
+    record = make_record("alpha beta gamma", from_effects(effects, 3), target=target)
+    values = record.queries.values.copy()
+    values[0] = value
+    record = replace(record, queries=replace(record.queries, values=values))
+    assert record.full_value == value
+    found = flip(record)
+    return found, "".join(text for _, text in flip_parts(record, found))
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "left", "said"),
+    [
+        ("probability", 0.45, 0.15, "Without alpha: 15% sports."),
+        # 1 / (1 + exp(0.4)) and 1 / (1 + exp(0.2)): as predicted as before, for all that is known
+        ("log-odds", -0.1, -0.4, "Without alpha: 40% sports."),
+        ("log-odds", 0.1, -0.2, "Without alpha: 45% sports."),
+    ],
+)
+def test_a_label_that_is_predicted_with_less_than_half_is_not_pushed_up(
+    kind: str, value: float, left: float, said: str
+) -> None:
+    effects: dict[Any, float] = {(): value, (0,): 0.3, (1,): 0.1, (2,): -0.2}
+    found, text = said_by(value, effects, Target("sports", 3, kind, "sports"))
+    assert found.members == (0,)
+    assert found.value == pytest.approx(left)
+    assert found.flips is (True if value == 0.1 else None)
+    assert text == said
+    # Of one that is not predicted it is known: above half it would be.
+    found, text = said_by(
+        0.35, {(): 0.35, (0,): 0.3, (1,): -0.2}, Target("a", 0, "probability", "b")
+    )
+    assert (found.members, found.flips, text) == ((1,), True, "Without beta: 55% a, barely.")
+
+
+def test_just_not_is_said_of_a_label_that_is_not_predicted() -> None:
+    for predicted, said in (("joy", "45% joy."), ("fear", "45% joy, just not.")):
+        record = make_record("some text", target=Target("joy", 3, "probability", predicted))
+        assert verdict_of(record, 0.45).text == said
+
+
+@pytest.mark.parametrize(
+    ("value", "effects", "members", "flips", "said"),
+    [
+        # The model says 67% POSITIVE; the explanation is on the other side already.
+        (0.7, {(): -0.1, (0,): -1.0, (1,): 0.5}, (1,), True, "Without beta: 65% NEGATIVE."),
+        (0.7, {(): -0.1, (0,): -1.0}, (0,), False, "Even without alpha: 71% POSITIVE."),
+        (-0.7, {(): 0.1, (0,): 1.0, (1,): -0.5}, (1,), True, "Without beta: 65% POSITIVE."),
+    ],
+)
+def test_what_flips_turns_what_the_model_said(
+    value: float,
+    effects: dict[Any, float],
+    members: tuple[int, ...],
+    flips: bool,
+    said: str,
+) -> None:
+    found, text = said_by(value, effects, Target("POSITIVE", 1, "log-odds", **TWO))
+    assert (found.members, found.flips, text) == (members, flips, said)
 
 
 def test_what_nothing_flips_is_said() -> None:

@@ -11,15 +11,26 @@ const counted = (members) => data.counted.flatMap(([one, many, first, all]) => {
   return k || data.counted.length === 1 ? [`${k} of ${all} ${all === 1 ? one : many}`] : [];
 }).join(" and ") || `0 of ${data.labels.length} ${data.nouns[1]}`;
 const count = (k) => `${k} ${data.nouns[k === 1 ? 0 : 1]}`;
-const signed = (x, decimals = data.decimals) =>
-  (x < 0 && Number(Math.abs(x).toFixed(decimals)) > 0 ? MINUS : "+") + Math.abs(x).toFixed(decimals);
+// Long numbers have an exponent of two digits; the same as viz/wording.py says.
+const scientific = (size, digits) => size.toExponential(digits).replace(/([+-])(\d)$/, (_, sign, digit) => `${sign}0${digit}`);
+const sizeText = (size, decimals = data.decimals) => {
+  if (size >= 1e9) return scientific(size, 2);
+  if (decimals <= 6 || size >= 1e-4) return size.toFixed(Math.min(decimals, 6));
+  if (size === 0 || size < 0.5 * 10 ** -decimals) return "0";
+  return scientific(size, clamp(Number(size.toExponential().split("e")[1]) + decimals, 0, 6));
+};
+const digitsFor = (value) => (value ? Math.max(1, 2 - Math.round(Math.log10(Math.abs(value)))) : 2);
+const signed = (x, decimals = data.decimals) => {
+  const size = sizeText(Math.abs(x), decimals);
+  return (x < 0 && Number(size) > 0 ? MINUS : "+") + size;
+};
 // ± half of the interval; of a lopsided one its ends, as ± would tell others.
 const halfText = (value, low, high, decimals = data.decimals) => {
   if (low === null || low === undefined || low === high) return "";
   const half = (high - low) / 2;
   const centred = Math.abs(value - (low + high) / 2) <= half / 2;
-  if (half * 10 ** decimals < 0.5) return "";
-  if (centred && Math.abs(value) > half === (low > 0 || high < 0)) return ` ± ${half.toFixed(decimals)}`;
+  if (half < 0.5 * 10 ** -decimals) return "";
+  if (centred && Math.abs(value) > half === (low > 0 || high < 0)) return ` ± ${sizeText(half, decimals)}`;
   return ` (${signed(low, decimals)} to ${signed(high, decimals)})`;
 };
 const withHalf = (value, low, high, decimals = data.decimals) => signed(value, decimals) + halfText(value, low, high, decimals);

@@ -22,14 +22,14 @@ const upset = () => {
   if (!features.length) return el("p", { class: "fine", text: "No combination passes the filters." });
   const left = Math.ceil(Math.max(...features.map((i) => textWidth(plainName(i))))) + 16;
   const step = 34, top = 120, row = 19, width = left + step * terms.length + 12, height = top + row * features.length + 8;
-  const largest = Math.max(...terms.map(reach));
+  const largest = Math.max(...terms.map(reach)), digits = digitsFor(largest) > 3 ? digitsFor(largest) : 2;
   const bars = terms.flatMap(([members, value, low, high], column) => {
     const x = left + step * column + 8, size = (84 * Math.abs(value)) / largest;
     const ys = members.map((i) => top + row * features.indexOf(i) + 9);
     const ends = low === null || low === high ? [0, 0] : [low, high].map((end) => (84 * (end * value > 0 ? Math.abs(end) : 0)) / largest);
     return [block(x, top - 14 - size, 17, size, value, `${names(members)}: ${withHalf(value, low, high)}`),
       ends[0] === ends[1] ? null : line(x + 8.5, top - 14 - ends[0], x + 8.5, top - 14 - ends[1], "error"),
-      label(x + 8.5, top - 19 - Math.max(size, ...ends), signed(value, 2), "middle", "tiny"),
+      label(x + 8.5, top - 19 - Math.max(size, ...ends), signed(value, digits), "middle", "tiny"),
       members.length > 1 ? line(x + 8.5, Math.min(...ys), x + 8.5, Math.max(...ys), "join") : null,
       ...ys.map((y) => svg("circle", { cx: x + 8.5, cy: y, r: 5.5, class: `dot ${signClass(value)}` }))];
   });

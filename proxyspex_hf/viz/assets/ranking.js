@@ -27,10 +27,7 @@ parts.ranking = (() => {
     node.addEventListener("click", () => choose(members));
     return el("li", {}, node);
   };
-  const decimals = () => {
-    const largest = Math.max(...table().rows.map(([, value]) => Math.abs(value)), 0);
-    return largest ? clamp(2 - Math.round(Math.log10(largest)), 1, 6) : 2;
-  };
+  const decimals = () => digitsFor(Math.max(...table().rows.map(([, value]) => Math.abs(value)), 0));
   const rowNodes = () => [...list.querySelectorAll(".row")];
 
   const build = () => {

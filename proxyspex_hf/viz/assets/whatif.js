@@ -122,7 +122,7 @@ parts.whatif = (() => {
     } else if (view.answer) {
       const gap = value - view.answer.value, told = shareOf(view.answer.value);
       verdict.replaceChildren("The model says ", told === null ? "" : `${percentText(told)}, `, el("b", { "data-id": "model-value", "data-value": String(view.answer.value), text: signed(view.answer.value) }),
-        `, the explanation ${signed(value)}: ${Math.abs(gap).toFixed(data.decimals)} apart.`);
+        `, the explanation ${signed(value)}: ${sizeText(Math.abs(gap))} apart.`);
     } else verdict.textContent = "";
     sizes.value = view.size;
     play.textContent = timer ? "❚❚ Pause" : "▶ Play";
