@@ -58,7 +58,8 @@ def _means_unknown(tokenizer: Any) -> bool:
     ):
         return False
     read = tokenizer(_RARE, add_special_tokens=False, verbose=False)["input_ids"]
-    return tokenizer.unk_token_id in read
+    # By name: asked for the id of a token that it does not have, a tokenizer asks itself forever.
+    return str(tokenizer.unk_token) in tokenizer.convert_ids_to_tokens(read)
 
 
 def tokens_of(
