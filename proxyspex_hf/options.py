@@ -83,7 +83,7 @@ class ExplainerOptions:
             texts is a list of inputs, not of names.
         masking: ``"mask"`` replaces a feature, ``"delete"`` takes it away.
         mask_token: what replaces a feature; default the tokenizer's mask token, else its unknown
-            token where the model knows it as such, else ``"..."``.
+            token where it gives that for what it cannot read, else ``"..."``.
         patches: how an image is divided: ``None`` for about 48 patches, (rows, columns), a number
             of patches, or ``"superpixels"`` (needs scikit-image). Of sound, into how many stretches
             of time; default 20.

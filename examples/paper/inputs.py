@@ -146,7 +146,10 @@ def stories(study: Study, sizes: Sizes) -> Iterator[Case]:
     from proxyspex_hf.prompts import drop_prompt
 
     explainer = InteractionExplainer(
-        _pipe("text-generation", str(local_copy())), features="words", max_new_tokens=16
+        _pipe("text-generation", str(local_copy())),
+        features="words",
+        max_new_tokens=16,
+        mask_token=STORY_MASK,
     )
     for i, (story, question) in enumerate(_stories(study, sizes), 1):
         prompt = drop_prompt(story, question)
@@ -192,6 +195,9 @@ def _pairs(study: Study, sizes: Sizes) -> tuple[list[Any], list[Any]]:
     random.Random(study.seed).shuffle(pairs)
     return pairs[: min(sizes.inputs, len(pairs) - 32)], pairs[-32:]
 
+
+#: The figures of stories were measured with this token, the default at the time.
+STORY_MASK = "<|endoftext|>"
 
 #: The paper's numbers of inputs are 20, 50 and 50; there are 17 different stories.
 DATASETS = {

@@ -169,7 +169,9 @@ def generation(args: Any) -> dict[str, Any]:
     prompt = Prompt(
         (PromptPart(fixed, "instruction"), PromptPart(words, "context", masked=True)), chat=False
     )
-    function = InteractionExplainer(pipe).value_function(prompt, target=target)
+    # The mask token of the measured figures: no longer the default, and of another length.
+    explainer = InteractionExplainer(pipe, mask_token="<|endoftext|>")
+    function = explainer.value_function(prompt, target=target)
     masks = uniform(function.n_features, max(8, args.masks // 8))
     rows = [
         torch.tensor(np.frombuffer(item, dtype=np.int64).copy()) for item in function.items(masks)

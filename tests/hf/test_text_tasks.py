@@ -236,9 +236,14 @@ def test_the_papers_prompts() -> None:
         ({"context": "a"}, {}, "text-generation explains"),
         ("good", {"target": 3}, "target must be the text whose generation"),
         ("good", {"value": "logit"}, "value='logit' is unknown for this task"),
-        ("word " * 300, {}, "the model takes 256: give a shorter prompt"),
     ],
 )
 def test_bad_prompts_are_refused(value: Any, options: dict, message: str) -> None:
     with pytest.raises(InputError, match=message):
         bind(generator(), value, mask_token="_", **options)
+
+
+@pytest.mark.parametrize("options", [{}, {"target": " fun"}], ids=["own", "target"])
+def test_a_prompt_beyond_the_table_of_positions_is_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match="the model takes 256: give a shorter prompt"):
+        bind(generator("gpt2"), "word " * 300, mask_token="_", **options)

@@ -16,7 +16,8 @@ from proxyspex_hf.hf.options import FeatureOptions
 from proxyspex_hf.hf.stages import Stages
 from proxyspex_hf.hf.targets import CLASS_VALUES, class_score, value_name
 from proxyspex_hf.hf.tasks.token_site import SiteInput
-from proxyspex_hf.hf.text.prepared import longest_input, read_words
+from proxyspex_hf.hf.text.limits import longest_input
+from proxyspex_hf.hf.text.prepared import read_words
 from proxyspex_hf.hf.text.site import Places, overlap
 from proxyspex_hf.record.record import Target
 

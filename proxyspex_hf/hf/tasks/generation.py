@@ -24,9 +24,10 @@ from proxyspex_hf.hf.saying import (
 )
 from proxyspex_hf.hf.sequence import Continuations, log_probabilities
 from proxyspex_hf.hf.stages import Stages
-from proxyspex_hf.hf.text.prepared import longest_input
+from proxyspex_hf.hf.text.limits import stated_limit, table_limit
 from proxyspex_hf.hf.text.prompt_input import PromptInput
 from proxyspex_hf.hf.text.tokens import TYPE_BIT, tokens_read
+from proxyspex_hf.hf.text.unread import unread_notes
 from proxyspex_hf.hf.value_function import is_rounded
 
 #: A shorter beginning is not worth keeping.
@@ -52,18 +53,26 @@ class TextGeneration(PromptInput):
         self.read_input(pipe, value, options, official=lambda mask: tokens_read(self._inputs(mask)))
         self.stages = Stages(pipe, parameters=self._prompt.call)
         whole = self._inputs(np.ones(self.n_features, dtype=np.bool_))
+        # Where no table of positions ends, a model may take more than is stated.
+        table = table_limit(pipe)
+        self.check_length(None if table is None else table.tokens, 1)
         tokens, label = own_output(self.stages, self.tokenizer, whole, options)
         own = options.target is None
         self.explain_output(
             tokens,
             label,
             own=own,
-            notes=generation_notes(self.stages) if own else (),
-            longest=longest_input(pipe),
+            notes=(*(generation_notes(self.stages) if own else ()), *unread_notes(self._masked)),
+            longest=None if table is None else table.tokens,
         )
         self.asides = generation_asides(self.stages) if own else ()
         self._prefix = 0
-        self._reads_as_it_generates = self._same_reading(whole)
+        try:
+            self._reads_as_it_generates = self._same_reading(whole)
+        except ModelError:
+            stated = stated_limit(pipe)
+            self.check_length(None if stated is None else stated.tokens, len(tokens))
+            raise
 
     def say(self, tokens: Any) -> None:
         super().say(tokens)

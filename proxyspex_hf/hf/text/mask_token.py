@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
-from tokenizers.pre_tokenizers import ByteLevel
 
 from proxyspex_hf.errors import InputError
 
@@ -14,6 +13,8 @@ Masking = Literal["mask", "delete"]
 
 #: What replaces a feature where the tokenizer has nothing for it, as shap's text masker has it.
 NEUTRAL = "..."
+#: Letters of scripts that few have written for long: runes, Vai, cuneiform and hieroglyphs.
+_RARE = "ᚠ ꔀ 𒀀 𓀀"
 
 
 def resolve_mask_token(tokenizer: Any, masking: Masking, mask_token: str | None) -> str | None:
@@ -46,8 +47,9 @@ def resolve_mask_token(tokenizer: Any, masking: Masking, mask_token: str | None)
 def _means_unknown(tokenizer: Any) -> bool:
     """Whether the model has read the unknown token for what it could not read.
 
-    Byte-level tokenizers can read everything. What they name their unknown token is another's, such
-    as that for the end of a text, and would say so to the model.
+    Tokenizers that fall back on bytes can read everything. What they name their unknown token is
+    another's, such as that for the end of a document, and would say so to the model. So the
+    tokenizer is asked: the token must be its answer to letters that hardly any vocabulary holds.
     """
     if tokenizer.unk_token is None or tokenizer.unk_token in (
         tokenizer.eos_token,
@@ -55,11 +57,9 @@ def _means_unknown(tokenizer: Any) -> bool:
         tokenizer.pad_token,
     ):
         return False
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    # Whether not every byte has a token of its own.
-    return backend is None or any(
-        backend.token_to_id(letter) is None for letter in ByteLevel.alphabet()
-    )
+    read = tokenizer(_RARE, add_special_tokens=False, verbose=False)["input_ids"]
+    # By name: asked for the id of a token that it does not have, a tokenizer asks itself forever.
+    return str(tokenizer.unk_token) in tokenizer.convert_ids_to_tokens(read)
 
 
 def tokens_of(

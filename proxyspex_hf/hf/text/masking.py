@@ -156,10 +156,19 @@ class MaskedText:
         return all(gap[:1].isspace() or gap[-1:].isspace() for gap in gaps)
 
     def _read(self, mask: NDArray[np.bool_]) -> NDArray[np.int64]:
-        tokens = None if self._official is None else self._official(mask)
+        tokens = self.official_tokens(mask)
         if tokens is None:
             raise ModelError("the pipeline gives its model more than tokens and their types.")
         return tokens
+
+    def official_tokens(self, mask: NDArray[np.bool_]) -> NDArray[np.int64] | None:
+        """What the pipeline reads under one mask, shape (n,); None where that is more than tokens,
+        or where it is not known how it reads."""
+        return None if self._official is None else self._official(mask)
+
+    def plain_tokens(self, mask: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """The tokens of the masked text, none cut away; mask (n,)."""
+        return self._retokenized(mask[None])[0]
 
     def masked_texts(self, mask: NDArray[np.bool_]) -> tuple[str, ...]:
         """What the model reads under one mask, shape (n,): one text, or the two of a pair."""

@@ -8,20 +8,22 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import torch
 
-from proxyspex_hf.errors import InputError
+from proxyspex_hf.errors import InputError, ModelError
+from proxyspex_hf.hf.evaluating import evaluating
+from proxyspex_hf.hf.failures import is_out_of_memory
 from proxyspex_hf.hf.options import FeatureOptions
+from proxyspex_hf.hf.stages import Stages
 from proxyspex_hf.hf.text.features import text_features
+from proxyspex_hf.hf.text.limits import Limit, stated_limit, table_limit, truncation_limit
 from proxyspex_hf.hf.text.mask_token import resolve_mask_token
 from proxyspex_hf.hf.text.masking import MaskedText
 from proxyspex_hf.hf.text.tokens import tokens_read, with_types
+from proxyspex_hf.hf.text.unread import unread_notes
 from proxyspex_hf.record.inputs import Features, Part
 
 #: What stands between the two texts of a pair in the explained text.
 _BETWEEN = "\n\n"
-#: Tokenizers state limits of this size or more where there is none.
-_UNLIMITED = 10**7
 Halves = tuple[tuple[int, int], tuple[int, int]]
 
 
@@ -82,9 +84,9 @@ def read_words(
         raise InputError("the pipeline has no tokenizer; make it with tokenizer=...")
     mask_token = resolve_mask_token(tokenizer, options.masking, options.mask_token)
     first, second = _texts(value, takes)
-    longest = longest_input(pipe) if most is None else most
-    if truncates and longest == _truncation_limit(pipe):
-        longest = None  # nothing that the pipeline reads is longer
+    limit = _limit(pipe, most, asked=read is not None)
+    if truncates and limit is not None and (truncation_limit(pipe) or math.inf) <= limit.tokens:
+        limit = None  # nothing that the pipeline reads is longer
 
     def masked(text: str, features: Features, halves: Halves | None = None) -> MaskedText:
         if fixed is not None:
@@ -105,19 +107,59 @@ def read_words(
         )
         return made
 
+    def reads(form: tuple[str, ...]) -> bool:
+        return read is not None and most is None and _answers(pipe, read, form)
+
     if second is not None:
-        return _pair(tokenizer, first, second, options, mask_token, longest, masked)
+        return _pair(tokenizer, first, second, options, mask_token, limit, masked, reads)
     notes: tuple[str, ...] = ()
     kept = first
-    if read is not None and truncates and fixed is None and isinstance(options.features, str):
+    if read is not None and fixed is None and isinstance(options.features, str):
         kept = _part_read(tokenizer, first, read, fixed_pair)
         if kept != first:
             tokens = len(tokenizer(kept, verbose=False)["input_ids"])
-            notes = (_cut_note(first, kept, f"the pipeline truncates it at {tokens} tokens"),)
-    kept, found = _fit(tokenizer, kept, options, masked, longest)
+            how = "truncates it at" if truncates else "reads only"
+            notes = (_cut_note(first, kept, f"the pipeline {how} {tokens} tokens"),)
+    kept, found = _fit(tokenizer, kept, options, masked, limit, reads)
     if not notes and len(kept) < len(first.rstrip()):
-        notes = (_cut_note(first, kept, _reason(tokenizer, first, longest, mask_token)),)
-    return Words(found, mask_token, notes)
+        notes = (_cut_note(first, kept, _reason(tokenizer, first, limit, mask_token)),)
+    return Words(found, mask_token, (*notes, *unread_notes(found)))
+
+
+def _limit(pipe: Any, most: int | None, *, asked: bool) -> Limit | None:
+    """How many tokens may be used. Where the pipeline can be asked, only the end of the model's
+    table of positions is known to be one: what is stated beside it, it may exceed."""
+    if most is not None:
+        return Limit(most, certain=True)
+    return (table_limit(pipe) if asked else None) or stated_limit(pipe)
+
+
+def _answers(pipe: Any, read: Reading, form: tuple[str, ...]) -> bool:
+    """Whether the pipeline takes a text, or a pair, that is longer than is stated."""
+    try:
+        with evaluating(pipe.model):
+            Stages(pipe).run(read(form))
+    except ModelError:
+        return False
+    except Exception as error:
+        if is_out_of_memory(error):
+            return False
+        raise
+    return True
+
+
+def _exceeds(found: MaskedText, limit: Limit | None, reads: Callable[..., bool]) -> bool:
+    """Whether a masked form is longer than the model takes. What is only stated is tried once, on
+    the text with all its features kept or all masked, whichever is longer."""
+    if limit is None or found.longest() <= limit.tokens:
+        return False
+    if limit.certain:
+        return True
+    n = len(found.features.spans)
+    masks = [np.ones(n, dtype=np.bool_), np.zeros(n, dtype=np.bool_)]
+    mask = max(masks, key=lambda mask: len(found.plain_tokens(mask)))
+    tried = len(found.plain_tokens(mask)) > limit.tokens and reads(found.masked_texts(mask))
+    return not tried
 
 
 def _cut_note(whole: str, kept: str, reason: str) -> str:
@@ -128,23 +170,17 @@ def _cut_note(whole: str, kept: str, reason: str) -> str:
     )
 
 
-def _reason(tokenizer: Any, text: str, longest: int | None, mask_token: str | None) -> str:
+def _reason(tokenizer: Any, text: str, limit: Limit | None, mask_token: str | None) -> str:
     """Why a text was cut: it is too long itself, or only its masked forms are."""
+    if limit is None:
+        return "the pipeline reads no more"
     length = len(tokenizer(text, verbose=False)["input_ids"])
-    if longest is not None and length <= longest:
+    if length <= limit.tokens:
         return (
             f"it has only {length} tokens, but with its features replaced by {mask_token!r} it has "
-            f"more than the {longest} that the model takes (another mask_token may be shorter)"
+            f"more than the {limit.tokens} that the model takes (another mask_token may be shorter)"
         )
-    return f"the model takes {longest} tokens"
-
-
-def _truncation_limit(pipe: Any) -> int | None:
-    """Tokens that a truncating pipeline keeps."""
-    own = pipe._preprocess_params
-    limit = own.get("max_length", own.get("tokenizer_kwargs", {}).get("max_length"))
-    limit = pipe.tokenizer.model_max_length if limit is None else limit
-    return limit if isinstance(limit, int) and 0 < limit < _UNLIMITED else None
+    return limit.reason
 
 
 def _part_read(tokenizer: Any, text: str, read: Reading, pair: str | None) -> str:
@@ -220,8 +256,9 @@ def _pair(
     second: str,
     options: FeatureOptions,
     mask_token: str | None,
-    longest: int | None,
+    limit: Limit | None,
     make: Callable[[str, Features, Halves], MaskedText],
+    reads: Callable[[tuple[str, ...]], bool],
 ) -> Words:
     text, halves = _joined(first, second)
     if isinstance(options.features, str):
@@ -241,33 +278,12 @@ def _pair(
                 "characters of first + '\\n\\n' + second."
             )
     masked = make(text, features, halves)
-    length = masked.longest()
-    if longest is not None and length > longest:
+    if limit is not None and _exceeds(masked, limit, reads):
         raise InputError(
-            f"the pair has {length} tokens, the model takes {longest}: shorten one of the texts."
+            f"the pair has {masked.longest()} tokens, {limit.reason}: shorten one of the texts."
         )
     parts = (Part("text", *halves[0]), Part("text_pair", *halves[1]))
-    return Words(masked, mask_token, (), parts)
-
-
-def longest_input(pipe: Any) -> int | None:
-    """Tokens the model takes, special ones included; None where neither part states a limit."""
-    limits = [pipe.tokenizer.model_max_length]
-    limits += [v for k, v in pipe._preprocess_params.items() if k == "max_length"]
-    config = getattr(pipe.model.config, "text_config", pipe.model.config)
-    positions = getattr(config, "max_position_embeddings", None)
-    if isinstance(positions, int) and positions > 0:
-        limits.append(positions - _first_position(pipe.model))
-    stated = [limit for limit in limits if isinstance(limit, int) and 0 < limit < _UNLIMITED]
-    return min(stated, default=None)
-
-
-def _first_position(model: Any) -> int:
-    """Positions that hold no token: RoBERTa's kind counts from behind its padding index."""
-    for name, module in model.named_modules():
-        if name.endswith("position_embeddings") and isinstance(module, torch.nn.Embedding):
-            return 0 if module.padding_idx is None else module.padding_idx + 1
-    return 0
+    return Words(masked, mask_token, unread_notes(masked), parts)
 
 
 def _fit(
@@ -275,29 +291,32 @@ def _fit(
     text: str,
     options: FeatureOptions,
     masked: Any,
-    longest: int | None,
+    limit: Limit | None,
+    reads: Callable[[tuple[str, ...]], bool],
 ) -> tuple[str, MaskedText]:
     """The longest beginning of the text (its end, where the tokenizer truncates on the left), cut
     at a feature, that fits in every masked form."""
     left = isinstance(options.features, str) and tokenizer.truncation_side == "left"
+    features = text_features(text, options.features, _spans_if(tokenizer, text, options))
+    found: MaskedText = masked(text, features)
+    if limit is None or not _exceeds(found, limit, reads):
+        return text, found
     if not isinstance(options.features, str):
         # What stands behind the last user-supplied span is fixed text: it goes first.
-        own = text_features(text, options.features)
-        if masked(text, own).longest() > (longest or math.inf):
-            text = text[: own.spans[-1][1]]
+        text = text[: features.spans[-1][1]]
     while True:
         features = text_features(text, options.features, _spans_if(tokenizer, text, options))
-        found: MaskedText = masked(text, features)
+        found = masked(text, features)
         length = found.longest()
-        if longest is None or length <= longest:
+        if length <= limit.tokens:
             return text, found
         # Cut in proportion, always by at least one feature; a few rounds settle it.
         n = len(features)
-        keep = min(n - 1, max(1, int(n * longest / length)))
+        keep = min(n - 1, max(1, int(n * limit.tokens / length)))
         if n == 1:
             raise InputError(
-                f"the text up to the end of its first feature has {length} tokens, the model "
-                f"takes {longest}: use smaller features (words), or a shorter text."
+                f"the text up to the end of its first feature has {length} tokens, "
+                f"{limit.reason}: use smaller features (words), or a shorter text."
             )
         text = text[features.spans[n - keep][0] :] if left else text[: features.spans[keep - 1][1]]
         if not isinstance(options.features, str):

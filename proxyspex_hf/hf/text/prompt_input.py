@@ -65,7 +65,7 @@ class PromptInput(BoundInput):
             label: its text.
             own: whether the model said it by itself.
             notes: what a reader must know of it.
-            longest: tokens that the model takes.
+            longest: tokens that the model takes; None where it is not known to end anywhere.
 
         Raises:
             InputError: prompt and output are longer than that.
@@ -77,7 +77,15 @@ class PromptInput(BoundInput):
         if self._prompt.chat and self._masked.reading == "official":
             # The text alone does not tell what the template makes of masked messages.
             self.arguments["blocks"] = None
-        length = self._masked.longest() + len(tokens)
+        self.check_length(longest, len(tokens))
+
+    def check_length(self, longest: int | None, output: int) -> None:
+        """Whether the prompt and so many tokens of output fit.
+
+        Raises:
+            InputError: they do not.
+        """
+        length = self._masked.longest() + output
         if longest is not None and length > longest:
             raise InputError(
                 f"prompt and output have up to {length} tokens, the model takes {longest}: give a "

@@ -17,7 +17,7 @@ from proxyspex_hf.checks import FloatArray
 from proxyspex_hf.errors import InputError
 from proxyspex_hf.hf.targets import label_index
 from proxyspex_hf.hf.tasks.table import task_of
-from proxyspex_hf.hf.text.prepared import longest_input
+from proxyspex_hf.hf.text.limits import longest_input
 
 Chat = Sequence[Mapping[str, str]]
 

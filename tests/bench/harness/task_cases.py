@@ -56,6 +56,8 @@ def answer(by: str) -> Case:
     how = {"features": by, "max_new_tokens": 12}
     if by == "sentences":
         how["masking"] = "delete"
+    else:  # as it was measured: no longer the default
+        how["mask_token"] = "<|endoftext|>"
     prompt = drop_prompt(story, example.QUESTION)
     return Case("text-generation", f"SmolLM2-135M-Instruct; {by} of a story", pipe, [prompt], how)
 
