@@ -224,6 +224,8 @@ def _asked_alike(sibling: Any, chosen: ExplainerOptions, function: BoundInput) -
         del options["target"]
     if chosen.features is not None:
         options["features"] = chosen.features
+    if chosen.mask_token is not None and own.mask_token is None:
+        options["mask_token"] = chosen.mask_token
     if (own.alpha, own.budget) == (_BY_DEFAULT.alpha, None):
         options["budget"] = min(_MOST, max(20, budget_for(len(features), _ALPHA)))
     if own.n_coefficients == _BY_DEFAULT.n_coefficients:

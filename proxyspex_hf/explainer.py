@@ -194,9 +194,8 @@ class InteractionExplainer:
             # All of them before the first is explained, not after an hour at the fifth.
             try:
                 if is_missing(each):
-                    raise InputError(
-                        f"nothing is there ({each}): leave it out, or give errors='keep'."
-                    )
+                    way = "" if chosen.errors == "keep" else ", or give errors='keep'"
+                    raise InputError(f"nothing is there ({each}): leave it out{way}.")
                 bound.append(self._bound(each, chosen))
             except ProxySpexError as error:
                 named = placed(error, position, len(given))

@@ -40,6 +40,7 @@ from proxyspex_hf.record.inputs import Features
 from proxyspex_hf.record.limits import MAX_FILE_BYTES
 from proxyspex_hf.record.record import ExplanationRecord
 from proxyspex_hf.record.serialize import dumps, loads
+from proxyspex_hf.viz.terms import spell
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -119,7 +120,7 @@ class InteractionExplanation:
 
     def _ranked(self) -> Iterator[Interaction]:
         """Every effect at the input that is known, the largest first; ties in canonical order."""
-        coefficients = self.spectrum.to_dict()
+        coefficients, occurrence = self.spectrum.to_dict(), spell(self.record).occurrence
         for found in self.record.effects:
             yield Interaction(
                 members=found.members,
@@ -128,6 +129,7 @@ class InteractionExplanation:
                 interval=found.interval,
                 kind=found.kind,
                 coefficient=coefficients.get(found.members, 0.0),
+                occurrences=tuple(occurrence[i] for i in found.members),
             )
 
     def top(

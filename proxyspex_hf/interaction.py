@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 from proxyspex_hf.core.effects import Kind
+from proxyspex_hf.viz.terms import Member, told_apart
 from proxyspex_hf.viz.wording import number, sentence, visible
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ class Interaction(NamedTuple):
         kind: ``"alone"``, ``"both needed"``, ``"either is enough"``, and where it lowers the value
             ``"lowers alone"``, ``"lowers together"``, ``"either one lowers"``.
         coefficient: the Fourier coefficient F(T); 0 where the spectrum has none.
+        occurrences: of each label 1, 2, … where several features of the input read the same, else
+            0; empty where that is not known.
 
     Example:
         >>> strongest = explanation.top(1)[0]
@@ -40,6 +43,7 @@ class Interaction(NamedTuple):
     interval: tuple[float, float] | None
     kind: Kind
     coefficient: float
+    occurrences: tuple[int, ...] = ()
 
     @property
     def order(self) -> int:
@@ -54,11 +58,22 @@ class Interaction(NamedTuple):
 
     @property
     def sentence(self) -> str:
-        """What it does, in words: ``“not” and “bad” work together to raise it: +1.80 ± 0.20``."""
-        return sentence(self.labels, self.kind, self.effect, self.interval)
+        """What it does, in words: ``“not” and “bad” work together to raise it: +1.80 ± 0.20``.
+
+        Where several features read the same, each has its number: ``“never₂” lowers it: -0.61``.
+        """
+        return sentence(self._told_apart, self.kind, self.effect, self.interval)
+
+    @property
+    def _told_apart(self) -> tuple[str, ...]:
+        numbers = self.occurrences or (0,) * self.order
+        return tuple(
+            told_apart(Member(visible(label), number, after_gap=False))
+            for label, number in zip(self.labels, numbers, strict=True)
+        )
 
     def __str__(self) -> str:
-        return f"{number(self.effect, self.interval)}  {' × '.join(map(visible, self.labels))}"
+        return f"{number(self.effect, self.interval)}  {' × '.join(self._told_apart)}"
 
 
 class RemovalEffect(NamedTuple):

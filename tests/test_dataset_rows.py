@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 from collections.abc import Callable
 from functools import partial
@@ -17,6 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 from inference_server import InferenceServer
 from inference_server.answers import Answers, Refused
+from PIL import Image
 from tiny_models import roberta_pipeline
 from tiny_pipelines import generator
 
@@ -210,6 +212,43 @@ def test_different_inputs_have_different_keys_however_deep() -> None:
     assert input_key("k", "not bad") == "15d9097d9b55ce2b04543d0891f369f9"
     nested = {"b": ["x", 1.5, None], "a": b"q"}
     assert input_key("k", nested) == "f5b80d95fa3451e2b58cee45549f3f20"
+
+
+def test_images_that_are_read_otherwise_have_other_keys() -> None:
+    """The colours of a palette, and which way up a camera was held, are not among the pixels."""
+    indices = np.arange(12, dtype=np.uint8).reshape(3, 4) % 2
+
+    def of_palette(colours: list[int]) -> Image.Image:
+        made = Image.fromarray(indices).convert("P")
+        made.putpalette(colours)
+        return made
+
+    red, blue = of_palette([255, 255, 255, 255, 0, 0]), of_palette([0, 0, 0, 0, 0, 255])
+    assert red.tobytes() == blue.tobytes()
+    assert input_key("", red) != input_key("", blue)
+    assert input_key("", red) == input_key("", red.copy())
+    plain = Image.fromarray(np.arange(36, dtype=np.uint8).reshape(3, 4, 3))
+
+    def held(way: int | None) -> Image.Image:
+        exif, file = Image.Exif(), io.BytesIO()
+        if way is not None:
+            exif[0x0112] = way
+        plain.save(file, "PNG", exif=exif)
+        return Image.open(file)
+
+    assert len({input_key("", held(way)) for way in range(1, 9)}) == 8
+    pairs = [[{"image": image}] for image in (red, blue)]  # however deep
+    assert input_key("", pairs[0]) != input_key("", pairs[1])
+    # What is read as its pixels say keeps the key that it always had.
+    assert input_key("k", held(1)) == input_key("k", held(None)) == input_key("k", plain)
+    known = {
+        "RGB": "f60b073c99021d1dcdb53eb75c25acc1",
+        "L": "cb8d06b7eb6a44a6765b36f247121c24",
+        "RGBA": "f1b61e48de9e1b046bb787540f428c83",
+        "CMYK": "88ff2999b131650ce5d80749d0277c57",
+        "1": "224417966fb65001bab1b73d3fac7836",
+    }
+    assert {mode: input_key("k", plain.convert(mode)) for mode in known} == known
 
 
 def test_lists_of_a_ray_data_set_are_lists(home: Path) -> None:

@@ -307,3 +307,17 @@ def test_inputs_of_a_list_share_batches(pipe: Any) -> None:
         scores = pipe(text, top_k=None, function_to_apply="none")
         own = next(s["score"] for s in scores if s["label"] == "NEGATIVE")
         assert explanation.record.full_value == pytest.approx(own, abs=1e-5)
+
+
+def test_words_that_read_the_same_have_a_number_in_sentences() -> None:
+    def both_at_once(masks: np.ndarray) -> np.ndarray:
+        return 2.0 * masks[:, 2] - 1.0 * masks[:, 1] + 3.0 * masks[:, 0] * masks[:, 3]
+
+    found = InteractionExplainer(both_at_once, progress=False)(["never", "dull", "never", "never"])
+    singles = {each.members: each for each in found.top(order=1)}
+    assert singles[2,].sentence.startswith("“never₂” raises it: +2.0")
+    assert singles[1,].sentence.startswith("“dull” lowers it: -1.0")
+    (pair,) = found.top(order=2)
+    assert pair.sentence.startswith("“never₁” and “never₃” work together to raise it: +3.0")
+    assert str(pair).endswith("never₁ × never₃")
+    assert pair.labels == ("never", "never")  # as they stand there

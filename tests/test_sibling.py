@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tiny_models import roberta_pipeline
 
 from proxyspex_hf import InteractionExplainer, InteractionExplanation
+from proxyspex_hf.beforehand import _asked_alike
 from proxyspex_hf.core import Cached, FourierSpectrum, FunctionOfMasks, ProxySPEX, all_masks
 from proxyspex_hf.core.attribution import Attribution, attribute
 from proxyspex_hf.core.proxies.sibling import Sibling
@@ -243,3 +245,18 @@ def test_a_stored_sibling_that_is_none_is_refused(
     data["doubt"]["sibling"][name] = value
     with pytest.raises(ProxySpexError):
         record_from_json(data)
+
+
+@pytest.mark.parametrize(("own", "asked"), [(None, "something"), ("<unk>", "<unk>")])
+def test_a_sibling_masks_as_the_model_does(own: str | None, asked: str) -> None:
+    """With the model's mask token, unless its own explainer was given one."""
+    pipe = roberta_pipeline()
+    chosen = InteractionExplainer(pipe, mask_token="something").options
+    sibling = InteractionExplainer(pipe, mask_token=own)
+    function = InteractionExplainer(pipe).value_function("not a bad film")
+    options = _asked_alike(sibling, chosen, function)
+    assert sibling.value_function("not a bad film", **_of_input(options)).mask_token == asked
+
+
+def _of_input(options: dict[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in options.items() if k not in ("errors", "budget", "n_coefficients")}

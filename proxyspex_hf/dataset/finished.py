@@ -24,6 +24,7 @@ from proxyspex_hf.errors import InputError, ProxySpexError, SchemaError
 from proxyspex_hf.explainer import InteractionExplainer
 from proxyspex_hf.files import write_whole
 from proxyspex_hf.hf.identity import as_text, identity_of
+from proxyspex_hf.hf.masked_image import open_image, pixels_digest
 from proxyspex_hf.hf.served.model import ServedModel
 from proxyspex_hf.hf.tasks.table import FUNCTION, task_of
 from proxyspex_hf.record.json_reader import Reader, parsed
@@ -102,8 +103,7 @@ def _plain(value: Any) -> Any:
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, Image.Image):
-        pixels = hashlib.sha256(value.tobytes()).hexdigest()
-        return ["image", value.mode, list(value.size), pixels]
+        return _image(value)
     if isinstance(value, bytes):
         return ["bytes", hashlib.sha256(value).hexdigest()]
     if isinstance(value, Mapping):
@@ -113,6 +113,19 @@ def _plain(value: Any) -> Any:
     if isinstance(value, np.ndarray) and value.dtype.hasobject:
         return _plain(value.tolist())
     return json.loads(as_text(value))
+
+
+def _image(image: Image.Image) -> list[Any]:
+    """An image as data: its pixels, and where these are not all that decides what a pipeline reads
+    of it (a palette, the way up that a camera noted), that too."""
+    pixels = image.tobytes()
+    said = ["image", image.mode, list(image.size), hashlib.sha256(pixels).hexdigest()]
+    try:
+        read = pixels_digest(open_image(image))
+    except InputError:
+        return said  # refused when it is explained, and then the row's own error
+    bare = Image.frombytes(image.mode, image.size, pixels)
+    return said if pixels_digest(open_image(bare)) == read else [*said, read]
 
 
 def _code_of(function: Any) -> str | None:

@@ -9,6 +9,7 @@ it), it is masked as it was given, and each masked image is processed on its own
 
 from __future__ import annotations
 
+import hashlib
 import io
 import math
 from pathlib import PurePath
@@ -65,6 +66,12 @@ def open_image(value: Any, *, timeout: float | None = None) -> Image.Image:
         raise InputError(
             f"cannot read {what}: {hint or f'{type(error).__name__}: {first_line(error)}'}."
         ) from error
+
+
+def pixels_digest(image: Image.Image) -> str:
+    """What tells an image that :func:`open_image` gave from others."""
+    named = f"{image.mode} {image.width} {image.height} ".encode()
+    return hashlib.sha256(named + image.tobytes()).hexdigest()
 
 
 def _of_array(value: Any) -> Image.Image:

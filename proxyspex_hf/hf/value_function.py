@@ -38,17 +38,27 @@ from proxyspex_hf.record.record import Target
 Way = Literal["together", "equal sizes", "alone", "pipeline"]
 
 
+#: What a pipeline answers for one input, and the same made of its model's outputs: two sequences of
+#: (name, number), to be compared in order.
+Claims = tuple[Sequence[Any], Sequence[Any]]
+
+
+class Unread(Exception):  # noqa: N818
+    """Carries a pipeline's own answer, in a form of which a task can read no numbers."""
+
+
 class BoundInput(ABC):
     """The set function of one input: masks (b, n), 1 = kept, in; (b,) float64 out.
 
     A task says ``masked_input``, ``read`` and ``score``; with ``items`` and ``outputs`` it also has
-    a fast path, and with ``claims`` its full value is compared with the pipeline's own answer.
+    a fast path, and with ``claims`` its values are compared with the pipeline's own answers.
 
     Attributes:
         text: the text explained, cut where the model takes less (then ``notes`` say so).
         features: what the masks switch.
         target: the number that is explained.
         targets: all of them by key, where several labels were asked for.
+        chosen: what else decides the values, and is neither on the pipeline nor in ``arguments``.
         mask_token: the text that replaces a feature; None where features are deleted.
         picture, parts, image_masking, arguments: see :class:`proxyspex_hf.record.record`.
         notes: what a reader must know of this input.
@@ -64,6 +74,7 @@ class BoundInput(ABC):
     features: Features
     target: Target
     targets: Mapping[str | int, Target] = {}
+    chosen: Mapping[str, Any] = {}
     text: str = ""
     mask_token: str | None = None
     picture: Picture | None = None
@@ -95,10 +106,18 @@ class BoundInput(ABC):
     def score(self, outputs: FloatArray) -> FloatArray:
         """The explained number of each row of outputs: (b, …) float64 -> (b,) float64."""
 
-    def claims(self) -> tuple[Sequence[Any], Sequence[Any]] | None:
-        """What the pipeline answers for the whole input, and the same made of :attr:`whole`: two
-        sequences of (name, number) to be compared in order; None where it gives no number."""
+    def claims(self, mask: NDArray[np.bool_]) -> Claims | None:  # noqa: ARG002
+        """What the pipeline itself answers for one mask's input, and the same made of
+        :meth:`outputs_of` it; None where the task has no number in the pipeline's answer.
+
+        Raises:
+            Unread: the answer has a form of its own.
+        """
         return None
+
+    def outputs_of(self, mask: NDArray[np.bool_]) -> FloatArray:
+        """The pipeline's outputs for one mask, (1, …): :attr:`whole` is not asked for twice."""
+        return self.whole if mask.all() else _within_memory(self.by_pipeline, mask)
 
     def items(self, masks: BoolArray) -> list[bytes]:
         """The model input of each mask, for the fast path: (b, n) -> b items."""
@@ -165,6 +184,8 @@ class BoundInput(ABC):
         n = self.n_features
         ends = np.stack([np.ones(n, np.bool_), np.zeros(n, np.bool_), np.arange(n) % 2 == 0])
         return {
+            # Only where there is any, so that answers stored without it keep their key.
+            **({"chosen": dict(self.chosen)} if self.chosen else {}),
             "text": self.text,
             "spans": self.features.spans,
             "regions": self.features.regions,

@@ -11,10 +11,19 @@ import pytest
 import torch
 import transformers as tf
 from tiny_models import LABELS, byte_level_tokenizer, metaspace_tokenizer, roberta_pipeline
-from tiny_pipelines import embedder, generator
+from tiny_pipelines import (
+    audio_classifier,
+    clip,
+    embedder,
+    filler,
+    generator,
+    image_classifier,
+    picture,
+    zero_shot,
+)
 from tokenizers import AddedToken
 
-from proxyspex_hf import InputError, InteractionExplainer
+from proxyspex_hf import InputError, InteractionExplainer, ProxySpexWarning
 from proxyspex_hf.hf.value_function import BoundInput
 from proxyspex_hf.prompts import Prompt, PromptPart
 from proxyspex_hf.viz.verdict import verdict_of
@@ -148,6 +157,82 @@ def test_a_regression_has_no_probability(value: str) -> None:
 def test_a_pipeline_that_answers_otherwise_than_its_model_is_refused(pipeline: type) -> None:
     with pytest.raises(InputError, match=f"{pipeline.__name__} itself answers .* but its model"):
         bind(classifier(pipeline), TEXT)
+
+
+class Calibrated(tf.TextClassificationPipeline):
+    """One answer, not a list of one, and softer than the model's outputs."""
+
+    def postprocess(self, model_outputs: Any, **parameters: Any) -> Any:
+        outputs = {**model_outputs, "logits": model_outputs["logits"] / 3}
+        said = super().postprocess(outputs, **parameters)
+        return max(said, key=lambda each: each["score"])
+
+
+class ByLabel(tf.TextClassificationPipeline):
+    softer = 1.0
+
+    def postprocess(self, model_outputs: Any, **parameters: Any) -> Any:
+        outputs = {**model_outputs, "logits": model_outputs["logits"] / self.softer}
+        said = super().postprocess(outputs, **parameters)
+        return {each["label"]: each["score"] for each in said}
+
+
+class Softer(ByLabel):
+    softer = 3.0
+
+
+class Capitals(tf.TextClassificationPipeline):
+    """Makes of a mask token what it is not, and of a text in capitals what it is."""
+
+    def __call__(self, inputs: Any, **parameters: Any) -> Any:
+        return super().__call__(inputs.upper(), **parameters)
+
+
+@pytest.mark.parametrize("pipeline", [Calibrated, Softer])
+def test_another_answer_in_a_form_of_its_own_is_refused_too(pipeline: type) -> None:
+    with pytest.raises(InputError, match=f"{pipeline.__name__} itself answers .* for this input,"):
+        bind(classifier(pipeline), TEXT)
+
+
+class Best(tf.TextClassificationPipeline):
+    def postprocess(self, model_outputs: Any, **parameters: Any) -> Any:
+        said = super().postprocess(model_outputs, **parameters)
+        return max(said, key=lambda each: each["score"])
+
+
+class Stars(tf.TextClassificationPipeline):
+    def postprocess(self, model_outputs: Any, **parameters: Any) -> Any:
+        return "*" * (1 + int(model_outputs["logits"].argmax()))
+
+
+@pytest.mark.parametrize("pipeline", [Best, ByLabel])
+def test_the_same_answer_in_a_form_of_its_own_is_explained(pipeline: type) -> None:
+    pipe = classifier(pipeline)
+    function = bind(pipe, TEXT, value="probability")
+    assert function.notes == ()
+    said = pipe(TEXT, top_k=None)
+    score = said["score"] if pipeline is Best else said[function.target.label]
+    whole = np.ones((1, function.n_features), bool)
+    assert function(whole)[0] == pytest.approx(score, abs=1e-5)
+
+
+def test_an_answer_that_cannot_be_read_is_told() -> None:
+    explainer = InteractionExplainer(classifier(Stars), progress=False, budget=20)
+    with pytest.warns(ProxySpexWarning, match=r"Stars answers in a form of its own \('\*+'\)"):
+        found = explainer("It is dull")
+    assert any("could not be compared" in note for note in found.record.provenance.notes)
+
+
+def test_what_a_pipeline_changes_of_masked_inputs_alone_is_found() -> None:
+    pipe = classifier(Capitals)
+    text = "THE PLOT IS DULL"
+    mask = np.arange(bind(classifier(), text).n_features) % 2 == 1
+    masked = bind(classifier(), text).masked_input(mask)
+    assert pipe(text, top_k=None) == classifier()(text, top_k=None)
+    assert masked != masked.upper()
+    with pytest.raises(InputError, match=r"Capitals itself .* with every other feature masked"):
+        bind(pipe, text, masking="mask")
+    assert bind(pipe, text, masking="delete").n_features == len(mask)
 
 
 def test_a_pipelines_subclass_knows_its_task() -> None:
@@ -487,3 +572,32 @@ def test_an_embedding_is_that_of_the_pipelines_own_stages() -> None:
 
 def test_every_task_says_what_a_value_is() -> None:
     assert BoundInput.__abstractmethods__ == {"masked_input", "score"}
+
+
+WAVE = np.sin(np.arange(6000) / 7).astype(np.float32)
+CLAIMED: list[tuple[Any, Any, dict[str, Any]]] = [
+    (embedder, TEXT, {}),
+    (filler, "It <mask> a bad film", {}),
+    (zero_shot, {"text": TEXT, "candidate_labels": ["a film", "food"]}, {}),
+    (zero_shot, {"text": TEXT, "candidate_labels": ["a film", "food"]}, {"value": "probability"}),
+    (image_classifier, picture(), {"patches": (2, 2)}),
+    (
+        clip,
+        {"image": picture(), "candidate_labels": ["not bad", "a dull film"]},
+        {"patches": (2, 2)},
+    ),
+    (audio_classifier, WAVE, {"patches": 5}),
+]
+
+
+@pytest.mark.parametrize("case", CLAIMED, ids=range(len(CLAIMED)))
+def test_a_masked_input_is_compared_under_every_task_with_an_answer(case: Any) -> None:
+    make, value, options = case
+    function = bind(make(), value, **options)
+    mask = np.arange(function.n_features) % 2 == 1
+    said, made = function.claims(mask)
+    whole, _ = function.claims(np.ones_like(mask))
+    assert [name for name, _ in said] == [name for name, _ in made]
+    masked = [number for _, number in said]
+    assert masked == pytest.approx([number for _, number in made], abs=1e-5)
+    assert masked != pytest.approx([number for _, number in whole], abs=1e-4)

@@ -273,6 +273,44 @@ def test_what_is_set_on_a_pipeline_belongs_to_the_key() -> None:
     assert identity_of(pipe, pipe.model, "text-generation")["config"] != plain["config"]
 
 
+@pytest.mark.filterwarnings("error::proxyspex_hf.ProxySpexWarning")
+def test_what_is_applied_to_logits_belongs_to_the_key(tmp_path: Path) -> None:
+    """Two functions of one text by turns: neither is answered, nor thrown out, by the other."""
+    pipe, text = roberta_pipeline(), "It is not bad"
+    explainer = InteractionExplainer(pipe, value="probability", cache_dir=tmp_path, target=1)
+    quick = {"budget": 20, "progress": False}
+    label = pipe.model.config.id2label[1]
+    for applied in ("softmax", "sigmoid", "softmax", "sigmoid", None):
+        said = pipe(text, top_k=None, function_to_apply=applied or "softmax")
+        score = next(each["score"] for each in said if each["label"] == label)
+        found = explainer(text, function_to_apply=applied, **quick)
+        assert found.record.full_value == pytest.approx(score, abs=1e-5)
+    assert len(list(tmp_path.glob("*.values"))) == 2  # softmax is what the pipeline applies anyway
+    bare = InteractionExplainer(pipe).value_function(text)
+    named = InteractionExplainer(pipe).value_function(text, function_to_apply="softmax")
+    # Nothing is added to the key of what is not chosen: it is that of answers kept before.
+    assert bare.fingerprint() == named.fingerprint()
+    assert "chosen" not in bare.fingerprint()
+
+
+@pytest.mark.filterwarnings("ignore:The processor reads the middle")
+def test_the_images_of_other_pairs_belong_to_the_key(tmp_path: Path) -> None:
+    options = {"patches": (2, 2), "value": "contrastive loss", "budget": 20, "progress": False}
+    explainer = InteractionExplainer(clip(), cache_dir=tmp_path, **options)
+
+    def loss(seed: int, explainer: InteractionExplainer) -> float:
+        others = [(picture(seed=seed), "a dog")]
+        return explainer({"image": picture(), "text": "a cat", "others": others}).record.full_value
+
+    fresh = [loss(seed, InteractionExplainer(clip(), **options)) for seed in (1, 5)]
+    assert abs(fresh[0] - fresh[1]) > 0.01
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="the answers kept from")
+        kept = [loss(seed, explainer) for seed in (1, 5, 1, 5)]
+    assert kept == pytest.approx(fresh * 2, abs=1e-5)
+    assert len(list(tmp_path.glob("*.values"))) == 2
+
+
 def test_the_key_is_the_same_in_another_process() -> None:
     """Of another hash seed."""
     child = Child(

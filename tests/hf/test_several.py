@@ -105,8 +105,12 @@ def test_a_chat_is_one_input_in_any_container() -> None:
 
 @pytest.mark.parametrize("missing", [None, float("nan"), np.nan, pd.NA, pd.NaT])
 def test_a_missing_text_is_named(roberta: Any, missing: Any) -> None:
-    with pytest.raises(InputError, match="input 1 of 3: nothing is there"):
-        InteractionExplainer(roberta)(["good fun", missing, "not good"])
+    explainer = InteractionExplainer(roberta, budget=10, progress=False)
+    with pytest.raises(InputError, match=r"input 1 of 3: nothing is there .* give errors='keep'"):
+        explainer(["good fun", missing, "not good"])
+    told = str(explainer(["good fun", missing, "not good"], errors="keep")[1])
+    assert told.startswith("input 1 of 3: nothing is there")
+    assert told.endswith("leave it out.")  # not what was done already
 
 
 def test_bad_inputs_cost_no_other(roberta: Any) -> None:

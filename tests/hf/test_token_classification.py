@@ -136,7 +136,7 @@ def test_a_probability_is_the_pipelines_own_score(which: str, strategy: str) -> 
             continue
         function = bind(pipe, {"text": TEXT, "word": span}, value="probability")
         value = function(np.ones((1, function.n_features), bool))[0]
-        claimed = function.claims()
+        claimed = function.claims(np.ones(function.n_features, bool))
         if strategy != "none" and claimed is None:
             continue  # it holds a token that is only a space
         seen += 1
@@ -272,7 +272,8 @@ def test_the_surest_word_is_found_in_one_pass() -> None:
 
     handle = pipe.model.register_forward_pre_hook(count)
     function = bind(pipe, TEXT)
-    assert passes <= 3  # the choice, the value, the pipeline's own answer
+    # The choice; the value and the pipeline's own answer, of the whole text and of a masked one.
+    assert passes <= 5
     handle.remove()
     assert function.target.label == best["entity"]
     assert function.arguments["character"] == best["start"]

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from proxyspex_hf.checks import FloatArray
 from proxyspex_hf.errors import InputError, ModelError
@@ -15,7 +16,7 @@ from proxyspex_hf.hf.stages import Stages
 from proxyspex_hf.hf.targets import CLASS_VALUES, Applied, class_score, value_name, wanted_targets
 from proxyspex_hf.hf.text.prepared import read_words
 from proxyspex_hf.hf.text.token_input import TokenInput, as_given
-from proxyspex_hf.hf.value_function import BoundInput
+from proxyspex_hf.hf.value_function import BoundInput, Claims, Unread
 from proxyspex_hf.record.record import Target
 
 
@@ -43,6 +44,7 @@ class TextClassification(TokenInput):
         super().__init__(stages, words, options)
         self._value = options.value
         self._applied = function_applied(stages)
+        self.chosen = chosen_otherwise(pipe, self._applied)
         self.target = class_target(self, options, self._applied)
 
     def read(self, outputs: Any, inputs: Any) -> torch.Tensor:  # noqa: ARG002
@@ -51,8 +53,8 @@ class TextClassification(TokenInput):
     def score(self, outputs: FloatArray) -> FloatArray:
         return class_score(outputs, self.target.index or 0, self._value, applied=self._applied)
 
-    def claims(self) -> tuple[Sequence[Any], Sequence[Any]] | None:
-        return class_claims(self, self._applied, top_k=None)
+    def claims(self, mask: NDArray[np.bool_]) -> Claims | None:
+        return class_claims(self, mask, self._applied, top_k=None)
 
 
 def truncates(preprocess: Mapping[str, Any]) -> bool:
@@ -88,6 +90,11 @@ def function_applied(stages: Stages) -> Applied:
         return "none"
     single = config.num_labels == 1 and stages.pipe.feature_extractor is None
     return "sigmoid" if problem == "multi_label_classification" or single else "softmax"
+
+
+def chosen_otherwise(pipe: Any, applied: Applied) -> dict[str, Any]:
+    """The function applied to the logits, where it is not the one that the pipeline applies."""
+    return {} if applied == function_applied(Stages(pipe)) else {"function_to_apply": applied}
 
 
 def class_target(bound: BoundInput, options: FeatureOptions, applied: Applied) -> Target:
@@ -140,23 +147,50 @@ def check_value(value: Any, applied: Applied, count: int) -> None:
 
 
 def class_claims(
-    bound: BoundInput, applied: Applied, **call: Any
-) -> tuple[Sequence[Any], Sequence[Any]] | None:
-    """The pipeline's scores by label, and those made of the model's logits; None where the
-    pipeline answers in a form of its own."""
+    bound: BoundInput, mask: NDArray[np.bool_], applied: Applied, **call: Any
+) -> Claims | None:
+    """The pipeline's scores by label for one mask's input, and those made of the model's logits.
+
+    Raises:
+        Unread: the pipeline answers in a form of its own.
+    """
     labels = bound.model.config.id2label
     # Without a name for each output, the pipeline cannot answer itself.
     if bound.stages is None or not set(range(bound.whole.shape[1])) <= set(labels):
         return None
-    whole = np.ones(bound.n_features, dtype=np.bool_)
-    said = bound.stages.answer(bound.masked_input(whole), **call)
-    try:
-        pairs = [(str(entry["label"]), float(entry["score"])) for entry in said]
-    except (KeyError, TypeError, ValueError, IndexError):
-        return None
+    outputs = bound.outputs_of(mask)
     value = "logit" if applied == "none" else "probability"
     made = [
-        (str(labels[i]), float(class_score(bound.whole, i, value, applied=applied)[0]))
-        for i in range(bound.whole.shape[1])
+        (str(labels[i]), float(class_score(outputs, i, value, applied=applied)[0]))
+        for i in range(outputs.shape[1])
     ]
-    return sorted(pairs), sorted(made)
+    return scores_beside(bound.stages.answer(bound.masked_input(mask), **call), made)
+
+
+def scores_beside(said: Any, made: Sequence[tuple[str, float]]) -> Claims:
+    """What a pipeline answers, a list of ``{"label": …, "score": …}``, one of them, or scores by
+    label, and of those that were made the ones it is to be compared with.
+
+    Raises:
+        Unread: it is none of these.
+    """
+    while isinstance(said, (list, tuple)) and len(said) == 1:
+        said = said[0]  # a batch of one, or the best label alone
+    if isinstance(said, Mapping):
+        one = {"label", "score"} <= set(said)
+        said = [said] if one else [{"label": k, "score": v} for k, v in said.items()]
+    try:
+        pairs = sorted((str(entry["label"]), float(entry["score"])) for entry in said)
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise Unread(said) from error
+    if not pairs:
+        raise Unread(said)
+    if len(pairs) == len(made):
+        return pairs, sorted(made)
+    # Of some labels only: each beside its own, which is the nearest where labels share a name.
+    own = [[pair for pair in made if pair[0] == name] for name, _ in pairs]
+    nearest = [
+        min(each, key=lambda pair: abs(pair[1] - score), default=None)
+        for each, (_, score) in zip(own, pairs, strict=True)
+    ]
+    return pairs, sorted(made) if None in nearest else [pair for pair in nearest if pair]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from proxyspex_hf.checks import FloatArray
 from proxyspex_hf.errors import InputError, ModelError
@@ -17,6 +18,7 @@ from proxyspex_hf.hf.targets import own_score, value_name
 from proxyspex_hf.hf.tasks.classification import truncates
 from proxyspex_hf.hf.text.prepared import read_words
 from proxyspex_hf.hf.text.token_input import TokenInput
+from proxyspex_hf.hf.value_function import Claims, Unread
 from proxyspex_hf.record.record import Target
 
 
@@ -75,15 +77,16 @@ class EmbeddingSimilarity(TokenInput):
         weighted: torch.Tensor = (states * weights).sum(1) / weights.sum(1)
         return weighted
 
-    def claims(self) -> tuple[Sequence[Any], Sequence[Any]] | None:
+    def claims(self, mask: NDArray[np.bool_]) -> Claims | None:
         if self.stages is None:
             return None
-        said = self.stages.answer(self.text, return_tensors=True)
+        given = self.masked_input(mask)
+        said = self.stages.answer(given, return_tensors=True)
         if not isinstance(said, torch.Tensor) or said.ndim != 3:
-            return None
-        inputs = self.stages.inputs(self.text)
-        numbers = self.read((said,), inputs)[0].double().cpu().numpy()
-        return [list(enumerate(each.tolist())) for each in (numbers, self.whole[0])]  # type: ignore[return-value]
+            raise Unread(said)
+        numbers = self.read((said,), self.stages.inputs(given))[0].double().cpu().numpy()
+        made = self.outputs_of(mask)[0]
+        return list(enumerate(numbers.tolist())), list(enumerate(made.tolist()))
 
     def score(self, outputs: FloatArray) -> FloatArray:
         if callable(self._value):

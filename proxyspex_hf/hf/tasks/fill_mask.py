@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numbers
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -19,6 +19,7 @@ from proxyspex_hf.hf.tasks.token_site import SiteInput
 from proxyspex_hf.hf.text.limits import longest_input
 from proxyspex_hf.hf.text.prepared import read_words
 from proxyspex_hf.hf.text.site import Places, overlap
+from proxyspex_hf.hf.value_function import Claims, Unread
 from proxyspex_hf.record.record import Target
 
 
@@ -98,17 +99,23 @@ class FillMask(SiteInput):
     def score(self, outputs: FloatArray) -> FloatArray:
         return class_score(outputs, self.target.index or 0, self._value)
 
-    def claims(self) -> tuple[Sequence[Any], Sequence[Any]] | None:
+    def claims(self, mask: NDArray[np.bool_]) -> Claims | None:
         if self.stages is None:
             return None
+        inputs = self._encoded(mask)
+        masks = np.flatnonzero(np.asarray(inputs["input_ids"])[0] == self.tokenizer.mask_token_id)
+        answer = self.stages.answer(self.masked_input(mask))
         try:
-            said = [(int(e["token"]), float(e["score"])) for e in self.stages.answer(self.text)]
-        except (KeyError, TypeError, ValueError):
-            return None
-        if not all(0 <= token < self.whole.shape[1] for token, _ in said):
-            return None
-        probability = [float(class_score(self.whole, i, "probability")[0]) for i, _ in said]
-        return said, [(i, made) for (i, _), made in zip(said, probability, strict=True)]
+            if len(masks) > 1:  # an answer for each mask token
+                answer = answer[list(masks).index(self._found(mask, inputs)[0][0])]
+            entries = [answer] if isinstance(answer, Mapping) else answer
+            said = [(int(e["token"]), float(e["score"])) for e in entries]
+        except (IndexError, KeyError, TypeError, ValueError) as error:
+            raise Unread(answer) from error
+        if not said or not all(0 <= token < self.whole.shape[1] for token, _ in said):
+            raise Unread(answer)
+        outputs = self.outputs_of(mask)
+        return said, [(i, float(class_score(outputs, i, "probability")[0])) for i, _ in said]
 
     def _name(self, token: int) -> str:
         name = self.tokenizer.convert_ids_to_tokens(token)

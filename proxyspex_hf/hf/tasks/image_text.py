@@ -20,16 +20,16 @@ from proxyspex_hf.errors import InputError, ModelError
 from proxyspex_hf.hf.cropped import crop_notes
 from proxyspex_hf.hf.evaluating import evaluating, model_device
 from proxyspex_hf.hf.failures import first_line, is_out_of_memory
-from proxyspex_hf.hf.masked_image import MaskedImage, open_image
+from proxyspex_hf.hf.masked_image import MaskedImage, open_image, pixels_digest
 from proxyspex_hf.hf.options import FeatureOptions
 from proxyspex_hf.hf.sequence import padded
 from proxyspex_hf.hf.stages import Stages
 from proxyspex_hf.hf.targets import CLASS_VALUES, Applied, class_score, value_name, wanted_targets
-from proxyspex_hf.hf.tasks.classification import check_value
+from proxyspex_hf.hf.tasks.classification import check_value, scores_beside
 from proxyspex_hf.hf.tasks.image_classification import image_tokens
 from proxyspex_hf.hf.text.prepared import Words, read_words
 from proxyspex_hf.hf.text.tokens import token_arrays
-from proxyspex_hf.hf.value_function import BoundInput, packed, unpacked
+from proxyspex_hf.hf.value_function import BoundInput, Claims, packed, unpacked
 from proxyspex_hf.record.inputs import Features
 from proxyspex_hf.record.record import Target
 
@@ -114,6 +114,7 @@ class ImageText(BoundInput):
         if others:
             self._pairs = [(open_image(image), str(caption)) for image, caption in others]
             self.arguments = {"others": [caption for _, caption in self._pairs]}
+            self.chosen = {"others": [pixels_digest(image) for image, _ in self._pairs]}
         if not self._masked.held:
             self.arguments = {**self.arguments, "image_size": list(self._masked.image.size)}
         if kind == "similarity" and np.isnan(self.whole).any():
@@ -206,21 +207,17 @@ class ImageText(BoundInput):
         made = self.stages.inputs(blank, candidate_labels=texts, hypothesis_template="{}")
         return made["text_inputs"][0]
 
-    def claims(self) -> tuple[Sequence[Any], Sequence[Any]] | None:
+    def claims(self, mask: NDArray[np.bool_]) -> Claims | None:
         if self.stages is None or self._words is not None:
             return None
-        whole = self.masked_input(np.ones(self.n_features, dtype=np.bool_))
-        labels = self.arguments["candidate_labels"]
-        said = self.stages.answer(whole["image"], candidate_labels=labels)
-        try:
-            pairs = [(str(entry["label"]), float(entry["score"])) for entry in said]
-        except (KeyError, TypeError, ValueError, IndexError):
-            return None
+        labels, outputs = self.arguments["candidate_labels"], self.outputs_of(mask)
+        image = self.masked_input(mask)["image"]
+        said = self.stages.answer(image, candidate_labels=labels)
         made = [
-            (label, float(class_score(self.whole, i, "probability", applied=self._applied)[0]))
+            (label, float(class_score(outputs, i, "probability", applied=self._applied)[0]))
             for i, label in enumerate(labels)
         ]
-        return sorted(pairs), sorted(made)
+        return scores_beside(said, made)
 
     def items(self, masks: BoolArray) -> list[bytes]:
         return packed(as_masks(masks, self.n_features))

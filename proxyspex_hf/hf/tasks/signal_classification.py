@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from proxyspex_hf.checks import FloatArray
 from proxyspex_hf.hf.evaluating import evaluating
@@ -15,12 +16,13 @@ from proxyspex_hf.hf.options import FeatureOptions
 from proxyspex_hf.hf.stages import Stages
 from proxyspex_hf.hf.targets import class_score
 from proxyspex_hf.hf.tasks.classification import (
+    chosen_otherwise,
     class_claims,
     class_target,
     function_applied,
     logits_of,
 )
-from proxyspex_hf.hf.value_function import BoundInput, unpacked
+from proxyspex_hf.hf.value_function import BoundInput, Claims, unpacked
 
 #: How far, relative to the largest output, what is explained may lie from what the pipeline makes
 #: of the input as it was given.
@@ -47,6 +49,7 @@ class SignalClassification(BoundInput):
     def aim(self, options: FeatureOptions) -> None:
         """Find the explained class."""
         self._applied = function_applied(self.stages)
+        self.chosen = chosen_otherwise(self.stages.pipe, self._applied)
         self.target = class_target(self, options, self._applied)
 
     def answers_as(self, inputs: Any) -> bool:
@@ -71,8 +74,8 @@ class SignalClassification(BoundInput):
     def score(self, outputs: FloatArray) -> FloatArray:
         return class_score(outputs, self.target.index or 0, self._value, applied=self._applied)
 
-    def claims(self) -> tuple[Sequence[Any], Sequence[Any]] | None:
-        return class_claims(self, self._applied, top_k=self.whole.shape[1])
+    def claims(self, mask: NDArray[np.bool_]) -> Claims | None:
+        return class_claims(self, mask, self._applied, top_k=self.whole.shape[1])
 
     def fingerprint(self) -> dict[str, Any]:
         """With what the model reads: a drawing is not all of a signal."""

@@ -20,6 +20,7 @@ from proxyspex_hf.hf.tasks.token_site import SiteInput, one_chunk
 from proxyspex_hf.hf.text.prepared import read_words
 from proxyspex_hf.hf.text.site import Places, overlap
 from proxyspex_hf.hf.text.words import named_word, word_around
+from proxyspex_hf.hf.value_function import Claims, Unread
 from proxyspex_hf.record.record import Target
 
 _STRATEGIES = ("none", "simple", "first", "average", "max")
@@ -153,31 +154,33 @@ class TokenClassification(SiteInput):
         summed: FloatArray = outputs[:, 0] + outputs[:, 1][..., order]
         return summed
 
-    def claims(self) -> tuple[Sequence[Any], Sequence[Any]] | None:
+    def claims(self, mask: NDArray[np.bool_]) -> Claims | None:
         if self.stages is None:
             return None
-        mask = np.ones(self.n_features, dtype=np.bool_)
-        inputs = self._encoded(mask)
+        text, inputs = self.masked_input(mask), self._encoded(mask)
         places = self._found(mask, inputs)[0]
-        held = held_by(inputs, self.text)[places]
+        if np.asarray(inputs["special_tokens_mask"])[0][places].any():
+            return None  # the word is masked, of which the pipeline reports nothing
+        held = held_by(inputs, text)[places]
         start, stop = int(held[0, 0]), int(held[-1, 1])
         if self._strategy != "none" and self._shares(inputs, places, start, stop):
             return None  # the pipeline takes a token to it that is not part of a word
+        answer, outputs = self.stages.answer(text, ignore_labels=[]), self.outputs_of(mask)
         try:
-            said = self._said(int(places[0]), start, stop)
-        except (AttributeError, KeyError, TypeError, ValueError):
-            return None
+            said = self._said(answer, int(places[0]), start, stop)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise Unread(answer) from error
         if said is None:
             return None
         label, number = said
-        first = self._first(self.whole)[0]
+        first = self._first(outputs)[0]
         index = int(first.argmax())
         if self._strategy == "none":
             index = next((i for i, name in self._labels.items() if name == label), index)
-            made = float(class_score(self.whole, index, "probability")[0])
+            made = float(class_score(outputs, index, "probability")[0])
             return [(label, number)], [(self._label(index), made)]
         tag = self.stages.pipe.get_tag(self._label(index))[1]
-        made = float(self._summed(self.whole, index)[0, 1, index])
+        made = float(self._summed(outputs, index)[0, 1, index])
         return [(label, number)], [(tag, made)]
 
     @staticmethod
@@ -188,11 +191,8 @@ class TokenClassification(SiteInput):
         inside &= np.asarray(inputs["special_tokens_mask"])[0] == 0
         return not np.array_equal(np.flatnonzero(inside), places)
 
-    def _said(self, place: int, start: int, stop: int) -> tuple[str, float] | None:
-        """The label and the score that the pipeline itself reports for the word, if it does."""
-        if self.stages is None:
-            return None
-        said = self.stages.answer(self.text, ignore_labels=[])
+    def _said(self, said: Any, place: int, start: int, stop: int) -> tuple[str, float] | None:
+        """The label and the score that the pipeline's answer has for the word, if it has any."""
         if self._strategy == "none":
             own = [entity for entity in said if entity["index"] == place]
             return (str(own[0]["entity"]), float(own[0]["score"])) if own else None

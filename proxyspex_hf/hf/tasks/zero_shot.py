@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,11 +18,12 @@ from proxyspex_hf.hf.failures import first_line
 from proxyspex_hf.hf.options import FeatureOptions
 from proxyspex_hf.hf.stages import Stages
 from proxyspex_hf.hf.targets import CLASS_VALUES, class_score, own_score, value_name, wanted_targets
-from proxyspex_hf.hf.tasks.classification import logits_of
+from proxyspex_hf.hf.tasks.classification import logits_of, scores_beside
 from proxyspex_hf.hf.text.masking import MaskedText
 from proxyspex_hf.hf.text.prepared import read_words
 from proxyspex_hf.hf.text.token_input import TokenInput
 from proxyspex_hf.hf.text.tokens import tokens_read
+from proxyspex_hf.hf.value_function import Claims
 
 #: What the pipeline is given where nothing of the text is left: it refuses an empty one.
 _NOTHING = " "
@@ -146,17 +147,24 @@ class ZeroShotClassification(TokenInput):
         """A value of the whole text."""
         return float(self._asked.score(self._every, label, value)[0])
 
-    def claims(self) -> tuple[Sequence[Any], Sequence[Any]] | None:
-        labels = self._asked.labels
-        said = self._asked.stages(range(len(labels))).answer(self.text, batch_size=1)
+    def claims(self, mask: NDArray[np.bool_]) -> Claims | None:
+        asked, outputs = self._asked, self._every
+        if not mask.all():  # of the labels that are asked, as if there were no others
+            labels = tuple(asked.labels[label] for label in self._needed)
+            asked, outputs = replace(asked, labels=labels), self.outputs_of(mask)
+        places = range(len(asked.labels))
+        said = asked.stages(places).answer(self.masked_input(mask), batch_size=1)
+        if isinstance(said, list) and len(said) == 1:
+            said = said[0]
         try:
             pairs = list(zip(map(str, said["labels"]), map(float, said["scores"]), strict=True))
         except (KeyError, TypeError, ValueError):
-            return None
-        if not np.isfinite([score for _, score in pairs]).all():
+            pairs = None
+        if pairs and not np.isfinite([score for _, score in pairs]).all():
             return None  # its softmax overflows
-        made = [(label, self._made(i, "probability")) for i, label in enumerate(labels)]
-        return sorted(pairs), sorted(made)
+        made = [float(asked.score(outputs, place, "probability")[0]) for place in places]
+        said = said if pairs is None else [{"label": k, "score": v} for k, v in pairs]
+        return scores_beside(said, list(zip(asked.labels, made, strict=True)))
 
     def masked_input(self, mask: NDArray[np.bool_]) -> str:
         return self.masked_text(mask) or _NOTHING
