@@ -9,10 +9,8 @@ from difflib import SequenceMatcher
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from proxyspex_hf.checks import as_integer
-from proxyspex_hf.core.effects import Effect, effect_intervals
+from proxyspex_hf.core.effects import Effect
 from proxyspex_hf.errors import InputError
 from proxyspex_hf.explanation import InteractionExplanation
 from proxyspex_hf.files import write_whole
@@ -267,15 +265,9 @@ def _complete(
     effects: dict[tuple[int, ...], Effect],
     wanted: Sequence[tuple[int, ...]],
 ) -> None:
-    """Add the sets that the spectrum has no term of: zero, and how sure that is."""
+    """Add the sets that are not among the record's effects, which are the largest."""
     missing = [members for members in wanted if members not in effects]
-    ends: list[tuple[float, float] | None] = [None] * len(missing)
-    if record.is_exact:
-        ends = [(0.0, 0.0)] * len(missing)
-    elif record.posterior is not None and missing:
-        ends = list(effect_intervals(record.posterior, missing, np.zeros(len(missing))))
-    for members, interval in zip(missing, ends, strict=True):
-        effects[members] = Effect(members, 0.0, interval, "alone")
+    effects |= {effect.members: effect for effect in record.effects_of(missing)}
 
 
 def _difference(

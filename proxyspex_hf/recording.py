@@ -10,6 +10,7 @@ from typing import Any
 from proxyspex_hf.beforehand import Told
 from proxyspex_hf.core.algorithm import ProxySPEX
 from proxyspex_hf.core.attribution import Attribution
+from proxyspex_hf.core.walsh import is_rounding
 from proxyspex_hf.hf.answers import Asker
 from proxyspex_hf.hf.evaluating import model_device
 from proxyspex_hf.hf.identity import model_name
@@ -137,10 +138,10 @@ def _notes(bound: BoundInput, found: Attribution, told: Told | None) -> tuple[st
         notes = (*notes, told.note(found.posterior))
     if fit.method == "exact":  # planned, or all that a goal had left
         found_how = (
-            f"was cut to {len(fit.spectrum) - 1} coefficients of order "
+            "is exact"
+            if is_rounding(fit.dropped_energy, found.queries.values)
+            else f"was cut to {len(fit.spectrum) - 1} coefficients of order "
             f"{fit.spectrum.orders.max()} at most"
-            if fit.dropped_energy > 1e-9 * fit.spectrum.energy
-            else "is exact"
         )
         notes = (
             *notes,

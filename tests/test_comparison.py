@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,12 @@ from record_factory import (
 )
 from viz_pages import Page
 
-from proxyspex_hf import InteractionExplanation, compare, explanations_summary
+from proxyspex_hf import (
+    InteractionExplainer,
+    InteractionExplanation,
+    compare,
+    explanations_summary,
+)
 from proxyspex_hf.core.effects import effect_intervals
 from proxyspex_hf.errors import InputError
 from proxyspex_hf.record.record import Target
@@ -90,6 +96,42 @@ def test_a_set_that_one_spectrum_has_no_term_of_is_zero_and_how_sure_is_known() 
     assert ends[0] < 0 < ends[1]
     low = math.hypot(theirs.value - theirs.interval[0], ends[1])
     assert found.interval[0] == pytest.approx(found.difference - low)
+
+
+def test_an_effect_beyond_those_that_are_listed_is_what_it_is() -> None:
+    n = 11
+    names = [f"w{i}" for i in range(n)]
+    sets = [t for size in (2, 3, 4) for t in combinations(range(n), size)]
+    assert len(sets) > 400  # more than an explanation lists
+    strong = {t: 2.0 + r / len(sets) for r, t in enumerate(sets)} | {(0, 1): 1.0}
+
+    def losing(effects: dict[tuple[int, ...], float]) -> InteractionExplanation:
+        """f(N∖R) = Σ_{T⊆R} (-1)^|T| I(T)."""
+
+        def function(masks: np.ndarray) -> np.ndarray:
+            inside = [(-1) ** len(t) * v * ~masks[:, t].any(axis=1) for t, v in effects.items()]
+            return np.sum(inside, axis=0)
+
+        explainer = InteractionExplainer(function, progress=False, budget=2**n, n_coefficients=2**n)
+        return explainer(names)
+
+    first, second = losing(strong), losing({(0, 1): 1.0})
+    assert (0, 1) not in {e.members for e in first.record.effects}
+    found = next(d for d in compare(first, second).differences if d.first == (0, 1))
+    assert found.effects == (pytest.approx(1.0), pytest.approx(1.0))
+    assert found.difference == pytest.approx(0.0, abs=1e-9)
+    assert found.interval == pytest.approx((0.0, 0.0), abs=1e-9)
+
+
+def test_an_effect_that_is_not_listed_is_stretched_to_its_own_number() -> None:
+    record = with_doubt(review_record())
+    listed = [e for e in record.effects if e.order > 1][:5]
+    again = record.effects_of([e.members for e in listed])
+    for one, other in zip(listed, again, strict=True):
+        assert other.value == pytest.approx(one.value)
+        assert other.interval == pytest.approx(one.interval)
+        assert other.kind == one.kind
+    assert record.effects_of([]) == ()
 
 
 def test_images_are_matched_by_place() -> None:

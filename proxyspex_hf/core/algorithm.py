@@ -42,8 +42,8 @@ from proxyspex_hf.core.sparsify import (
 )
 from proxyspex_hf.core.spectrum import FourierSpectrum, energy_of, finite
 from proxyspex_hf.core.threads import one_blas_thread
-from proxyspex_hf.core.values import is_constant, level_and_scale
-from proxyspex_hf.core.walsh import exact_spectrum
+from proxyspex_hf.core.values import level_and_scale
+from proxyspex_hf.core.walsh import exact_terms
 from proxyspex_hf.errors import InputError
 
 #: Proxies by name; adding one is an entry here and a file beside ``boosting``.
@@ -387,13 +387,7 @@ class ProxySPEX:
         position = masks @ (1 << np.arange(n))
         table = np.empty(len(values))
         table[position] = values
-        # A large level must not round what varies: it is added to ∅ alone, at the end.
-        level, _ = level_and_scale(table)
-        dense = exact_spectrum(np.zeros_like(table) if is_constant(table) else table - level)
-        # Sums of 2^n rounded numbers: what is below their rounding error is zero.
-        noise = n * np.finfo(np.float64).eps * float(np.abs(table - level).max())
-        dense = dense.rescaled(level, 1.0)
-        sparse = dense.select(np.flatnonzero(np.abs(dense.coefficients) > noise))
+        dense, sparse = exact_terms(table)
         if self.max_order is not None:
             sparse = sparse.select(np.flatnonzero(sparse.orders <= self.max_order))
         sparse = sparse.top(self.n_coefficients)

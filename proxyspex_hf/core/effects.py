@@ -12,17 +12,18 @@ as well); where it has the other sign, either is enough (an OR: one alone hides 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
 
 from proxyspex_hf.checks import BoolArray, FloatArray, IntArray
+from proxyspex_hf.core.known import Known
 from proxyspex_hf.core.moebius import MAX_SUBSETS, downward_sums
 from proxyspex_hf.core.posterior import Posterior, stretched
 from proxyspex_hf.core.sets import pack_support
-from proxyspex_hf.core.shares import at_share
+from proxyspex_hf.core.shares import at_share, mixed_derivatives
 from proxyspex_hf.core.spectrum import FourierSpectrum
 from proxyspex_hf.errors import InputError
 
@@ -53,6 +54,7 @@ class Effect:
         members: the features' indices, ascending.
         value: I(T), in the value's unit.
         interval: 90% of the posterior, stretched to the value; None where there is no posterior.
+            Where all 2^n values are known, from the true effect to the value.
         kind: what the set does to the value.
     """
 
@@ -76,26 +78,59 @@ class Effect:
 
 
 def effects_at_input(
-    spectrum: FourierSpectrum, posterior: Posterior | None, *, exact: bool = False
+    spectrum: FourierSpectrum, posterior: Posterior | Known | None, *, exact: bool = False
 ) -> tuple[Effect, ...]:
     """Effects of the single features, and of the sets that the spectrum speaks of, largest first.
 
     Args:
-        posterior: for the intervals; None gives none.
+        posterior: for the intervals, or all values where they are known; None gives none.
         exact: the spectrum is that of all 2^n values, so every interval is the value.
     """
-    n = spectrum.n_features
     support, values = _sums(spectrum)
     found = {
         tuple(i for i in row if i >= 0): value
         for row, value in zip(support.tolist(), values.tolist(), strict=True)
     }
     least = _NEGLIGIBLE * max(map(abs, found.values()), default=0.0)
-    singles = [(i,) for i in range(n)]
     larger = [t for t, value in found.items() if len(t) > 1 and abs(value) > least]
     larger = sorted(larger, key=lambda t: (-abs(found[t]), len(t), t))[:_MOST_SETS]
-    sets = [*singles, *larger]
+    sets = [*_singles(spectrum), *larger]
     numbers = np.array([found.get(t, 0.0) for t in sets])
+    every = _effects(spectrum, posterior, sets, numbers, least, exact)
+    return tuple(sorted(every, key=lambda e: (-abs(e.value), e.order, e.members)))
+
+
+def effects_of(
+    wanted: Sequence[tuple[int, ...]],
+    spectrum: FourierSpectrum,
+    posterior: Posterior | Known | None,
+    *,
+    exact: bool = False,
+) -> tuple[Effect, ...]:
+    """The effect of each of the sets wanted, in their order, whether or not it is among
+    :func:`effects_at_input`."""
+    sets = [*_singles(spectrum), *wanted]
+    numbers = np.zeros(len(sets))
+    for rows, support in _by_size(sets):
+        numbers[rows] = mixed_derivatives(spectrum, support, at_share(1.0))
+    least = _NEGLIGIBLE * float(np.abs(numbers).max())
+    every = _effects(spectrum, posterior, sets, numbers, least, exact)
+    return tuple(every[spectrum.n_features :])
+
+
+def _singles(spectrum: FourierSpectrum) -> list[tuple[int, ...]]:
+    return [(i,) for i in range(spectrum.n_features)]
+
+
+def _effects(
+    spectrum: FourierSpectrum,
+    posterior: Posterior | Known | None,
+    sets: Sequence[tuple[int, ...]],
+    numbers: FloatArray,
+    least: float,
+    exact: bool,
+) -> list[Effect]:
+    """Of sets that begin with the single features; numbers of at most ``least`` are zero."""
     numbers = np.where(np.abs(numbers) > least, numbers, 0.0)
     if exact:
         intervals: list[tuple[float, float] | None] = [(v, v) for v in numbers.tolist()]
@@ -104,11 +139,10 @@ def effects_at_input(
     else:
         intervals = _finite_intervals(posterior, sets, numbers)
     kinds = _kinds(spectrum, sets)
-    every = [
+    return [
         Effect(t, value, interval, kind)
         for t, value, interval, kind in zip(sets, numbers.tolist(), intervals, kinds, strict=True)
     ]
-    return tuple(sorted(every, key=lambda e: (-abs(e.value), e.order, e.members)))
 
 
 def _sums(spectrum: FourierSpectrum) -> tuple[IntArray, FloatArray]:
@@ -134,7 +168,7 @@ def _sums_up_to(spectrum: FourierSpectrum, most: int, limit: int) -> tuple[IntAr
 
 
 def _finite_intervals(
-    posterior: Posterior, sets: Sequence[tuple[int, ...]], numbers: FloatArray
+    posterior: Posterior | Known, sets: Sequence[tuple[int, ...]], numbers: FloatArray
 ) -> list[tuple[float, float] | None]:
     """None throughout where a stored kernel overflows, as an untrusted file's may."""
     with np.errstate(all="ignore"):
@@ -143,17 +177,26 @@ def _finite_intervals(
 
 
 def effect_intervals(
-    posterior: Posterior, sets: Sequence[tuple[int, ...]], values: FloatArray
+    posterior: Posterior | Known, sets: Sequence[tuple[int, ...]], values: FloatArray
 ) -> list[tuple[float, float]]:
     """90% intervals of I(T) for sets of any sizes, (g,) values as shown."""
     out: list[tuple[float, float]] = [(0.0, 0.0)] * len(sets)
-    for size in sorted({len(t) for t in sets}):
-        rows = [r for r, t in enumerate(sets) if len(t) == size]
-        support = pack_support([sets[r] for r in rows])
-        found = posterior.derivatives(support, at_share(1.0))
+    for rows, support in _by_size(sets):
+        found = (
+            posterior.scores("Effect", support.shape[1], support)
+            if isinstance(posterior, Known)
+            else posterior.derivatives(support, at_share(1.0))
+        )
         for r, (low, high) in zip(rows, stretched(found, values[rows]).tolist(), strict=True):
             out[r] = (low, high)
     return out
+
+
+def _by_size(sets: Sequence[tuple[int, ...]]) -> Iterator[tuple[list[int], IntArray]]:
+    """Which of the sets have each size, and those as rows (g, t)."""
+    for size in sorted({len(t) for t in sets}):
+        rows = [r for r, t in enumerate(sets) if len(t) == size]
+        yield rows, pack_support([sets[r] for r in rows])
 
 
 def removal_masks(n_features: int, removed: Sequence[Sequence[int]]) -> BoolArray:

@@ -25,8 +25,11 @@ from functools import lru_cache
 
 import numpy as np
 
+from proxyspex_hf.checks import FloatArray, IntArray
 from proxyspex_hf.core.interactions import Interactions
 from proxyspex_hf.core.moebius import downward_sums
+from proxyspex_hf.core.sets import sizes_of
+from proxyspex_hf.core.shares import superset_sums
 from proxyspex_hf.core.spectrum import FourierSpectrum
 from proxyspex_hf.errors import InputError
 
@@ -99,6 +102,28 @@ def interactions(spectrum: FourierSpectrum, index: str, order: int | None = None
     )
     nothing = float(spectrum.evaluate(np.zeros(spectrum.n_features, np.bool_))[0])
     return Interactions(entry.name, order, spectrum.n_features, support, values, at_empty=nothing)
+
+
+def scores_of(
+    spectrum: FourierSpectrum, index: str, order: int, support: IntArray
+) -> tuple[FloatArray, FloatArray]:
+    """The scores of given sets, rows of ``support`` (g, max_size) padded with -1, and the sums of
+    the magnitudes that each is a sum of: (g,), (g,). However many subsets a spectrum has.
+    """
+    entry = _lookup(index)
+    orders, sizes = spectrum.orders, sizes_of(support)
+    coefficients = spectrum.coefficients
+    coefficients = np.square(coefficients) if entry.squared else coefficients
+    out = np.zeros((len(support), 2))
+    for t in np.unique(sizes).tolist():
+        larger, rows = orders >= t, np.flatnonzero(sizes == t)
+        weights = [_weight(entry.weight, s, t, order) for s in orders[larger].tolist()]
+        terms = np.array(weights) * coefficients[larger]
+        both = np.stack([terms, np.abs(terms)], axis=1)
+        out[rows] = superset_sums(
+            spectrum.support[larger], both, spectrum.n_features, support[rows, :t]
+        )
+    return out[:, 0], out[:, 1]
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import numpy as np
 
 from proxyspex_hf.checks import FloatArray
 from proxyspex_hf.core.interactions import Interactions
+from proxyspex_hf.core.known import Known
 from proxyspex_hf.core.posterior import Posterior, stretched
 from proxyspex_hf.core.shares import shares_of
 from proxyspex_hf.core.spectrum import FourierSpectrum
@@ -21,7 +22,7 @@ _CONTEXTS, _DRAWS = 64, 400
 def with_intervals(
     found: Interactions,
     spectrum: FourierSpectrum,
-    posterior: Posterior | None,
+    posterior: Posterior | Known | None,
     *,
     exact: bool = False,
     seed: int = 0,
@@ -30,7 +31,8 @@ def with_intervals(
 
     Args:
         spectrum: what the scores are of.
-        posterior: None leaves the scores without, unless they are ``exact``.
+        posterior: or all values, where they are known: each interval then reaches from the true
+            score to the one shown. None leaves the scores without, unless they are ``exact``.
         exact: the scores are those of all 2^n values: each interval is the score itself.
         seed: of the draws for Influence, which is a square.
     """
@@ -38,6 +40,12 @@ def with_intervals(
         return replace(found, intervals=np.stack([found.values, found.values], axis=1))
     if posterior is None:
         return found
+    if isinstance(posterior, Known):
+        largest = np.argsort(-np.abs(found.values), kind="stable")[:_MOST_SCORES]
+        intervals = np.full((len(found), 2), np.nan)
+        true = posterior.scores(found.index, found.order, found.support[largest])
+        intervals[largest] = stretched(true, found.values[largest])
+        return replace(found, intervals=intervals)
     if found.index == "Influence":
         return replace(found, intervals=_influence(found, spectrum, posterior, seed))
     intervals = np.full((len(found), 2), np.nan)
@@ -79,7 +87,7 @@ def _influence(
 
 
 def prediction_intervals(
-    spectrum: FourierSpectrum, posterior: Posterior, masks: np.ndarray
+    spectrum: FourierSpectrum, posterior: Posterior | Known, masks: np.ndarray
 ) -> FloatArray:
     """(b, 2) around the spectrum's predictions of masks (b, n)."""
     shown = spectrum.evaluate(masks)

@@ -89,17 +89,29 @@ def mixed_derivatives(spectrum: FourierSpectrum, support: IntArray, shares: Shar
     rest = spectrum.orders[larger] - size
     powers = np.power(1.0 - 2.0 * shares.nodes[:, None], np.arange(spectrum.n_features + 1))
     scaled = (-2.0) ** size * (shares.weights @ powers)[rest] * spectrum.coefficients[larger]
-    member = np.zeros((spectrum.n_features + 1, len(rest)), dtype=np.bool_)
-    for column in spectrum.support[larger].T:
-        member[column, np.arange(len(rest))] = True
-    out = np.empty(len(support))
-    step = max(1, _CHUNK // max(1, len(rest)))
-    for start in range(0, len(support), step):
-        rows = support[start : start + step]
-        inside = np.ones((len(rows), len(rest)), dtype=np.bool_)
+    return superset_sums(spectrum.support[larger], scaled, spectrum.n_features, support)
+
+
+def superset_sums(
+    support: IntArray, terms: FloatArray, n_features: int, sets: IntArray
+) -> FloatArray:
+    """Sums of ``terms``, (k,) or (k, c), of the rows of ``support`` that hold each set.
+
+    Args:
+        support: (k, max_order), padded with -1.
+        sets: (g, t), all of one size.
+    """
+    member = np.zeros((n_features + 1, len(support)), dtype=np.bool_)
+    for column in support.T:
+        member[column, np.arange(len(support))] = True
+    out = np.empty((len(sets), *terms.shape[1:]))
+    step = max(1, _CHUNK // max(1, len(support)))
+    for start in range(0, len(sets), step):
+        rows = sets[start : start + step]
+        inside = np.ones((len(rows), len(support)), dtype=np.bool_)
         for column in rows.T:
             inside &= member[column]
-        out[start : start + step] = inside @ scaled
+        out[start : start + step] = inside @ terms
     return out
 
 

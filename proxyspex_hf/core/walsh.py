@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+import sys
+
 import numpy as np
 
 from proxyspex_hf.checks import FloatArray
 from proxyspex_hf.core.masks import all_masks
 from proxyspex_hf.core.sets import pack_support
 from proxyspex_hf.core.spectrum import FourierSpectrum
+from proxyspex_hf.core.values import is_constant, level_and_scale
 from proxyspex_hf.errors import InputError
 
 
@@ -42,3 +46,25 @@ def exact_spectrum(values: FloatArray) -> FourierSpectrum:
     n = len(values).bit_length() - 1
     support = pack_support([np.flatnonzero(row).tolist() for row in all_masks(n)])
     return FourierSpectrum.from_arrays(support, coefficients, n)
+
+
+def exact_terms(table: FloatArray) -> tuple[FourierSpectrum, FourierSpectrum]:
+    """:func:`exact_spectrum`, whole and without the terms that are rounding."""
+    # A large level must not round what varies: it is added to ∅ alone, at the end.
+    level, _ = level_and_scale(table)
+    whole = exact_spectrum(np.zeros_like(table) if is_constant(table) else table - level)
+    # Sums of 2^n rounded numbers: what is below their rounding error is zero.
+    noise = whole.n_features * sys.float_info.epsilon * float(np.abs(table - level).max())
+    whole = whole.rescaled(level, 1.0)
+    return whole, whole.select(np.flatnonzero(np.abs(whole.coefficients) > noise))
+
+
+def is_rounding(energy: float, values: FloatArray) -> bool:
+    """Whether terms of this ``energy``, left out of the exact spectrum of all 2^n ``values``, are
+    no more than rounding: each of them below the error of a sum of so many numbers."""
+    n = (len(values) - 1).bit_length()
+    spread = float(values.max() / 2.0 - values.min() / 2.0) * 2.0
+    noise = n * sys.float_info.epsilon * spread
+    # Roots, for the squares of large values are infinite; of an energy that was, nothing is known.
+    bounded = energy < sys.float_info.max
+    return bounded and math.sqrt(energy) <= math.sqrt(len(values)) * noise

@@ -8,19 +8,21 @@ from __future__ import annotations
 import math
 import operator
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from functools import cached_property
+from functools import cached_property, partial
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
-from proxyspex_hf.core.effects import Effect, effects_at_input
+from proxyspex_hf.core.effects import Effect, effects_at_input, effects_of
 from proxyspex_hf.core.faithfulness import DensityScore
 from proxyspex_hf.core.frozen import FrozenMap
+from proxyspex_hf.core.known import Known
 from proxyspex_hf.core.posterior import Doubt, Posterior
 from proxyspex_hf.core.proxies.sibling import Sibling
 from proxyspex_hf.core.queries import Queries
 from proxyspex_hf.core.spectrum import FourierSpectrum
+from proxyspex_hf.core.walsh import is_rounding
 from proxyspex_hf.errors import InputError
 from proxyspex_hf.record.inputs import (
     Features,
@@ -57,6 +59,14 @@ class Target:
     other: str | None = None
 
 
+class _Effects(Protocol):
+    """Effects of a spectrum, with intervals from what is known beside it."""
+
+    def __call__(
+        self, spectrum: FourierSpectrum, posterior: Posterior | Known | None, /, *, exact: bool
+    ) -> tuple[Effect, ...]: ...
+
+
 _LARGEST = sys.float_info.max
 #: Coefficients beyond this are shrunk by a power of two, which is exact, before they are summed.
 _HUGE, _SHRUNK = 1e280, 2.0**-200
@@ -81,8 +91,13 @@ def _finite_score(score: DensityScore) -> DensityScore:
 
 def _enlarged(effect: Effect) -> Effect:
     """An effect of shrunk coefficients as it is, at most the largest number there is."""
-    value = max(-_LARGEST, min(_LARGEST, effect.value / _SHRUNK))
-    return replace(effect, value=value, interval=effect.interval and (value, value))
+
+    def sized(value: float) -> float:
+        return max(-_LARGEST, min(_LARGEST, value / _SHRUNK))
+
+    ends = effect.interval
+    ends = None if ends is None else (sized(ends[0]), sized(ends[1]))
+    return replace(effect, value=sized(effect.value), interval=ends)
 
 
 @dataclass(frozen=True)
@@ -269,12 +284,16 @@ class ExplanationRecord:
             raise InputError("a region reaches beyond the edge of the picture.")
 
     @cached_property
-    def posterior(self) -> Posterior | None:
-        """What intervals come from; None where there is none, or a stored one makes no sense."""
+    def posterior(self) -> Posterior | Known | None:
+        """What intervals come from: where every subset was asked, the answers themselves; None
+        where there is nothing, or a stored posterior makes no sense."""
+        fitted = slice(self.queries.n_fit)
+        masks, values = self.queries.masks[fitted], self.queries.values[fitted]
+        if self.fit.method == "exact":
+            return Known.of(masks, values)
         if self.doubt is None:
             return None
-        fitted = slice(self.queries.n_fit)
-        found = Posterior(self.doubt, self.queries.masks[fitted], self.queries.values[fitted])
+        found = Posterior(self.doubt, masks, values)
         return found if found.is_sound else None
 
     @property
@@ -285,18 +304,27 @@ class ExplanationRecord:
     @cached_property
     def effects(self) -> tuple[Effect, ...]:
         """Effects at the input, largest first: every single feature, and the sets that matter."""
+        return self._sized(effects_at_input)
+
+    def effects_of(self, sets: Sequence[tuple[int, ...]]) -> tuple[Effect, ...]:
+        """The effect at the input of each set of features, whether or not it is one of those."""
+        return self._sized(partial(effects_of, sets))
+
+    def _sized(self, effects: _Effects) -> tuple[Effect, ...]:
         if abs(self.spectrum.coefficients).max() < _HUGE:
-            return effects_at_input(self.spectrum, self.posterior, exact=self.is_exact)
-        # Their sums would overflow, and so would every interval but that of an exact spectrum.
+            return effects(self.spectrum, self.posterior, exact=self.is_exact)
+        # Their sums would overflow, and so would every interval but that of values all known.
         small = self.spectrum.with_coefficients(self.spectrum.coefficients * _SHRUNK)
-        found = effects_at_input(small, None, exact=self.is_exact)
-        return tuple(map(_enlarged, found))
+        known = self.posterior
+        known = Known(known.table * _SHRUNK) if isinstance(known, Known) else None
+        return tuple(map(_enlarged, effects(small, known, exact=self.is_exact)))
 
     @property
     def is_exact(self) -> bool:
         """Every subset was asked, and no more than rounding was cut away."""
-        lost = self.fit.dropped_energy
-        return self.fit.method == "exact" and lost <= 1e-9 * (self.spectrum.energy + lost)
+        return self.fit.method == "exact" and is_rounding(
+            self.fit.dropped_energy, self.queries.values
+        )
 
     @property
     def is_chat(self) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from proxyspex_hf.core.posterior import Posterior
 from proxyspex_hf.core.proxies.kernel import JITTER
 from proxyspex_hf.record.record import ExplanationRecord
 from proxyspex_hf.record.serialize import doubt_to_json
@@ -27,7 +28,7 @@ def doubt_data(record: ExplanationRecord, most_bytes: int | None = None) -> dict
     is wider than Python's, never narrower.
     """
     posterior = record.posterior
-    if record.is_exact or posterior is None:
+    if not isinstance(posterior, Posterior):
         return None
     masks = np.packbits(posterior.rows < 0, axis=1)
     weights = posterior.weights
