@@ -167,8 +167,8 @@ class MaskedText:
         return None if self._official is None else self._official(mask)
 
     def plain_tokens(self, mask: NDArray[np.bool_]) -> NDArray[np.int64]:
-        """The tokens of the masked text, none cut away; mask (n,)."""
-        return self._retokenized(mask[None])[0]
+        """The tokens of the masked text, none cut away and none added to pad it; mask (n,)."""
+        return with_types(self._encode([self.masked_texts(mask)], padding=False))[0]
 
     def masked_texts(self, mask: NDArray[np.bool_]) -> tuple[str, ...]:
         """What the model reads under one mask, shape (n,): one text, or the two of a pair."""
@@ -250,7 +250,7 @@ class MaskedText:
     def _encode(self, texts: Sequence[tuple[str, ...]], **more: Any) -> Any:
         """The tokenizer's own answer for texts, or for pairs of texts."""
         columns = [list(column) for column in zip(*texts, strict=True)]
-        return self._tokenizer(*columns, **self._settings, **more)
+        return self._tokenizer(*columns, **{**self._settings, **more})
 
     def _retokenized(self, masks: BoolArray) -> list[NDArray[np.int64]]:
         return with_types(self._encode([self.masked_texts(mask) for mask in masks]))
