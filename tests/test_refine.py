@@ -239,4 +239,4 @@ def test_what_was_answered_before_an_interruption_is_not_asked_again(
         values: list[Any] = []
         masks = made[0].record.queries.masks
         assert rows_asked(pipe, lambda: values.append(explainer.ask(made[0], masks))) <= 48 + 40
-        np.testing.assert_allclose(values[0], made[0].record.queries.values, atol=1e-5)
+        np.testing.assert_allclose(values[0], made[0].record.queries.values, atol=1e-4)

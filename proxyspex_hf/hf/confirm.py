@@ -46,7 +46,8 @@ def _half_masked(bound: BoundInput) -> Claims | None:
         if mask.all():
             continue
         try:
-            claims = bound.claims(mask)
+            with np.errstate(invalid="ignore"):  # NaN is refused when it is asked, and by that name
+                claims = bound.claims(mask)
         except ModelError:
             if _can_be_asked(bound, mask):
                 raise

@@ -23,6 +23,15 @@ _WORDLIKE = regex.compile(r"[\p{L}\p{N}\p{S}\p{M}]")
 _OPENING = regex.compile(r"[\p{Ps}\p{Pi}]")
 
 
+def check_characters(text: str) -> None:
+    """Raises: InputError: half characters, which no tokenizer reads."""
+    if not _is_unicode(text):
+        raise InputError(
+            "the text holds bytes that are not characters (lone surrogates): read it with its own "
+            "encoding, or with errors='replace'."
+        )
+
+
 def text_features(
     text: str,
     features: TextKind | Sequence[Span],
@@ -42,11 +51,7 @@ def text_features(
     """
     if not isinstance(text, str):
         raise InputError(f"expected a text (str), got {type(text).__name__}.")
-    if not _is_unicode(text):
-        raise InputError(
-            "the text holds bytes that are not characters (lone surrogates): read it with its own "
-            "encoding, or with errors='replace'."
-        )
+    check_characters(text)
     if not text.strip():
         raise InputError("the text is empty: there is nothing to mask. Give a text with words.")
     if isinstance(features, str):

@@ -14,7 +14,7 @@ from proxyspex_hf.hf.evaluating import evaluating
 from proxyspex_hf.hf.failures import is_out_of_memory
 from proxyspex_hf.hf.options import FeatureOptions
 from proxyspex_hf.hf.stages import Stages
-from proxyspex_hf.hf.text.features import text_features
+from proxyspex_hf.hf.text.features import check_characters, text_features
 from proxyspex_hf.hf.text.limits import Limit, stated_limit, table_limit, truncation_limit
 from proxyspex_hf.hf.text.mask_token import resolve_mask_token
 from proxyspex_hf.hf.text.masking import MaskedText
@@ -84,6 +84,8 @@ def read_words(
         raise InputError("the pipeline has no tokenizer; make it with tokenizer=...")
     mask_token = resolve_mask_token(tokenizer, options.masking, options.mask_token)
     first, second = _texts(value, takes)
+    for text in (first, second or ""):
+        check_characters(text)
     limit = _limit(pipe, most, asked=read is not None)
     if truncates and limit is not None and (truncation_limit(pipe) or math.inf) <= limit.tokens:
         limit = None  # nothing that the pipeline reads is longer
