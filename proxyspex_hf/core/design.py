@@ -8,6 +8,7 @@ rank-one update. No answer is needed in between: the variance does not depend on
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -22,6 +23,9 @@ from proxyspex_hf.core.shares import Shares, at_share, shares_of
 
 #: Random candidates of a round, beside the neighbours of the full and the empty mask.
 _CANDIDATES = 1200
+#: Neighbours of either end among the candidates, and features among the goals, at most: each of
+#: the ones is weighed against each of the others. All of them, on anything measured in the docs.
+_MOST_FEATURES = 500
 #: Masks asked times candidates, at most: their covariances are updated with each choice.
 _MOST_COVARIANCES = 1_200_000
 #: Pairs of features among the goals: those that are least known.
@@ -30,6 +34,9 @@ _PAIRS = 200
 _REFERENCES = 40
 #: As the posterior has it on its diagonal.
 _JITTER = 1e-8
+#: An answer whose variance is below this share of what it was at first is known: the rest is of the
+#: size of single precision's rounding.
+_KNOWN = 2.0**-17
 #: Masks chosen in one round, at most; the rest of a larger batch is drawn.
 MOST_CHOSEN = 500
 #: Masks chosen in all, for each feature. Most of them lie near the whole and the empty input, of
@@ -46,7 +53,11 @@ class _Goals(NamedTuple):
 
 
 class _State:
-    """Covariances of goals and candidates, as masks are chosen."""
+    """Covariances of goals and candidates, as masks are chosen.
+
+    A function that is steep at one end has variances there beyond single precision: each candidate
+    has a unit in which its deviation is about 1. Powers of two round nothing.
+    """
 
     def __init__(
         self,
@@ -58,25 +69,39 @@ class _State:
     ) -> None:
         kernel = posterior.doubt.kernel
         self.kernel, self.x = kernel, signs(candidates)
-        self.prior = kernel(self.x, self.x)
+        prior = kernel(self.x, self.x)
         explained = posterior.explained(kernel(posterior.rows, self.x))
+        self.variance = np.diag(prior) - np.square(explained).sum(axis=0)
+        deviation = np.sqrt(np.diag(prior) + kernel.noise + _JITTER)
+        self.unit = np.asarray(np.frexp(deviation)[1])  # (c,)
+        goals = self._goals(posterior, question, explained, rng)
+
+        self.prior = np.ldexp(prior, -self.unit[:, None] - self.unit)
+        self.variance = np.ldexp(self.variance, -2 * self.unit)
         self.filled = len(explained)
         # Single precision: what matters is which gain is the largest.
         self.explained = np.zeros((self.filled + count, len(self.x)), dtype=np.float32)  # (m, c)
-        self.explained[: self.filled] = explained
-        self.variance = np.diag(self.prior) - np.square(explained).sum(axis=0)
-        goals = self._goals(posterior, question, explained, rng)
+        self.explained[: self.filled] = np.ldexp(explained, -self.unit)
         self.goals = np.concatenate([g.covariance for g in goals]).astype(np.float32)
         self.weight = np.concatenate([g.weight for g in goals]).astype(np.float32)
+
+    @property
+    def asked(self) -> FloatArray:
+        """(c,) variance of each candidate's answer."""
+        noise, jitter = (np.ldexp(each, -2 * self.unit) for each in (self.kernel.noise, _JITTER))
+        return np.asarray(self.variance + noise + jitter)
 
     def gains(self) -> FloatArray:
         """How far each candidate lowers the goals' variances, (c,)."""
         lowered = np.einsum("g,gc,gc->c", self.weight, self.goals, self.goals)
-        return np.asarray(lowered / (self.variance + self.kernel.noise + _JITTER))
+        asked = self.asked
+        return np.where(asked > _KNOWN, lowered / np.maximum(asked, _KNOWN), 0.0)
 
     def take(self, chosen: int) -> None:
         """As if this candidate had been asked."""
-        root = np.sqrt(self.variance[chosen] + self.kernel.noise + _JITTER)
+        if self.asked[chosen] <= _KNOWN:  # chosen for another function
+            return
+        root = np.sqrt(self.asked[chosen])
         row = self.prior[chosen]
         known = self.explained[: self.filled]
         row = (row - known[:, chosen] @ known) / root
@@ -111,15 +136,16 @@ class _State:
     def _derivatives(
         self, posterior: Posterior, support: IntArray, shares: Shares, explained: FloatArray
     ) -> _Goals:
-        if len(support) > _PAIRS and support.shape[1] > 1:
+        most = _PAIRS if support.shape[1] > 1 else _MOST_FEATURES
+        if len(support) > most:
             prior = mixed_variance(self.kernel, support, shares)
-            support = support[np.sort(np.argsort(-prior, kind="stable")[:_PAIRS])]
+            support = support[np.sort(np.argsort(-prior, kind="stable")[:most])]
         known = posterior.explained(
             mixed_covariance(self.kernel, support, shares, posterior.rows).T
         )
         left = mixed_variance(self.kernel, support, shares) - np.square(known).sum(axis=0)
         covariance = mixed_covariance(self.kernel, support, shares, self.x)
-        return _weighted(covariance - known.T @ explained, left)
+        return self._weighted(covariance - known.T @ explained, left)
 
     def _predictions(
         self, posterior: Posterior, density: float, explained: FloatArray, rng: np.random.Generator
@@ -127,14 +153,20 @@ class _State:
         at = signs(rng.random((_REFERENCES, self.x.shape[1])) < density)
         known = posterior.explained(self.kernel(posterior.rows, at))
         left = self.kernel.variance(at) - np.square(known).sum(axis=0)
-        return _weighted(self.kernel(at, self.x) - known.T @ explained, left)
+        return self._weighted(self.kernel(at, self.x) - known.T @ explained, left)
 
-
-def _weighted(covariance: FloatArray, left: FloatArray) -> _Goals:
-    """Goals of one kind count as one: in shares of the variance that is left of them."""
-    total = float(np.maximum(left, 0.0).sum())
-    weight = 1.0 / total if total > 0.0 else 0.0
-    return _Goals(covariance, np.full(len(covariance), weight))
+    def _weighted(self, covariance: FloatArray, left: FloatArray) -> _Goals:
+        """Goals of one kind count as one: in shares of the variance that is left of them."""
+        total = float(np.maximum(left, 0.0).sum())
+        if not 0.0 < total < np.inf:
+            return _Goals(np.zeros_like(covariance), np.zeros(len(covariance)))
+        unit = math.frexp(math.sqrt(total))[1]
+        covariance, total = np.ldexp(covariance, -unit - self.unit), math.ldexp(total, -2 * unit)
+        # No covariance with a candidate, whose deviation is at most 1 now, exceeds the goal's
+        # deviation: where one does, it is what rounding left of far larger numbers.
+        sound = np.all(np.abs(covariance) <= 2.0, axis=1, keepdims=True)
+        covariance = np.where(sound, covariance, 0.0)
+        return _Goals(covariance, np.full(len(covariance), 1.0 / total))
 
 
 def choose_masks(
@@ -144,7 +176,8 @@ def choose_masks(
     exclude: BoolArray,
     rng: np.random.Generator,
 ) -> BoolArray:
-    """At most ``count`` new masks (b, n) for a question, of one function or of several at once.
+    """At most ``count`` new masks (b, n) for a question, of one function or of several at once;
+    fewer where no more of them would tell anything.
 
     Args:
         posteriors: of each function that will be asked the masks.
@@ -158,6 +191,8 @@ def choose_masks(
     for _ in range(count):
         gains = np.sum([state.gains() for state in states], axis=0)
         best = int(np.where(free, gains, -1.0).argmax())
+        if gains[best] <= 0.0:  # what is asked of them is known
+            break
         free[best] = False
         chosen.append(best)
         for state in states:
@@ -169,7 +204,8 @@ def _candidates(question: Question, exclude: BoolArray, rng: np.random.Generator
     """Random masks of every size that the question looks at, and the neighbours of its ends."""
     n = exclude.shape[1]
     count = max(200, min(_CANDIDATES, _MOST_COVARIANCES // len(exclude)))
-    near = ~np.eye(n, dtype=np.bool_)
+    places = np.arange(n) if n <= _MOST_FEATURES else rng.permutation(n)[:_MOST_FEATURES]
+    near = removal_masks(n, places[:, None].tolist())[1:]
     low = 0.5 if question == "input" else 0.0
     shares = rng.uniform(low, 1.0, (count, 1))
     drawn = [rng.random((count, n)) < shares, near]

@@ -204,6 +204,7 @@ def _next(
     if size > to_draw:
         with one_blas_thread():
             chosen = choose_masks(posteriors, how.question, size - to_draw, asked, rng)
+        to_draw = size - len(chosen)
     taken = np.concatenate([asked, chosen])
     parts, densities = [np.zeros((0, how.n_features), dtype=np.bool_)], [np.zeros(0)]
     shares = np.array_split(np.arange(to_draw), len(how.densities))

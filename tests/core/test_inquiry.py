@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
@@ -114,6 +115,44 @@ def test_chosen_masks_lower_the_variance_of_the_question_more_than_drawn_ones() 
         assert len({row.tobytes() for row in np.concatenate([masks, chosen])}) == 50
         drawn = [rng.random((10, N)) < 0.5 for _ in range(10)]
         assert variance(question, chosen) < min(variance(question, new) for new in drawn)
+
+
+@pytest.mark.parametrize("end", ["whole", "empty"])
+def test_a_function_of_one_mask_alone_is_asked_all_its_budget(end: str) -> None:
+    # The effects of such a function are beyond single precision. (Warnings are errors here.)
+    n = 25
+    how = plan(n)
+
+    def answer(masks: np.ndarray) -> list[np.ndarray]:
+        return [(masks.all(axis=1) if end == "whole" else ~masks.any(axis=1)).astype(float)]
+
+    asked = ask(inquiry(how, 0), answer)
+    assert len(np.unique(asked.masks, axis=0)) == how.budget
+    assert np.isfinite(asked.values[0]).all()
+
+
+def test_masks_that_would_tell_nothing_are_not_chosen() -> None:
+    # Every mask of six features was answered, and the kernel has no noise.
+    masks = all_masks(6)
+    values = a_game(3, 6).evaluate(masks)
+    level, scale = float(values.mean()), float(values.std())
+    kernel = replace(learn_kernel(signs(masks), (values - level) / scale), noise=0.0)
+    posterior = Posterior(Doubt(kernel, level, scale), masks, values)
+    rng = np.random.default_rng(0)
+    assert len(choose_masks([posterior], "any", 10, masks[:32], rng)) == 0
+    assert len(choose_masks([posterior], "any", 10, masks, rng)) == 0
+
+
+def test_of_very_many_features_some_are_candidates_in_each_round() -> None:
+    n, rng = 600, np.random.default_rng(0)
+    masks, _ = draw(plan(n, budget=60), 60, rng)
+    values = masks[:, :20] @ rng.normal(size=20)
+    level, scale = float(values.mean()), float(values.std())
+    kernel = learn_kernel(signs(masks), (values - level) / scale)
+    posterior = Posterior(Doubt(kernel, level, scale), masks, values)
+    chosen = choose_masks([posterior], "input", 20, masks, rng)
+    assert len(np.unique(chosen, axis=0)) == 20
+    assert (chosen.sum(axis=1) >= n - 2).any()
 
 
 def test_what_is_known_is_not_asked_again() -> None:
