@@ -294,6 +294,8 @@ def main() -> None:
             task, model = MODELS[group.model]
             pipes[group.model] = pipeline(task, model=str(model()), device=args.device)
         found[group.name] = measure(group, pipes[group.model], reviews, args.cache)
+        order = [g.name for g in (*QUICK, *FULL)]
+        found = dict(sorted(found.items(), key=lambda item: order.index(item[0])))
         results.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
     print(tables(found))
     picture(found, args.out / "figure09.png")

@@ -224,8 +224,8 @@ DATASETS = {
         medium=Sizes(
             20, (2,), (300, 100), (500,), features=(60, 80), mixed=False,
             deeper=(
-                (3, {"alphas": (2, 4, 6, 8), "alpha_of_one": 2}),
-                (1, {"spex": ((2,), "hard"), "mixed": True}),
+                (3, {"alphas": (2, 4, 6, 8), "alpha_of_one": 2, "spex": ((2,), "hard")}),
+                (1, {"mixed": True}),
             ),
         ),
         full=Sizes(20, spex=(range(1, 11), "soft"), features=(100, 200)),
@@ -237,8 +237,11 @@ DATASETS = {
         stories,
         quick=Sizes(2, (1, 2), (200, 60), (500,), features=(25, 30)),
         medium=Sizes(
-            14, (2,), (300, 100), (500,), features=(25, 45), mixed=False,
-            deeper=((1, {"spex": ((1, 2), "hard")}),),
+            17, (2,), (300, 100), (500,), features=(25, 45), mixed=False,
+            deeper=(
+                (3, {"alphas": (2, 4, 6, 8), "alpha_of_one": 2}),
+                (1, {"spex": ((1, 2), "hard")}),
+            ),
         ),
         full=Sizes(17, spex=(range(1, 9), "soft"), features=(25, 45)),
         tiny=Sizes(0),

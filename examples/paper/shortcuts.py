@@ -19,7 +19,7 @@ from common import Row, Study, progress, run
 from inputs import DATASETS, cases
 
 #: How many inputs of each data set: few, and of the quickest.
-INPUTS = {"captions": 8, "stories": 2, "encoder": 1}
+INPUTS = {"captions": 8, "stories": 2, "encoder": 3}
 #: The paper's grid has all three.
 TREES = (500, 1000, 5000)
 DECODING: tuple[Literal["hard", "soft"], ...] = ("hard", "soft")
