@@ -87,3 +87,14 @@ def test_numbers_of_the_columns_do_not_overprint(show: Show) -> None:
     assert len(boxes) == 4
     ordered = sorted(boxes)
     assert all(one[1] <= other[0] for one, other in pairwise(ordered))
+
+
+def test_a_link_shows_what_only_an_index_knows(show: Show) -> None:
+    record = make_record("alpha beta gamma", from_effects({(): 0.4, (0, 1, 2): 0.4}, 3))
+    shown = show(record, rest="#shown=0-1-2.0.7.1-1.zz")
+    said = shown.page.locator('.psx .sentence[data-key="0"] .said')
+    said.wait_for()
+    assert said.inner_text().startswith("alpha, ")
+    pressed = shown.page.locator('.psx .sentence[aria-pressed="true"]')
+    assert pressed.evaluate_all("all => all.map(e => e.dataset.key)") == ["0-1-2", "0"]
+    shown.page.wait_for_function("location.hash.includes('shown=0-1-2.0')")

@@ -116,6 +116,10 @@ parts.details = (() => {
       data.indices = message.tables;
       if (!tables().some(({ key }) => key === view.index)) view.index = EFFECT;
       if (fold.open) select(view.tab);
+      const known = new Set(tables().flatMap(({ rows }) => rows.map(([members]) => termKey(members))));
+      if (view.wanted) view.chosen = view.wanted.filter((key) => known.has(key)).map(membersOf);
+      view.wanted = null;
+      say("chosen");
       return;
     }
     if (name !== "file" || message.key !== data.key) return;

@@ -5,6 +5,7 @@ let view = null; // what the reader chose
 const parts = {}; // name -> {build(), draw(what), hear(name, message)} of each part of the page
 
 const termKey = (members) => members.join("-");
+const membersOf = (key) => key.split("-").map(Number);
 // “3 of 48 patches and 1 of 8 words”: never a sum of both.
 const counted = (members) => data.counted.flatMap(([one, many, first, all]) => {
   const k = members.filter((i) => i >= first && i < first + all).length;
@@ -129,7 +130,7 @@ const open = (given, hash) => {
   data = given;
   const state = new URLSearchParams(hash.slice(1));
   const known = new Set(tables().flatMap(({ rows }) => rows.map(([members]) => termKey(members))));
-  const asked = (state.get("shown") ?? "").split(".").filter((key) => known.has(key));
+  const wanted = (state.get("shown") ?? "").split(".").slice(0, MOST_CHOSEN), asked = wanted.filter((key) => known.has(key));
   view = {
     index: data.indices === null ? (state.get("index") ?? EFFECT).slice(0, 20) : tables().some(({ key }) => key === state.get("index")) ? state.get("index") : EFFECT,
     order: Object.hasOwn(SIZES, state.get("order") ?? "") ? state.get("order") : "all",
@@ -137,7 +138,9 @@ const open = (given, hash) => {
     contains: (state.get("contains") ?? "").slice(0, 100),
     top: FIRST_ROWS,
     kept: whole(),
-    chosen: state.has("shown") ? asked.slice(0, MOST_CHOSEN).map((key) => key.split("-").map(Number)) : first(),
+    chosen: state.has("shown") ? asked.map(membersOf) : first(),
+    // What only an index knows that has yet to come; null once the reader chooses.
+    wanted: data.indices === null && state.has("shown") && asked.length < wanted.filter(Boolean).length ? wanted : null,
     tab: state.get("tab") ?? "list",
     open: state.has("tab"), // whether the part for experts is
     lit: null, // members under the pointer
@@ -156,6 +159,7 @@ const announce = (text) => {
 };
 const isChosen = (members) => view.chosen.some((other) => termKey(other) === termKey(members));
 const choose = (members) => {
+  view.wanted = null;
   view.chosen = isChosen(members)
     ? view.chosen.filter((other) => termKey(other) !== termKey(members))
     : [...view.chosen, members].slice(-MOST_CHOSEN);
