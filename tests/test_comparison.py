@@ -316,3 +316,14 @@ def test_a_click_on_a_row_opens_an_example(browser: Any, tmp_path: Any) -> None:
     story.wait_for(state="visible")
     assert story.inner_text() == "it is not bad"
     page.context.close()
+
+
+@pytest.mark.parametrize(("kind", "tone"), [("logit", 1), ("log-perplexity", -1)])
+def test_the_page_colours_a_difference_by_what_it_says_of_the_answer(kind: str, tone: int) -> None:
+    target = Target("Oslo", None, kind, "Oslo")
+    first, second = (
+        explained("in Oslo", {(): 2.0, (0,): effect, (1,): -0.5}, target=target)
+        for effect in (0.25, 1.5)
+    )
+    (row,) = compare(first, second).page_data()["rows"]
+    assert row[3:] == ["+1.25", tone]

@@ -31,7 +31,14 @@ from proxyspex_hf.overview import Overview, Recurring
 from proxyspex_hf.viz.index_tables import index_tables
 from proxyspex_hf.viz.markup import embed_json
 from proxyspex_hf.viz.page import dom_script, frame, page_data, script, style
-from proxyspex_hf.viz.wording import number, r2_text, shortened, signed, visible
+from proxyspex_hf.viz.wording import (
+    decimals_for,
+    listed_effects,
+    number,
+    r2_text,
+    shortened,
+    visible,
+)
 
 #: Makes equal answers differ, so that the page hears of each.
 _turn = count(1)
@@ -255,9 +262,7 @@ def listed(entries: Sequence[HubEntry]) -> str:
 
 
 def _row(entry: HubEntry) -> dict[str, str]:
-    strongest = ", ".join(
-        f"{visible(words)[:_EXCERPT]} {signed(effect, 2)}" for words, effect in entry.strongest
-    )
+    strongest = listed_effects(entry.strongest, lambda words: visible(words)[:_EXCERPT])
     near = max(entry.faithfulness, default=None)
     faithful = "" if near is None else f" · R² {r2_text(near[1])} at {near[0]:.0%}"
     about = (
@@ -298,7 +303,7 @@ def recurred(overview: Overview, about: str) -> str:
             "groups": [
                 {
                     "label": visible(label)[:_EXCERPT] if label else "",
-                    "rows": [_recurring_row(found, titles) for found in rows[:_MOST_RECURRING]],
+                    "rows": _recurring_rows(rows[:_MOST_RECURRING], titles),
                 }
                 for label, rows in groups[:_MOST_LABELS]
             ],
@@ -306,13 +311,19 @@ def recurred(overview: Overview, about: str) -> str:
     )
 
 
-def _recurring_row(found: Recurring, titles: list[dict[str, str]]) -> dict[str, Any]:
-    return {
-        "words": " \N{MULTIPLICATION SIGN} ".join(word[:_EXCERPT] for word in found.words),
-        "count": f"{found.count:,} of {found.total:,}",
-        "mean": number(found.mean, found.interval, 2, "\N{MINUS SIGN}"),
-        "examples": [titles[i] for i in found.examples],
-    }
+def _recurring_rows(
+    rows: Sequence[Recurring], titles: list[dict[str, str]]
+) -> list[dict[str, Any]]:
+    decimals = decimals_for(found.mean for found in rows)
+    return [
+        {
+            "words": " \N{MULTIPLICATION SIGN} ".join(word[:_EXCERPT] for word in found.words),
+            "count": f"{found.count:,} of {found.total:,}",
+            "mean": number(found.mean, found.interval, decimals, "\N{MINUS SIGN}"),
+            "examples": [titles[i] for i in found.examples],
+        }
+        for found in rows
+    ]
 
 
 def chosen(data: Any) -> str | None:

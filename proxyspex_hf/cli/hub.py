@@ -107,15 +107,13 @@ def _pull(given: argparse.Namespace) -> int:
 
 def _list(given: argparse.Namespace) -> int:
     from proxyspex_hf.explanation import InteractionExplanation
-    from proxyspex_hf.viz.wording import signed, visible
+    from proxyspex_hf.viz.wording import listed_effects, visible
 
     for entry in InteractionExplanation.list_hub(given.repo, **_place(given)):
         if given.json:
             sys.stdout.write(json.dumps(vars(entry), ensure_ascii=False) + "\n")
             continue
-        strongest = ", ".join(
-            f"{visible(words)} {signed(effect, 2)}" for words, effect in entry.strongest
-        )
+        strongest = listed_effects(entry.strongest, visible)
         strongest = strongest or "no effect can be told from zero"
         sys.stdout.write(
             f"{entry.id[:8]}  {visible(entry.created)[:10]}  {visible(entry.target)} of "

@@ -17,7 +17,7 @@ from proxyspex_hf.hub import front_matter
 from proxyspex_hf.hub.entries import HubEntry
 from proxyspex_hf.hub.repository import DEFAULT_CONFIG, queries_config
 from proxyspex_hf.hub.schema import EXPLANATIONS, QUERIES, field_table
-from proxyspex_hf.viz.wording import r2_text, signed, verdict, visible
+from proxyspex_hf.viz.wording import listed_effects, r2_text, verdict, visible
 
 BEGIN = "<!-- proxyspex_hf: written anew at each push from here -->"
 END = "<!-- proxyspex_hf: to here; what you write outside stays -->"
@@ -219,9 +219,7 @@ def _collection(name: str, entries: Sequence[HubEntry], pictured: bool, *, alone
 
 
 def _row(entry: HubEntry) -> str:
-    strongest = ", ".join(
-        f"{literal(words, 40)} {signed(effect, 2)}" for words, effect in entry.strongest
-    )
+    strongest = listed_effects(entry.strongest, lambda words: literal(words, 40))
     strongest = strongest or "none told from zero"
     scores = dict(entry.faithfulness)
     measured = [scores.get(0.5), scores.get(0.9)]

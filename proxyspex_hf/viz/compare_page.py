@@ -82,7 +82,8 @@ def comparison_data(
 ) -> dict[str, Any]:
     """What :func:`render_comparison` says, as JSON for a page that makes text nodes of it.
 
-    ``rows`` are [labels, first effect, second effect, difference with its interval, its sign].
+    ``rows`` are [labels, first effect, second effect, difference with its interval, 1 where it
+    speaks for what the model said, else -1].
 
     Raises:
         InputError: ``top`` is below one.
@@ -91,6 +92,7 @@ def comparison_data(
         raise InputError(f"top must be at least 1, got {top}.")
     decimals, sure = _decimals(lines), [line for line in lines if line.is_sure]
     alone = [line for line in lines if line.difference is None]
+    up = scale_of(records[0].target).up
     return {
         "sides": [
             {"name": visible(name), "by": visible(record.provenance.model), **story_data(record)}
@@ -101,7 +103,7 @@ def comparison_data(
                 line.labels,
                 *(_effect(effect, decimals) for effect in line.effects),
                 _said(line, decimals),
-                1 if (line.difference or 0.0) > 0 else -1,
+                1 if (line.difference or 0.0) * up > 0 else -1,
             ]
             for line in sure[:top]
         ],

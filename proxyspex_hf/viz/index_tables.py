@@ -19,7 +19,7 @@ MOST_ROWS, INDEX_ROWS = 200, 60
 _ABOUT = {
     "Banzhaf": "the mean change when the feature is kept, over all subsets of the others",
     "Shapley": "the mean change when the feature is added, over all orders of adding",
-    "Influence": "the share of the variance, over uniform masks, in which the feature takes part",
+    "Influence": "the part of the variance, over uniform masks, in which the feature takes part",
     "Moebius": "what exactly this combination adds, beyond all of its parts",
     "OR": "what is lost when all of its members are away, beyond its parts",
     "BII": "the mean discrete derivative, over all subsets of the others",

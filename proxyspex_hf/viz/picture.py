@@ -6,10 +6,13 @@ For places that show no page: a slide, a paper, a post. Drawn without a browser.
 from __future__ import annotations
 
 import numbers
+import re
+from dataclasses import replace
 
 from proxyspex_hf.checks import quoted
 from proxyspex_hf.errors import InputError
 from proxyspex_hf.record.record import ExplanationRecord
+from proxyspex_hf.viz.direction import Word, places, runs_left
 from proxyspex_hf.viz.reading import CUT, cut, pieces, tints
 from proxyspex_hf.viz.shapes import (
     Block,
@@ -73,6 +76,9 @@ class _Pen:
         self.shapes: list[Shape] = []
         self.x, self.y, self.size, self.leading = float(_MARGIN), y + size, size, leading
         self.lines, self._measure = 1, measure
+        #: Whether the text as a whole runs to the left; what a word belongs to: see Word.
+        self.leftwards, self.group = False, 0
+        self._words: list[tuple[int, Word, int]] = []
 
     @property
     def bottom(self) -> float:
@@ -97,11 +103,28 @@ class _Pen:
                 self.down()
             fits = text[: self._fitting(text, room, bold=bold)]
             width = self._measure(fits, self.size, bold)
+            first = len(self.shapes)
             if step:
                 self.shapes.append(self._tint(width, look, step))
             self.shapes.append(Write(self.x, self.y, fits, width, self.size, ink, bold))
+            self._words.append((self.lines, Word(fits, self.x, width, self.group), first))
             self.x += width
             text = text[len(fits) :]
+
+    def in_reading_order(self) -> list[Shape]:
+        """The shapes, where words of scripts that run to the left stand as they are read."""
+        shapes = list(self.shapes)
+        ends = [first for _, _, first in self._words[1:]] + [len(shapes)]
+        for line in {line for line, _, _ in self._words}:
+            here = [k for k, (other, _, _) in enumerate(self._words) if other == line]
+            words = [self._words[k][1] for k in here]
+            lefts = places(words, leftwards=self.leftwards, right=_WIDTH - _MARGIN)
+            for k, word, left in zip(here, words, lefts, strict=True):
+                for i in range(self._words[k][2], ends[k]):
+                    shape = shapes[i]
+                    if isinstance(shape, (Block, Write)):
+                        shapes[i] = replace(shape, x=shape.x + left - word.left)
+        return shapes
 
     def _fitting(self, text: str, room: float, *, bold: bool) -> int:
         """How many characters fit into a line; at least one."""
@@ -142,6 +165,7 @@ def _layout(record: ExplanationRecord, measure: Measure) -> tuple[list[Shape], i
         shapes, y = _image(record, looks, y, measure)
         y += 8
     text = _Pen(y, 18, 30, measure)
+    text.leftwards = bool(runs_left(record.text or " ".join(record.features.labels)))
     _text(text, record, looks)
     if text.shapes:
         pens.append(text)
@@ -156,13 +180,14 @@ def _layout(record: ExplanationRecord, measure: Measure) -> tuple[list[Shape], i
     _sentence(sure, [("text", how_sure(record))], _FAINT)
     pens.append(sure)
     for pen in pens:
-        shapes += pen.shapes
+        shapes += pen.in_reading_order()
     return shapes, round(sure.bottom + _MARGIN - 8)
 
 
 def _sentence(pen: _Pen, parts: list[tuple[str, str]], ink: str) -> None:
     """Pieces of a sentence, what is quoted in bold; words break where lines end."""
-    for kind, text in parts:
+    for part, (kind, text) in enumerate(parts, 1):
+        pen.group = part if kind in ("quoted", "bold") else 0
         bold = kind in ("quoted", "bold")
         words = visible(text).split(" ") if bold else text.split(" ")
         for place, word in enumerate(words):
@@ -190,7 +215,7 @@ def _text(pen: _Pen, record: ExplanationRecord, looks: list[tuple[str, int]]) ->
         for place, part in enumerate(piece.text.split("\n")):
             if place:
                 pen.down()
-            for spot, word in enumerate(part.split(" ")):
+            for spot, word in enumerate(re.split(r"\s", part)):
                 if spot:
                     pen.space()
                 if word:
@@ -200,7 +225,7 @@ def _text(pen: _Pen, record: ExplanationRecord, looks: list[tuple[str, int]]) ->
 def _feature(pen: _Pen, text: str, look: tuple[str, int]) -> None:
     name, step = look
     ink = _FAINT if name == "unsure" else _INK
-    for place, word in enumerate(text.split(" ")):
+    for place, word in enumerate(re.split(r"\s", text) if text.strip() else text.split(" ")):
         if place:
             pen.space()
         if word:
@@ -243,4 +268,4 @@ def _image(
         return shapes, y + height
     why = _Pen(y + height + 4, 12, 18, measure)
     _sentence(why, [("text", CUT)], _FAINT)
-    return shapes + why.shapes, why.bottom
+    return shapes + why.in_reading_order(), why.bottom

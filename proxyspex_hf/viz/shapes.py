@@ -69,6 +69,8 @@ class Outline:
 
 Shape = Block | Write | Photo | Outline
 
+_JOINER, _SKINS = "\u200d", "\U0001f3fb\U0001f3fc\U0001f3fd\U0001f3fe\U0001f3ff"
+
 
 def svg_of(shapes: Sequence[Shape], width: int, height: int, title: str) -> str:
     """The picture as SVG: numbers of ours, and text that went through :func:`escape`."""
@@ -123,7 +125,9 @@ def _svg(shape: Shape) -> str:
 def width_of(text: str, size: float, bold: bool = False) -> float:
     """Pixels of a text in a common sans serif, the same on every machine; SVG is fitted to it."""
     plain = "".join(c if c.isascii() else "n" for c in text if not _is_wide(c) and not _is_mark(c))
-    wide = sum(map(_is_wide, text))
+    # What follows a joiner, as in an emoji of a family, and a colour of skin have no width.
+    pairs = zip(f" {text}", text, strict=False)
+    wide = sum(_is_wide(c) and not (before == _JOINER or c in _SKINS) for before, c in pairs)
     known = float(_built_in(100).getlength(plain)) * size / 100.0
     return (known + wide * size) * (1.06 if bold else 1.0)
 

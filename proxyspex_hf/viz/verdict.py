@@ -15,13 +15,15 @@ import numpy as np
 
 from proxyspex_hf.core.effects import removal_masks
 from proxyspex_hf.record.record import ExplanationRecord, Target
-from proxyspex_hf.viz.terms import Term, main_effects, spell, told_apart
-from proxyspex_hf.viz.wording import decimals_for, score_name, shortened, signed
+from proxyspex_hf.viz.terms import Term, main_effects, ranked_terms, spell, told_apart
+from proxyspex_hf.viz.wording import decimals_for, raises, score_name, shortened, signed
 
 #: Shares this near to even are called so, and those beyond ``_CLEAR`` clear: convention.
 _BARELY, _CLEAR = 0.6, 0.95
 #: Features taken out one after another in search of a flip; a longer list would be no sentence.
 _MOST_OUT = 5
+#: Less than this share of the input's value and its largest effect is a rounding error of sums.
+_ROUNDING = 1e-10
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,12 @@ def scale_of(target: Target) -> Scale:
     return _SCALES.get(target.kind, Scale(None, "score"))
 
 
+def speaks_for(kind: str, target: Target) -> bool:
+    """Whether a feature or a combination speaks for what the model said, whichever way its value
+    goes, and whichever sign its effect has: that of an OR is of what its members share."""
+    return raises(kind) == (scale_of(target).up > 0)
+
+
 @dataclass(frozen=True)
 class Verdict:
     """What the model says of one input.
@@ -108,7 +116,7 @@ def verdict_of(record: ExplanationRecord, value: float) -> Verdict:
     target, scale = record.target, scale_of(record.target)
     label, share = shortened(target.label), scale.read(value)
     if share is None:
-        decimals = decimals_for([value])
+        decimals = _digits(record, value)
         if target.kind == "margin":
             leads = "leads" if value > 0 else "trails"
             size = signed(abs(value), decimals)[1:]
@@ -125,11 +133,18 @@ def verdict_of(record: ExplanationRecord, value: float) -> Verdict:
     return Verdict(f"{percent_text(share)} ", label, f"{_adverb(share, _is_predicted(target))}.")
 
 
+def _digits(record: ExplanationRecord, value: float) -> int:
+    """Digits of a value that stands alone: about three figures of it, unless it should be zero."""
+    effects = [term.effect for term in ranked_terms(record)[:1]]
+    largest = max(map(abs, (record.full_value, record.empty_value, *effects)))
+    return decimals_for([value if abs(value) > _ROUNDING * largest else largest])
+
+
 def percent_text(share: float) -> str:
-    """``57%``, without claiming 0% or 100%."""
+    """``57%``, without claiming 0% or 100%; halves up, as on the page."""
     if share < 0.005:
         return "under 1%"
-    return "over 99%" if share > 0.995 else f"{round(100 * share)}%"
+    return "over 99%" if share > 0.995 else f"{math.floor(100.0 * share + 0.5)}%"
 
 
 def _is_predicted(target: Target) -> bool:
@@ -163,8 +178,8 @@ class Flip:
 def flip(record: ExplanationRecord) -> Flip:
     """The fewest features found whose removal turns the verdict, taken out one after another.
 
-    Where no turning point is known, the one feature without which it falls the most. Only features
-    that are told from zero are taken.
+    Where no turning point is known, the one feature without which it falls the most, or, where it
+    falls without none, the one that moves it most. Only features that are told from zero are taken.
     """
     spectrum, n = record.spectrum, len(record.features)
     up, even = scale_of(record.target).up, _turning_point(record)
@@ -180,6 +195,8 @@ def flip(record: ExplanationRecord) -> Flip:
         left = [i for i in able if i not in out]
         values = spectrum.evaluate(removal_masks(n, [[*out, i] for i in left]))[1:]
         best = int(np.argmin(values * down))
+        if even is None and values[best] * down >= value * down:  # all speak against it
+            best = int(np.argmax(np.abs(values - value)))
         out.append(left[best])
         value = float(values[best])
         if even is not None and (value - even) * down < 0:
@@ -220,7 +237,7 @@ def short_verdict(record: ExplanationRecord, value: float) -> str:
         return verdict_of(record, value).text
     if share is not None:
         return f"{percent_text(share)} likely."
-    return f"{signed(value, decimals_for([value]))}."
+    return f"{signed(value, _digits(record, value))}."
 
 
 def listed(labels: Sequence[str], word: str = "and") -> list[tuple[str, str]]:

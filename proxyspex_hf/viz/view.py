@@ -13,14 +13,14 @@ import numpy as np
 from proxyspex_hf.core.effects import removal_masks
 from proxyspex_hf.core.hierarchy import energy_by_order, hierarchy_rates, relative_faithfulness
 from proxyspex_hf.core.intervals import prediction_intervals
-from proxyspex_hf.record.record import ExplanationRecord
+from proxyspex_hf.record.record import ExplanationRecord, Target
 from proxyspex_hf.viz import summary
 from proxyspex_hf.viz.code import python_code
 from proxyspex_hf.viz.index_tables import INDEX_ROWS, MOST_ROWS, index_tables
 from proxyspex_hf.viz.reading import CUT, cut, outline, pieces, tints
 from proxyspex_hf.viz.terms import Term, main_effects, ranked_terms, spell, told_apart
 from proxyspex_hf.viz.together import finding, told_together
-from proxyspex_hf.viz.verdict import flip, flip_parts, scale_data, scale_of, verdict_of
+from proxyspex_hf.viz.verdict import flip, flip_parts, scale_data, speaks_for, verdict_of
 from proxyspex_hf.viz.wording import (
     counted_nouns,
     decimals_for,
@@ -29,7 +29,6 @@ from proxyspex_hf.viz.wording import (
     near_input_warning,
     nouns,
     ordinal,
-    raises_together,
     score_name,
     together_parts,
     verdict,
@@ -50,9 +49,10 @@ def view(record: ExplanationRecord, *, most_rows: int | None = INDEX_ROWS) -> di
     ``coefficients`` are the spectrum, from which the page predicts; they are null where there is
     more of it than a page can evaluate at a click. Effects come with both ends of their interval,
     null where there is none: ``terms`` are those told from zero, [members, effect, low, high,
-    kind in words], ``singles`` those of every feature alone, [effect, low, high]. ``predicted``
-    are predictions with their interval, [features taken out, low, high], of what a reader takes
-    out first: each feature, each combination that is told as a sentence, and what flips it.
+    kind in words, whether it speaks for what the model said], ``singles`` those of every feature
+    alone, [effect, low, high]. ``predicted`` are predictions with their interval, [features taken
+    out, low, high], of what a reader takes out first: each feature, each combination that is told
+    as a sentence, and what flips it.
 
     Args:
         most_rows: of each index, the largest scores first; None leaves the indices out, for a page
@@ -91,7 +91,7 @@ def view(record: ExplanationRecord, *, most_rows: int | None = INDEX_ROWS) -> di
         "cut": _cut(record),
         "support": spectrum.sets if fits else None,
         "coefficients": spectrum.coefficients.tolist() if fits else None,
-        "terms": [_term(term) for term in terms[:MOST_ROWS]],
+        "terms": [_term(term, record.target) for term in terms[:MOST_ROWS]],
         "singles": [[e.value, *_ends(e.interval)] for e in main_effects(record)],
         "predicted": _predicted(record, [*(e["members"] for e in together), found.members]),
         "finding": finding(record, terms),
@@ -150,9 +150,10 @@ def _pieces(record: ExplanationRecord) -> list[list[Any]]:
     return [[p.text, p.feature, p.fixed] for p in pieces(record)]
 
 
-def _term(term: Term) -> list[Any]:
+def _term(term: Term, target: Target) -> list[Any]:
     kind = kind_words(term.kind, term.order)
-    return [term.members, term.effect, *_ends(term.interval), kind]
+    speaks_for_it = speaks_for(term.kind, target)
+    return [term.members, term.effect, *_ends(term.interval), kind, speaks_for_it]
 
 
 def _ends(interval: tuple[float, float] | None) -> tuple[float | None, float | None]:
@@ -167,7 +168,7 @@ def _together(record: ExplanationRecord, terms: list[Term], decimals: int) -> li
         {
             "members": term.members,
             "effect": term.effect,
-            "for": raises_together(term.kind) == (scale_of(record.target).up > 0),
+            "for": speaks_for(term.kind, record.target),
             # A combination that many single features outrank is not a headline.
             "rank": f"{ordinal(rank)} of {len(terms):,} effects" if rank > 10 else None,
             "parts": together_parts(

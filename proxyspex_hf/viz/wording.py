@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from decimal import ROUND_HALF_UP, Decimal
 
 from proxyspex_hf.core.faithfulness import DensityScore
 from proxyspex_hf.record.record import ExplanationRecord, Target
@@ -26,6 +27,8 @@ _NOUNS = {
 }
 #: Numbers from ``_LARGE`` on have an exponent, and those below ``_SMALL`` that need more digits.
 _LARGE, _SMALL, _MOST_DECIMALS = 1e9, 1e-4, 6
+#: A number that starts more digits than this after the last one shown is a rounding error of sums.
+_ROUNDING = 8
 #: Zero-width, yet part of how words of some scripts and emoji are written.
 _JOINERS = "\u200c\u200d"
 
@@ -73,9 +76,24 @@ def decimals_for(effects: Iterable[float]) -> int:
     return max(1, 2 - round(math.log10(largest))) if largest > 0 else 2
 
 
+def enough(value: float, decimals: int) -> int:
+    """``decimals``, or as many as show the first digit of a number that they would round to zero.
+
+    A rounding error, far below what they show, stays zero.
+    """
+    size = abs(value)
+    if size >= 0.5 * 10.0**-decimals or size < 10.0 ** -(decimals + _ROUNDING):
+        return decimals
+    return -int(f"{size:.0e}".split("e")[1])
+
+
 def signed(value: float, decimals: int, minus: str = "\N{MINUS SIGN}") -> str:
-    """``+1.30``: the sign is always there, since colour alone says nothing."""
-    return f"{minus if value < 0 else '+'}{_size(abs(value), decimals)}"
+    """``+1.30``: the sign is always there, since colour alone says nothing.
+
+    Only zero reads as zero: see :func:`enough`.
+    """
+    text = _size(abs(value), decimals)
+    return f"{minus if value < 0 and float(text) else '+'}{text}"
 
 
 def number(
@@ -90,22 +108,36 @@ def number(
     it does not: then the ends are given instead.
     """
     decimals = decimals_for([value]) if decimals is None else decimals
-    text = signed(value, decimals, minus)
-    if interval is None or interval[0] == interval[1]:
-        return text
-    low, high = interval
+    low, high = (value, value) if interval is None else interval
     half = (high - low) / 2.0
-    if half < 0.5 * 10.0**-decimals:  # narrower than the last digit that is shown
+    if not half or half < 0.5 * 10.0**-decimals:
+        decimals = enough(value, decimals)
+    elif low <= 0.0 <= high and abs(value) < 0.5 * 10.0**-decimals:
+        value = 0.0  # its digits say nothing beside the interval
+    text = signed(value, decimals, minus)
+    if not half or half < 0.5 * 10.0**-decimals:  # narrower than the last digit that is shown
         return text
     centred = abs(value - (low + high) / 2.0) <= half / 2.0
     if centred and (abs(value) > half) == (low > 0.0 or high < 0.0):
         return f"{text} ± {_size(half, decimals)}"
-    return f"{text} ({interval_text(interval, decimals, minus)})"
+    return f"{text} ({interval_text((low, high), decimals, minus)})"
 
 
 def interval_text(interval: tuple[float, float], decimals: int, minus: str = "-") -> str:
     """``+1.60 to +2.00``."""
     return " to ".join(signed(end, decimals, minus) for end in interval)
+
+
+def listed_effects(found: Iterable[tuple[str, float]], spelled: Callable[[str], str]) -> str:
+    """``not × bad +1.80, bad −0.61``: in a listing, with the digits of the largest.
+
+    Args:
+        found: untrusted words and their effect.
+        spelled: how a place writes such words.
+    """
+    effects = list(found)
+    decimals = decimals_for(effect for _, effect in effects)
+    return ", ".join(f"{spelled(words)} {signed(effect, decimals)}" for words, effect in effects)
 
 
 def _size(value: float, decimals: int) -> str:
@@ -114,13 +146,27 @@ def _size(value: float, decimals: int) -> str:
     The page's ``sizeText`` says the same.
     """
     if value >= _LARGE:
-        return f"{value:.2e}"
+        return _scientific(value, 2)
+    decimals = enough(value, decimals)
     if decimals <= _MOST_DECIMALS or value >= _SMALL:
-        return f"{value:.{min(decimals, _MOST_DECIMALS)}f}"
-    if value == 0.0 or value < 0.5 * 10.0**-decimals:
+        return _fixed(value, min(decimals, _MOST_DECIMALS))
+    if value < 0.5 * 10.0**-decimals:
         return "0"
     exponent = int(f"{value:.16e}".split("e")[1])
-    return f"{value:.{max(0, min(_MOST_DECIMALS, exponent + decimals))}e}"
+    return _scientific(value, max(0, min(_MOST_DECIMALS, exponent + decimals)))
+
+
+def _fixed(value: float, decimals: int) -> str:
+    """``value`` of at least zero, halves up as in a browser: Python's are rounded to even."""
+    return f"{_half_up(value, decimals):.{decimals}f}"
+
+
+def _scientific(value: float, digits: int) -> str:
+    return f"{_half_up(value, digits - int(f'{value:.16e}'.split('e')[1])):.{digits}e}"
+
+
+def _half_up(value: float, decimals: int) -> float:
+    return float(Decimal(value).quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_UP))
 
 
 def sentence(
@@ -226,7 +272,9 @@ def percent(share: float) -> str:
 
 def r2_text(r2: float | None, minus: str = "\N{MINUS SIGN}") -> str:
     """R² with two digits, or a dash."""
-    return "\N{EN DASH}" if r2 is None else f"{r2:.2f}".replace("-", minus)
+    if r2 is None:
+        return "\N{EN DASH}"
+    return f"{minus if r2 < 0 else ''}{_fixed(abs(r2), 2)}"
 
 
 def r2_interval(score: DensityScore, minus: str = "\N{MINUS SIGN}") -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -194,7 +195,7 @@ def test_filters_by_order_sign_and_word(show: Show) -> None:
     page.get_by_role("button", name="Pairs", exact=True).click()
     pairs = [tuple(m) for m, *_ in effects if len(m) == 2]
     assert [members for members, _ in shown.rows()] == pairs[:30]
-    page.get_by_role("button", name="lowers it", exact=True).click()
+    page.get_by_role("button", name="below zero", exact=True).click()
     lowering = [tuple(m) for m, value, *_ in effects if len(m) == 2 and value < 0]
     assert [members for members, _ in shown.rows()] == lowering[:30]
     page.get_by_role("button", name="Show all").click()
@@ -351,7 +352,10 @@ def test_where_the_model_cannot_be_asked_the_page_says_why(show: Show) -> None:
 
 
 def test_the_best_removals_are_the_solver_s(show: Show) -> None:
-    shown = show(make_record("one two three four five six seven eight nine ten", seed=2))
+    record = make_record("one two three four five six seven eight nine ten", seed=2)
+    values = record.queries.values.copy()
+    values[0] += 0.3
+    shown = show(replace(record, queries=replace(record.queries, values=values)))
     shown.page.get_by_text("Best removals").click()
     slider = shown.part("sizes")
     slider.fill("4")
@@ -360,6 +364,9 @@ def test_the_best_removals_are_the_solver_s(show: Show) -> None:
     assert tuple(shown.removed()) == solution.removed
     assert shown.value() == pytest.approx(solution.predicted, abs=1e-9)
     assert "Proven to move the prediction most" in shown.part("set").inner_text()
+    # From what the explanation predicts of the whole input, not from the model's own answer.
+    moved = f"by {solution.change:+.1f},".replace("-", "\N{MINUS SIGN}")
+    assert moved in shown.part("set").inner_text()
     for size in (9, 1):
         slider.fill(str(size))
         assert tuple(shown.removed()) == shown.explanation.removal(size).removed

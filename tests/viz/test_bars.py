@@ -18,6 +18,8 @@ from record_factory import (
 from proxyspex_hf.errors import InputError
 from proxyspex_hf.record.record import Target
 from proxyspex_hf.viz import render_svg
+from proxyspex_hf.viz.shapes import width_of
+from proxyspex_hf.viz.terms import Term
 from proxyspex_hf.viz.wording import number
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -59,6 +61,20 @@ def test_a_whisker_spans_the_interval() -> None:
             [left + scale * low, left + scale * high], abs=0.3
         )
     assert number(found[0].value, found[0].interval, 2, "\N{MINUS SIGN}") in texts(picture)
+
+
+@pytest.mark.parametrize("size", [1.0, 1e12])
+def test_a_number_with_its_interval_stays_in_the_picture(
+    size: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lopsided = Term((0,), -1.234 * size, (-1.31 * size, -0.52 * size), "lowers alone")
+    monkeypatch.setattr("proxyspex_hf.viz.bars.ranked_terms", lambda _record: [lopsided])
+    picture = ET.fromstring(render_svg(make_record("one two three")))
+    (text,) = (t for t in picture.iter(f"{SVG}text") if " to " in (t.text or ""))
+    width = width_of(text.text or "", 14)
+    assert float(text.get("x", 0)) + width < float(picture.get("width", 0))
+    (bar,) = (r for r in picture.iter(f"{SVG}rect") if r.get("rx"))
+    assert float(bar.get("width", 0)) >= 35
 
 
 def test_that_the_words_add_up_is_said() -> None:

@@ -27,9 +27,16 @@ from proxyspex_hf.errors import InputError
 from proxyspex_hf.record.record import ExplanationRecord, Target
 from proxyspex_hf.viz import render_html, render_notebook
 from proxyspex_hf.viz.terms import ranked_terms
-from proxyspex_hf.viz.verdict import verdict_of
+from proxyspex_hf.viz.verdict import percent_text, verdict_of
 from proxyspex_hf.viz.view import view
-from proxyspex_hf.viz.wording import decimals_for, how_sure, number, signed
+from proxyspex_hf.viz.wording import (
+    decimals_for,
+    how_sure,
+    listed_effects,
+    number,
+    r2_text,
+    signed,
+)
 
 Parse = Callable[[str], Any]
 
@@ -76,8 +83,8 @@ def test_lopsided_intervals_are_given_by_their_ends() -> None:
     assert number(5e-324, None) == "+4.9e-324"
     assert [decimals_for([x]) for x in (0.0, 1e300, 1.0, 1e-9, 5e-324)] == [2, 1, 2, 11, 325]
     # Beside others: no finer than the largest, and a level that is none of them as it is.
-    assert [signed(x, 11) for x in (-3e-11, 1e-13, 0.0, 0.5, 12.0)] == [
-        *("−3e-11", "+0", "+0", "+0.500000", "+12.000000")
+    assert [signed(x, 11) for x in (-3e-11, 1e-13, -1e-20, 0.0, 0.5, 12.0)] == [
+        *("−3e-11", "+1e-13", "+0", "+0", "+0.500000", "+12.000000")
     ]
     # Narrower than the digits that are shown.
     assert number(0.44, (0.4392, 0.4402), 2) == "+0.44"
@@ -86,6 +93,37 @@ def test_lopsided_intervals_are_given_by_their_ends() -> None:
     # ± 0.24 would look as if zero were within.
     assert number(0.23, (0.02, 0.5), 2) == "+0.23 (+0.02 to +0.50)"
     assert number(-0.9, (-1.0, 0.1), 2, "−") == "−0.90 (−1.00 to +0.10)"
+
+
+def test_only_zero_reads_as_zero() -> None:
+    small = (-0.004, 0.0051, 0.0049, 9.6e-4, -3e-6, 2e-7, 2e-11)
+    assert [signed(x, 2) for x in small] == [
+        *("−0.004", "+0.01", "+0.005", "+0.001", "−0.000003", "+2e-07", "+0.00")
+    ]
+    assert [signed(x, 2) for x in (0.0, -0.0, -1e-17)] == ["+0.00"] * 3  # sums round
+    assert number(0.002, (0.001, 0.003), 2) == "+0.002 ± 0.001"
+    assert number(0.002, (0.0019, 0.0021), 2) == "+0.002"
+    assert number(0.002, (0.0003, 0.5), 2) == "+0.002 (+0.0003 to +0.50)"
+    # Beside an interval that holds zero the digits say nothing.
+    assert number(-1e-7, (-0.5, 0.5), 2) == "+0.00 ± 0.50"
+
+
+def test_halves_round_up_as_in_a_browser() -> None:
+    assert [signed(x, 2) for x in (0.125, -0.375, 2.5)] == ["+0.13", "−0.38", "+2.50"]
+    assert signed(1_125_000_000.0, 2) == "+1.13e+09"
+    assert [percent_text(share) for share in (0.125, 0.625)] == ["13%", "63%"]
+    assert [r2_text(x) for x in (0.125, -0.125, None)] == ["0.13", "−0.13", "–"]
+
+
+def test_a_listing_has_the_digits_of_its_largest_effect() -> None:
+    def said(*effects: tuple[str, float]) -> str:
+        return listed_effects(effects, lambda words: f"<{words}>")
+
+    assert said(("a × b", 0.92), ("c", -0.78)) == "<a × b> +0.92, <c> −0.78"
+    assert said(("a", 1.2e-3), ("b", -4e-4)) == "<a> +0.00120, <b> −0.00040"
+    assert said(("a", 1.234e-9)) == "<a> +1.23e-09"
+    assert said(("a", 3e12)) == "<a> +3.00e+12"
+    assert said() == ""
 
 
 def test_top_must_be_positive() -> None:

@@ -26,7 +26,7 @@ from proxyspex_hf.viz import render_notebook
 from proxyspex_hf.viz.page import script
 from proxyspex_hf.viz.terms import ranked_terms
 from proxyspex_hf.viz.verdict import verdict_of
-from proxyspex_hf.viz.wording import decimals_for, signed
+from proxyspex_hf.viz.wording import decimals_for, number, signed
 
 Open = Callable[..., Any]
 
@@ -100,18 +100,30 @@ def test_the_page_writes_numbers_as_the_package_does(open_page: Open) -> None:
     program = script()
     start, end = (program.index(text) for text in ("const scientific =", "// ± half of the"))
     clamped = "const clamp = (x, low, high) => Math.max(low, Math.min(high, x)), MINUS = '−';"
-    values = [s * 1.3 * 10.0**k for k in range(-320, 306, 3) for s in (1, -1)]
+    halves = [k / 8 for k in range(1, 40)] + [1.125e9, 62.5, 0.5]
+    sizes = [1.3 * 10.0**k for k in range(-320, 306, 3)] + halves
+    values = [s * size for size in sizes for s in (1, -1)]
     cases = [(v, decimals_for([w])) for v in values for w in (v, 1.0, 1e-5, 3e-9, 1e12)]
+    # As ±, by its ends, narrower than what is shown, around zero, none.
+    spans = [(0.9, 1.1), (0.1, 1.1), (0.99999, 1.0), (-0.5, 1.5), (-40.0, 40.0), None]
+    ends = [span and sorted((span[0] * v, span[1] * v)) for v, _ in cases for span in spans]
+    given = [case for case in cases for _ in spans]
     said = view.page.evaluate(
         f"cases => {{ {clamped} {program[start:end]} "
         "return cases.map(([x, decimals]) => [signed(x, decimals), digitsFor(x)]); }",
         cases,
     )
+    start, end = (program.index(text) for text in ("const scientific =", "const endsText ="))
+    spoken = view.page.evaluate(
+        f"cases => {{ {clamped} {program[start:end]} return cases.map(([[x, decimals], ends]) => "
+        "withHalf(x, ...(ends ?? [null, null]), decimals)); }",
+        list(zip(given, ends, strict=True)),
+    )
+    for (value, decimals), span, text in zip(given, ends, spoken, strict=True):
+        assert text == number(value, span and tuple(span), decimals, "\N{MINUS SIGN}")
     for (value, decimals), (text, digits) in zip(cases, said, strict=True):
         assert digits == decimals_for([value])
-        # Of what rounds to zero the page leaves out the minus.
-        ours = signed(value, decimals)
-        assert text == (ours if float(ours[1:]) else f"+{ours[1:]}")
+        assert text == signed(value, decimals)
 
 
 def test_likelihood_goes_up_where_log_perplexity_goes_down(open_page: Open) -> None:

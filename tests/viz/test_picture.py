@@ -11,13 +11,21 @@ import numpy as np
 import pytest
 from payloads import PAYLOADS
 from PIL import Image
-from record_factory import captioned_record, make_record, review_record, with_doubt
+from record_factory import (
+    captioned_record,
+    from_effects,
+    make_record,
+    review_record,
+    with_doubt,
+)
 
 from proxyspex_hf.errors import InputError
 from proxyspex_hf.explanation import InteractionExplanation
 from proxyspex_hf.record.record import ExplanationRecord, Target
 from proxyspex_hf.viz import render_picture, render_picture_png
+from proxyspex_hf.viz.direction import Word, places
 from proxyspex_hf.viz.reading import tints
+from proxyspex_hf.viz.shapes import width_of
 from proxyspex_hf.viz.verdict import verdict_of
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -48,6 +56,58 @@ def test_tints_are_the_page_s_and_lie_under_their_words() -> None:
     places = {(w.get("x"), w.text) for w in tree.iter(f"{SVG}text")}
     for block, i in zip(blocks, tinted, strict=True):
         assert (block.get("x"), record.features.labels[i]) in places
+
+
+def lefts(text: str) -> dict[str, float]:
+    """Where each word of a text begins in its picture; its lines are those of 18 pixels."""
+    tree = ET.fromstring(render_picture(make_record(text)))
+    drawn = [w for w in tree.iter(f"{SVG}text") if w.get("font-size") == "18"]
+    return {w.text or "": float(w.get("x", 0)) for w in drawn}
+
+
+def test_a_text_that_runs_to_the_left_is_read_from_the_right() -> None:
+    text = "הסרט הזה לא great film רע בכלל"
+    found = lefts(text)
+    order = sorted(found, key=found.__getitem__, reverse=True)
+    assert order == ["הסרט", "הזה", "לא", "film", "great", "רע", "בכלל"]
+    tree = ET.fromstring(render_picture(make_record(text)))
+    first = next(w for w in tree.iter(f"{SVG}text") if w.get("font-size") == "18")
+    assert first.text == "הסרט"
+    assert float(first.get("x", 0)) + float(first.get("textLength", 0)) == pytest.approx(732, abs=1)
+    found = lefts("The film סרט 12 הזה is not 3 bad")
+    order = sorted(found, key=found.__getitem__)
+    assert order == ["The", "film", "הזה", "12", "סרט", "is", "not", "3", "bad"]
+
+
+def test_tints_stay_under_words_that_run_to_the_left() -> None:
+    text = "הסרט הזה לא רע"
+    record = make_record(text, from_effects({(): 0.3, (0,): 1.0, (3,): -0.5}, 4))
+    tree = ET.fromstring(render_picture(record))
+    blocks = {r.get("x") for r in tree.iter(f"{SVG}rect") if r.get("rx")}
+    drawn = [w for w in tree.iter(f"{SVG}text") if w.get("font-size") == "18"]
+    assert blocks == {w.get("x") for w in drawn if w.text in ("הסרט", "רע")}
+
+
+def test_quotations_of_a_sentence_keep_their_order() -> None:
+    words = [Word(text, 10.0 * i, 8.0, i) for i, text in enumerate(("לא", "רע"), 1)]
+    assert places(words, leftwards=False, right=700) == [10.0, 20.0]
+    together = [word._replace(group=1) for word in words]
+    assert places(together, leftwards=False, right=700) == [20.0, 10.0]
+    assert places(together, leftwards=True, right=700) == [692.0, 682.0]
+    assert places([], leftwards=True, right=700) == []
+
+
+def test_white_space_is_not_spelled() -> None:
+    said = words(render_picture(make_record("one\ttwo\u00a0three\u3000four\r\nfive")))
+    assert {"one", "two", "three", "four", "five"} <= set(said)
+    assert not any("\\" in word for word in said)
+
+
+def test_a_joined_emoji_is_as_wide_as_one() -> None:
+    one = width_of("👩", 18)
+    assert width_of("👩\u200d👩\u200d👧", 18) == one
+    assert width_of("👍🏽", 18) == one
+    assert width_of("👩👩", 18) == 2 * one
 
 
 def test_no_word_leaves_the_picture() -> None:

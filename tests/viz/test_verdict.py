@@ -143,6 +143,27 @@ def test_what_nothing_flips_is_said() -> None:
     assert flip_parts(nothing, flip(nothing)) == []
 
 
+def test_what_is_left_of_a_sum_is_zero() -> None:
+    # 1 - (0.1 + 0.2 + 0.7) is 1.1e-16 in floating point.
+    effects: dict[Any, float] = {(): 1.0, (0,): 1.0 - 1.1e-16}
+    found, text = said_by(1.0, effects, Target("POSITIVE", 1, "logit", "POSITIVE"))
+    assert 0 < abs(found.value) < 1e-15
+    assert text == "Without alpha: +0.00."
+    small = make_record("a b", from_effects({(): 3e-12, (0,): 2e-12}, 2))
+    assert verdict_of(small, small.spectrum.evaluate(np.array([[False, True]]))[0]).text == (
+        "Score +1.00e-12 for POSITIVE."
+    )
+
+
+def test_where_all_speak_against_it_the_strongest_is_named() -> None:
+    target = Target("Oslo", None, "log-perplexity", "Oslo")
+    found, text = said_by(1.0, {(): 1.0, (0,): 0.6, (1,): 0.2}, target)
+    assert (found.members, found.flips) == ((0,), None)
+    assert text == f"Without alpha: {round(100 * math.exp(-0.4))}% likely."
+    found, _ = said_by(1.0, {(): 1.0, (0,): 0.6, (1,): -0.2}, target)
+    assert found.members == (1,)  # without which it is less likely
+
+
 def test_only_what_is_told_from_zero_flips() -> None:
     record = with_doubt(review_record(), noise=0.5)
     sure = {e.members[0] for e in record.effects if e.order == 1 and e.is_sure}

@@ -61,7 +61,7 @@ parts.details = (() => {
     list: ["All effects", ranked],
     trust: ["How sure", trust],
     upset: ["UpSet", () => explained("Each column is one combination of the list (its filters apply): bar up, its value; dots below, its members.", upset())],
-    matrix: ["Pairs", () => explained("The area of a square is the size of a pair's effect, the diagonal each feature's own; hatched lowers it.", matrix())],
+    matrix: ["Pairs", () => explained(`The area of a square is the size of a pair's effect, the diagonal each feature's own; hatched ${means()[1]}.`, matrix())],
     waterfall: ["Waterfall", () => explained(`From all ${data.nouns[1]} masked to the whole input, by Faith-Shapley values of single ${data.nouns[1]} and pairs, which add up to the difference.`, waterfall())],
     structure: ["Structure", structure],
     code: ["Python and JSON", code],
@@ -116,6 +116,10 @@ parts.details = (() => {
       data.indices = message.tables;
       if (!tables().some(({ key }) => key === view.index)) view.index = EFFECT;
       if (fold.open) select(view.tab);
+      const known = new Set(tables().flatMap(({ rows }) => rows.map(([members]) => termKey(members))));
+      if (view.wanted) view.chosen = view.wanted.filter((key) => known.has(key)).map(membersOf);
+      view.wanted = null;
+      say("chosen");
       return;
     }
     if (name !== "file" || message.key !== data.key) return;

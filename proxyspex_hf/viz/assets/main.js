@@ -65,6 +65,7 @@ const display = (hash) => {
         el("p", { class: "sure", "data-id": "sure" }, el("b", { text: "How sure? " }), data.sure, " ", figures))),
     parts.details.build());
   say("all");
+  if (trigger && view.wanted) trigger("tables", { key: data.key });
   root.setAttribute("aria-busy", "false");
   root.dataset.key = data.key ?? "";
 };

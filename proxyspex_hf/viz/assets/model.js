@@ -5,6 +5,7 @@ let view = null; // what the reader chose
 const parts = {}; // name -> {build(), draw(what), hear(name, message)} of each part of the page
 
 const termKey = (members) => members.join("-");
+const membersOf = (key) => key.split("-").map(Number);
 // “3 of 48 patches and 1 of 8 words”: never a sum of both.
 const counted = (members) => data.counted.flatMap(([one, many, first, all]) => {
   const k = members.filter((i) => i >= first && i < first + all).length;
@@ -13,10 +14,16 @@ const counted = (members) => data.counted.flatMap(([one, many, first, all]) => {
 const count = (k) => `${k} ${data.nouns[k === 1 ? 0 : 1]}`;
 // Long numbers have an exponent of two digits; the same as viz/wording.py says.
 const scientific = (size, digits) => size.toExponential(digits).replace(/([+-])(\d)$/, (_, sign, digit) => `${sign}0${digit}`);
-const sizeText = (size, decimals = data.decimals) => {
+// Only zero reads as zero, and what is a rounding error beside the digits that are shown.
+const enough = (value, decimals) => {
+  const size = Math.abs(value);
+  return size >= 0.5 * 10 ** -decimals || size < 10 ** -(decimals + 8) ? decimals : -Number(size.toExponential(0).split("e")[1]);
+};
+const sizeText = (size, least = data.decimals) => {
   if (size >= 1e9) return scientific(size, 2);
+  const decimals = enough(size, least);
   if (decimals <= 6 || size >= 1e-4) return size.toFixed(Math.min(decimals, 6));
-  if (size === 0 || size < 0.5 * 10 ** -decimals) return "0";
+  if (size < 0.5 * 10 ** -decimals) return "0";
   return scientific(size, clamp(Number(size.toExponential().split("e")[1]) + decimals, 0, 6));
 };
 const digitsFor = (value) => (value ? Math.max(1, 2 - Math.round(Math.log10(Math.abs(value)))) : 2);
@@ -25,15 +32,17 @@ const signed = (x, decimals = data.decimals) => {
   return (x < 0 && Number(size) > 0 ? MINUS : "+") + size;
 };
 // ± half of the interval; of a lopsided one its ends, as ± would tell others.
-const halfText = (value, low, high, decimals = data.decimals) => {
-  if (low === null || low === undefined || low === high) return "";
-  const half = (high - low) / 2;
-  const centred = Math.abs(value - (low + high) / 2) <= half / 2;
-  if (half < 0.5 * 10 ** -decimals) return "";
-  if (centred && Math.abs(value) > half === (low > 0 || high < 0)) return ` ± ${sizeText(half, decimals)}`;
-  return ` (${signed(low, decimals)} to ${signed(high, decimals)})`;
+const numberParts = (given, low, high, least = data.decimals) => {
+  const half = ((high ?? given) - (low ?? given)) / 2, hidden = (decimals) => !half || half < 0.5 * 10 ** -decimals;
+  const decimals = hidden(least) ? enough(given, least) : least;
+  // Beside an interval that holds zero, the digits of what rounds to zero say nothing.
+  const value = !hidden(least) && low <= 0 && high >= 0 && Math.abs(given) < 0.5 * 10 ** -least ? 0 : given;
+  const text = signed(value, decimals), centred = Math.abs(value - (low + high) / 2) <= half / 2;
+  if (hidden(decimals)) return [text, ""];
+  if (centred && Math.abs(value) > half === (low > 0 || high < 0)) return [text, ` ± ${sizeText(half, decimals)}`];
+  return [text, ` (${signed(low, decimals)} to ${signed(high, decimals)})`];
 };
-const withHalf = (value, low, high, decimals = data.decimals) => signed(value, decimals) + halfText(value, low, high, decimals);
+const withHalf = (...given) => numberParts(...given).join("");
 const endsText = (low, high, decimals = data.decimals) =>
   (low === null || low === undefined || low === high ? "" : `90%: ${signed(low, decimals)} to ${signed(high, decimals)}`);
 // Told from zero; where there is no interval, all that is not zero is.
@@ -81,15 +90,22 @@ const listed = () => {
     members.length >= low && members.length <= high && value * view.sign >= 0 &&
     (!needle || members.some((i) => simplify(plainName(i)).includes(needle))));
 };
-const effectOf = new Map();
-const mainEffect = (i) => data.singles[i][0];
-const valueOf = (members) =>
-  table().rows.find(([other]) => termKey(other) === termKey(members))?.[1] ?? effectOf.get(termKey(members)) ?? 0;
+// The colour says for or against, as the words of a row do: of an OR, its number has the other sign.
+const toneOfRow = ([, value, , , , speaksFor]) => (speaksFor === undefined ? signClass(value) : speaksFor ? "pos" : "neg");
+const digitsOfTable = ({ rows }) => digitsFor(Math.max(...rows.map(([, value]) => Math.abs(value)), 0));
+// [table, row] of members: their effect, else their score in the index that is listed, else in any.
+const rowOf = (members) => {
+  for (const each of [effectTable(), table(), ...tables()]) {
+    const row = each.rows.find(([other]) => termKey(other) === termKey(members));
+    if (row) return [each, row];
+  }
+  return null;
+};
 
 // The colour of a combination: what its sentence says it does.
 const toneOf = (members) => {
   const told = data.together.find((each) => termKey(each.members) === termKey(members));
-  return told ? (told.for ? "pos" : "neg") : signClass(valueOf(members));
+  return told ? (told.for ? "pos" : "neg") : toneOfRow(rowOf(members)?.[1] ?? [members, 0]);
 };
 
 // What an address carries besides the explanation itself: only what is not as it opens.
@@ -112,11 +128,9 @@ const indices = (text) => {
 const first = () => data.together.slice(0, 2).map(({ members }) => members);
 const open = (given, hash) => {
   data = given;
-  effectOf.clear();
-  for (const [members, value] of data.terms) effectOf.set(termKey(members), value);
   const state = new URLSearchParams(hash.slice(1));
   const known = new Set(tables().flatMap(({ rows }) => rows.map(([members]) => termKey(members))));
-  const asked = (state.get("shown") ?? "").split(".").filter((key) => known.has(key));
+  const wanted = (state.get("shown") ?? "").split(".").slice(0, MOST_CHOSEN), asked = wanted.filter((key) => known.has(key));
   view = {
     index: data.indices === null ? (state.get("index") ?? EFFECT).slice(0, 20) : tables().some(({ key }) => key === state.get("index")) ? state.get("index") : EFFECT,
     order: Object.hasOwn(SIZES, state.get("order") ?? "") ? state.get("order") : "all",
@@ -124,7 +138,9 @@ const open = (given, hash) => {
     contains: (state.get("contains") ?? "").slice(0, 100),
     top: FIRST_ROWS,
     kept: whole(),
-    chosen: state.has("shown") ? asked.slice(0, MOST_CHOSEN).map((key) => key.split("-").map(Number)) : first(),
+    chosen: state.has("shown") ? asked.map(membersOf) : first(),
+    // What only an index knows that has yet to come; null once the reader chooses.
+    wanted: data.indices === null && state.has("shown") && asked.length < wanted.filter(Boolean).length ? wanted : null,
     tab: state.get("tab") ?? "list",
     open: state.has("tab"), // whether the part for experts is
     lit: null, // members under the pointer
@@ -143,6 +159,7 @@ const announce = (text) => {
 };
 const isChosen = (members) => view.chosen.some((other) => termKey(other) === termKey(members));
 const choose = (members) => {
+  view.wanted = null;
   view.chosen = isChosen(members)
     ? view.chosen.filter((other) => termKey(other) !== termKey(members))
     : [...view.chosen, members].slice(-MOST_CHOSEN);

@@ -17,17 +17,19 @@ parts.ranking = (() => {
   const bar = (value, low, high, largest) =>
     svg("svg", { class: "bar", viewBox: "0 0 100 10", preserveAspectRatio: "none", "aria-hidden": "true" },
       svg("rect", { width: ((100 * Math.abs(value)) / largest).toFixed(2), height: 10 }), whisker(low, high, largest));
-  const row = ([members, value, low, high, kind], largest) => {
-    const node = el("div", { class: `row ${signClass(value)}`, role: "button", "data-key": termKey(members), title: endsText(low, high, decimals()) || null },
+  const row = (term, largest) => {
+    const [members, value, low, high, kind] = term;
+    const [said, half] = numberParts(value, low, high, decimals());
+    const node = el("div", { class: `row ${toneOfRow(term)}`, role: "button", "data-key": termKey(members), title: endsText(low, high, decimals()) || null },
       el("span", { class: "mark" }),
-      el("span", { class: "value" }, signed(value, decimals()), el("span", { class: "half", text: halfText(value, low, high, decimals()) })),
+      el("span", { class: "value" }, said, el("span", { class: "half", text: half })),
       bar(value, low, high, largest),
       el("span", { class: "members", dir: "auto" }, spelled(members), kind && members.length > 1 ? el("span", { class: "kind", text: ` ${kind}` }) : null),
       el("span", { class: "order", text: members.length }, el("span", { class: "sr", text: ` ${data.nouns[members.length === 1 ? 0 : 1]}` })));
     node.addEventListener("click", () => choose(members));
     return el("li", {}, node);
   };
-  const decimals = () => digitsFor(Math.max(...table().rows.map(([, value]) => Math.abs(value)), 0));
+  const decimals = () => digitsOfTable(table());
   const rowNodes = () => [...list.querySelectorAll(".row")];
 
   const build = () => {
@@ -49,7 +51,7 @@ parts.ranking = (() => {
     return el("section", { class: "ranking", "aria-label": "The ranked list" }, about,
       el("div", { class: "filters" }, index,
         choice("Size", [["all", "All"], ["1", "Single"], ["2", "Pairs"], ["3", "3+"]], view.order, change("order")),
-        choice("Sign", [[0, "±", "both signs"], [1, "+", "raises it"], [-1, MINUS, "lowers it"]], view.sign, change("sign")),
+        choice("Sign", [[0, "±", "both signs"], [1, "+", "above zero"], [-1, MINUS, "below zero"]], view.sign, change("sign")),
         contains),
       finding, list, el("p", { class: "foot" }, foot, more));
   };

@@ -12,8 +12,12 @@ parts.together = (() => {
   // What was chosen elsewhere has a row here, too: no badge in the input without one.
   const others = () => view.chosen.filter((members) => !data.together.some((told) => termKey(told.members) === termKey(members)))
     .map((members) => {
-      const [, value, low, high, kind] = data.terms.find(([other]) => termKey(other) === termKey(members)) ?? [members, valueOf(members), null, null, ""];
-      return { members, rank: null, parts: [["quoted", names(members)], ["text", kind ? ` ${kind}: ` : ": "], ["number", withHalf(value, low, high)]] };
+      const found = rowOf(members), name = ["quoted", names(members)];
+      if (!found) return { members, rank: null, parts: [name] };
+      const [from, [, value, low, high, kind]] = found;
+      // What is no effect says of which index it is a score.
+      const [what, digits] = from.key === EFFECT ? [kind ? ` ${kind}: ` : ": ", data.decimals] : [`, ${from.title}: `, digitsOfTable(from)];
+      return { members, rank: null, parts: [name, ["text", what], ["number", withHalf(value, low, high, digits)]] };
     });
   const build = () => {
     list = el("ul", { class: "together", "aria-label": "Combinations" });

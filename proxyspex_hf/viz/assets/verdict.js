@@ -6,13 +6,18 @@ const shareOf = (value) => {
   if (share === "exp" || share === "exp-minus") return Math.exp(Math.min(0, share === "exp" ? value : -value));
   return share === "logistic" ? 1 / (1 + Math.exp(-clamp(value, -700, 700))) : null;
 };
+// Digits of a value that stands alone: about three figures of it, unless it should be zero.
+const digitsOf = (value) => {
+  const largest = Math.max(...[data.full, data.empty, data.terms[0]?.[1] ?? 0].map(Math.abs));
+  return digitsFor(Math.abs(value) > 1e-10 * largest ? value : largest);
+};
 // [before, name, after]; the same words as viz/verdict.py has.
 const verdictOf = (value) => {
   const { label, other, of, margin, name } = data.scale, share = shareOf(value);
   if (share === null && margin)
-    return ["", label, ` ${value > 0 ? "leads" : "trails"} the next label by ${sizeText(Math.abs(value), digitsFor(value))}.`];
+    return ["", label, ` ${value > 0 ? "leads" : "trails"} the next label by ${sizeText(Math.abs(value), digitsOf(value))}.`];
   const marks = data.scale.quoted ? ["“", "”."] : ["", "."];
-  if (share === null) return [`${name[0].toUpperCase()}${name.slice(1)} ${signed(value, digitsFor(value))} for ${marks[0]}`, label, marks[1]];
+  if (share === null) return [`${name[0].toUpperCase()}${name.slice(1)} ${signed(value, digitsOf(value))} for ${marks[0]}`, label, marks[1]];
   if (of === "likelihood") return ["“", label, `” is ${percentText(share)} likely, token by token.`];
   const turned = other !== null && share < 0.5, p = turned ? 1 - share : share;
   const adverb = p > 0.95 ? ", clearly" : p >= 0.5 && p < 0.6 ? ", barely" : p > 0.4 && p < 0.5 && !data.scale.predicted ? ", just not" : "";

@@ -120,14 +120,15 @@ parts.whatif = (() => {
       verdict.textContent = view.answer.error;
       verdict.classList.add("bad");
     } else if (view.answer) {
-      const gap = value - view.answer.value, told = shareOf(view.answer.value);
+      // Of the whole input, too: what stands above it then is the model's own answer.
+      const gap = fitted - view.answer.value, told = shareOf(view.answer.value);
       verdict.replaceChildren("The model says ", told === null ? "" : `${percentText(told)}, `, el("b", { "data-id": "model-value", "data-value": String(view.answer.value), text: signed(view.answer.value) }),
-        `, the explanation ${signed(value)}: ${sizeText(Math.abs(gap))} apart.`);
+        `, the explanation ${signed(fitted)}: ${sizeText(Math.abs(gap))} apart.`);
     } else verdict.textContent = "";
     sizes.value = view.size;
     play.textContent = timer ? "❚❚ Pause" : "▶ Play";
     play.setAttribute("aria-label", timer ? "Pause" : "Play the best removals");
-    const set = view.removals?.[view.size - 1], start = data.full;
+    const set = view.removals?.[view.size - 1], start = predict(whole());
     if (set) setNote.textContent = `${set.proven ? "Proven to move" : "The best set found in time: it moves"} the prediction most, by ${signed(set.predicted - start)}, of all sets of ${count(view.size)}.`;
     else if (!then) setNote.textContent = `Which ${data.nouns[1]} to remove to move the prediction most: slide, or play.`;
   };
