@@ -29,6 +29,7 @@ class ProgressBar:
             self._phase = progress.phase
             self._bar = tqdm(total=progress.total, desc=progress.phase, file=sys.stderr)
         if self._bar is not None:
+            self._bar.total = progress.total  # it grows where the end was not known
             self._bar.update(progress.done - self._bar.n)
             if progress.done >= progress.total:
                 self.close()

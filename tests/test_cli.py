@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import argparse
 import io
 import json
 import re
@@ -13,8 +14,9 @@ from typing import Any
 import pytest
 from children import Child
 
-from proxyspex_hf import DEMO_MODEL, InteractionExplanation
+from proxyspex_hf import DEMO_MODEL, HubError, InteractionExplanation, ModelError
 from proxyspex_hf.cli.main import main
+from proxyspex_hf.cli.show import in_options
 
 SIX_WORDS = "The sequel truly elevated the original"
 RUN = [sys.executable, "-m", "proxyspex_hf"]
@@ -203,6 +205,67 @@ def test_a_closed_pipe_is_no_error(tmp_path: Path) -> None:
     )
     assert "Traceback" not in shell.stderr
     assert "BrokenPipe" not in shell.stderr
+
+
+@pytest.mark.parametrize(
+    ("redirected", "code", "told"),
+    [(">&-", 0, ""), ("2>&-", 0, ""), ("<&-", 2, "standard input is closed")],
+)
+def test_streams_that_are_closed(redirected: str, code: int, told: str, tmp_path: Path) -> None:
+    """Services and cron jobs are started so; Python has None for them."""
+    out = tmp_path / "e.json"
+    text = "-" if redirected == "<&-" else "'not bad'"
+    asked = f"explain {text} --model {DEMO_MODEL} --out {out} --top 3"
+    shell = subprocess.run(
+        ["bash", "-c", f"'{sys.executable}' -m proxyspex_hf {asked} {redirected}"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert shell.returncode == code
+    assert "Traceback" not in shell.stderr
+    assert told in shell.stderr
+    assert out.exists() == (code == 0)
+
+
+def test_the_mark_of_utf_8_is_no_part_of_a_text(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("\ufeffnot bad\n"))
+    assert main(["explain", "-", "--model", DEMO_MODEL, "--json"]) == 0
+    labels = {
+        label for e in json.loads(capsys.readouterr().out)["effects"] for label in e["labels"]
+    }
+    assert labels == {"not", "bad"}
+
+
+def test_messages_name_options(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"text": "not bad"}\n')
+    asked = ["explain-dataset", str(rows), "--column", "text", "--model", DEMO_MODEL]
+    assert main(asked) == 2
+    assert "--push 'owner/name'" in capsys.readouterr().err
+    assert main([*asked, "--out", str(tmp_path / "out"), "--workers", "3"]) == 2
+    assert "give --engine 'ray' with them" in capsys.readouterr().err
+    served = argparse.Namespace(server=["http://host"])
+    told = ModelError("HTTP 401. Pass token=..., and name it with model=...")
+    assert (
+        in_options(told, served)
+        == "HTTP 401. Pass --server-token ..., and name it with --model ..."
+    )
+    assert "token=" in in_options(HubError("pass token=..."), served)
+
+
+def test_what_the_system_says_is_not_all_about_writing(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*_: object) -> None:
+        raise ConnectionError("the Hub hung up")
+
+    monkeypatch.setattr("proxyspex_hf.cli.main._standard_input", gone)
+    assert main(["explain", "-"]) == 1
+    assert capsys.readouterr().err == "proxyspex-hf: ConnectionError: the Hub hung up\n"
 
 
 def test_quantized_and_cached(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

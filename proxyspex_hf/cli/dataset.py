@@ -86,7 +86,7 @@ def _explain_dataset(given: argparse.Namespace) -> int:
         cache_dir=given.cache_dir,
         config_name=given.config_name,
         private=True if given.private else None,
-        progress=not given.no_progress,
+        progress=False if given.no_progress else None,
     )
     known = f", {run.known:,} known before" if run.known else ""
     sys.stdout.write(
@@ -105,6 +105,10 @@ def _explainer(given: argparse.Namespace, options: dict[str, Any]) -> Any:
 
     if given.server:
         return InteractionExplainer(served_model(given), **options)
+    import transformers
+
+    transformers.utils.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     return InteractionExplainer.from_pretrained(
         given.model, task=given.task, quantization=given.quantization, **options
     )

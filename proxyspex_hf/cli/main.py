@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -35,6 +36,7 @@ EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
+    _open_what_is_closed()
     options = _parser().parse_args(arguments)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(
@@ -48,9 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             warnings.simplefilter("ignore", ProxySpexWarning)
             return run(options)
     except InputError as error:
-        return _complain(in_options(str(error)), EXIT_USAGE)
+        return _complain(in_options(error, options), EXIT_USAGE)
     except ProxySpexError as error:
-        return _complain(in_options(str(error)), EXIT_FAILED)
+        return _complain(in_options(error, options), EXIT_FAILED)
     except KeyboardInterrupt:
         return _complain("interrupted; no file was left incomplete.", EXIT_INTERRUPTED)
     except UnicodeDecodeError as error:
@@ -59,7 +61,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.close()
         return EXIT_OK
     except OSError as error:
-        return _complain(f"cannot write: {error.strerror or error}", EXIT_FAILED)
+        return _complain(_of_system(error), EXIT_FAILED)
+
+
+def _open_what_is_closed() -> None:
+    """A program that is started without standard output or error (``>&-``) has None for them."""
+    if sys.stdout is None:
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+
+
+def _of_system(error: OSError) -> str:
+    """What the system says, of which file where it says one; a network has no such number."""
+    if isinstance(error, (ConnectionError, TimeoutError)) or error.strerror is None:
+        return f"{type(error).__name__}: {error}"
+    where = "" if error.filename is None else f" {error.filename}"
+    return f"cannot read or write{where}: {error.strerror}"
 
 
 def _complain(what: object, code: int) -> int:
@@ -215,7 +233,7 @@ def _density(given: str) -> Any:
 
 
 def _explain(given: argparse.Namespace) -> int:
-    text = sys.stdin.read() if given.text == "-" else given.text
+    text = _standard_input() if given.text == "-" else given.text
     options = _options(given)
     named = ("target", "features", "masking", "mask_token", "value", "cache_dir", "max_new_tokens")
     for name in named:
@@ -229,6 +247,17 @@ def _explain(given: argparse.Namespace) -> int:
     if given.sibling is not None:
         options["sibling"] = _sibling(given, pipe.task, options["progress"])
     return _explain_with(given, pipe, text, options)
+
+
+def _standard_input() -> str:
+    """The text that is piped in, without the mark with which some programs begin one.
+
+    Raises:
+        InputError: it is closed.
+    """
+    if sys.stdin is None:
+        raise InputError("standard input is closed: pipe a text in, or give it instead of -.")
+    return sys.stdin.read().removeprefix("\ufeff")
 
 
 def _sibling(given: argparse.Namespace, task: str, progress: bool) -> Any:

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from proxyspex_hf.errors import InputError
+from proxyspex_hf.errors import HubError, InputError, ProxySpexError
 
 
 def add_output(parser: argparse.ArgumentParser, *, saved: bool = False) -> None:
@@ -215,11 +215,22 @@ def check_output(given: argparse.Namespace) -> None:
 _OPTIONS = (
     *("target", "value", "budget", "alpha", "density", "question", "rounds", "masking", "features"),
     *("mask_token", "max_order", "batch_size", "seed", "device", "quantization", "task", "label"),
-    *("cache_dir", "top"),
+    *("cache_dir", "top", "model", "tokenizer", "dialect", "labels", "concurrency", "patience"),
+    *("max_new_tokens", "engine", "workers", "num_gpus", "shard_size", "config_name"),
 )
-_ARGUMENT = re.compile(rf"(?<![\w-])({'|'.join(_OPTIONS)})=")
+_ARGUMENT = re.compile(rf"(?<![\w-])({'|'.join(_OPTIONS)}|push_to|token)=")
 
 
-def in_options(message: str) -> str:
+def in_options(error: ProxySpexError, given: argparse.Namespace) -> str:
     """A message that names arguments of Python, for someone who gave options."""
-    return _ARGUMENT.sub(lambda found: f"--{found[1].replace('_', '-')} ", message)
+    named = {"push_to": "push"}
+    if getattr(given, "server", None) and not isinstance(error, HubError):
+        named["token"] = "server-token"  # noqa: S105
+    elif not hasattr(given, "token"):
+        named["token"] = ""  # no option, but an environment variable of the Hub
+
+    def option(found: re.Match[str]) -> str:
+        name = named.get(found[1], found[1]).replace("_", "-")
+        return f"--{name} " if name else found[0]
+
+    return _ARGUMENT.sub(option, str(error))

@@ -15,7 +15,7 @@ from proxyspex_hf.checks import as_integer, one_of
 from proxyspex_hf.core.progress import Progress, ProgressCallback
 from proxyspex_hf.dataset.finished import Done, Pending
 from proxyspex_hf.dataset.shards import Shards, shards_of
-from proxyspex_hf.dataset.sources import Columns, opened, rows_of
+from proxyspex_hf.dataset.sources import Columns, length_of, opened, rows_of
 from proxyspex_hf.dataset.worker import Explainer, Worker
 from proxyspex_hf.errors import InputError
 from proxyspex_hf.explainer import InteractionExplainer
@@ -132,24 +132,18 @@ def explain_dataset(
         results = Worker(explainer, folder, known, cache_dir).all(rows_of(source, columns))
     collected = _Collected(shards, Pending(folder), size, known, finished, processes.first)
     told = progress_callback(progress if processes.first else False)
-    total, begin = _length(dataset), time.perf_counter()
+    total, begin = 0 if told is None else length_of(source), time.perf_counter()
     for done in results:
         collected.take(done)
         if told is not None:
             rows = collected.run.rows
-            told(Progress("rows", rows, max(total, rows), time.perf_counter() - begin))
+            # Of a stream, whose end is not known, there is one more until it ends.
+            told(Progress("rows", rows, total or rows + 1, time.perf_counter() - begin))
     collected.close()
+    rows = collected.run.rows
+    if told is not None and rows != total:
+        told(Progress("rows", rows, rows, time.perf_counter() - begin))
     return collected.run
-
-
-def _length(dataset: Any) -> int:
-    """Rows of a data set; 0 where that is not known before they are read."""
-    if isinstance(dataset, (str, Path)):
-        return 0
-    try:
-        return len(dataset)
-    except (TypeError, AttributeError):  # the latter is Ray's
-        return 0
 
 
 def _of_hub(

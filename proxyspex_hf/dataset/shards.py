@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from proxyspex_hf.dataset.finished import Done, lines_of, read_lines
 from proxyspex_hf.errors import InputError
+from proxyspex_hf.files import as_path
 from proxyspex_hf.record.record import ExplanationRecord
 
 if TYPE_CHECKING:
@@ -142,9 +144,13 @@ def shards_of(push_to: str | None, out: Any, config: str, **hub: Any) -> Shards:
 
     check_config(config)
     if out is not None:
-        folder = Path(out)
+        folder = as_path(out)
         if folder.exists() and not folder.is_dir():
             raise InputError(f"out={str(folder)!r} is a file: give a folder.")
+        # Before the first explanation, not after as many as a shard has.
+        there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+        if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+            raise InputError(f"cannot write {folder}: {there} is not a directory, or not writable.")
         return Folder(folder, config)
     if not isinstance(push_to, str) or push_to.count("/") != 1:
         raise InputError(f"push_to must be 'owner/name', got {push_to!r:.100}.")

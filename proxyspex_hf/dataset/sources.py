@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import codecs
+import errno
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
+from PIL import Image
 
 from proxyspex_hf.checks import quoted
 from proxyspex_hf.errors import InputError
+from proxyspex_hf.hf.failures import first_line, is_transient
 
 #: Rows of a Parquet file that are in memory at a time: convention.
 _READ_AT_ONCE = 256
 #: Characters of one line of JSON: what one row of a data set has, pictures included. Convention.
 _LONGEST_LINE = 64 * 2**20
 _JSON_ENDS = (".jsonl", ".ndjson", ".json")
+#: Rows at the beginning of which one must have the columns: else these are misspelled. Convention.
+_FIRST = 8
+#: Formats of a data set that give tables for rows.
+_TABLES = ("arrow", "pandas", "polars")
+#: What decoders of pictures and sounds raise where there is none.
+_UNREADABLE = (ValueError, SyntaxError, RuntimeError, OSError, Image.DecompressionBombError)
 
 
 @dataclass(frozen=True)
@@ -70,7 +82,7 @@ class Columns:
         """
         if known is None:
             return
-        known = list(known)
+        known = [str(name) for name in known]
         for name in self.names:
             if name not in known:
                 listed = ", ".join(map(repr, known[:12]))
@@ -89,7 +101,14 @@ def opened(dataset: Any) -> Any:
         return dataset
     place = Path(dataset)
     if place.is_dir():
-        files = sorted(place.glob("*.parquet")) or sorted(place.glob("*.jsonl"))
+        tables = sorted(place.glob("*.parquet"))
+        lines = sorted(each for end in _JSON_ENDS[:2] for each in place.glob(f"*{end}"))
+        if tables and lines:
+            raise InputError(
+                f"{quoted(str(dataset))} holds Parquet ({tables[0].name}) and JSON Lines "
+                f"({lines[0].name}): give one of the files, or a folder with files of one kind."
+            )
+        files = tables or lines
     else:
         files = [place] if place.is_file() else []
     if not files:
@@ -101,6 +120,31 @@ def opened(dataset: Any) -> Any:
         if file.suffix not in (".parquet", *_JSON_ENDS):
             raise InputError(f"{file.name} is neither .parquet nor JSON Lines (.jsonl, .ndjson).")
     return files
+
+
+def length_of(dataset: Any) -> int:
+    """How many rows there are; 0 where that is not known before they are read."""
+    if isinstance(dataset, list) and dataset and all(isinstance(each, Path) for each in dataset):
+        return sum(map(_length_of_file, dataset))
+    try:
+        return len(dataset)
+    except (TypeError, AttributeError):  # the latter is Ray's
+        return 0
+
+
+def _length_of_file(file: Path) -> int:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        if file.suffix == ".parquet":
+            return int(pq.read_metadata(file).num_rows)
+        with file.open("rb") as lines:
+            return sum(
+                bool(line.strip()) for line in iter(lambda: lines.readline(_LONGEST_LINE), b"")
+            )
+    except (pa.ArrowException, OSError):
+        return 0  # told where it is read
 
 
 def rows_of(dataset: Any, columns: Columns) -> Iterator[Row]:
@@ -131,7 +175,29 @@ def rows_of(dataset: Any, columns: Columns) -> Iterator[Row]:
     columns.check(getattr(dataset, "column_names", None))
     if hasattr(dataset, "select_columns") and getattr(dataset, "column_names", None):
         dataset = dataset.select_columns(list(dict.fromkeys(columns.names)))
+        if hasattr(dataset, "__getitem__"):
+            if dataset.format["type"] in _TABLES:
+                dataset = dataset.with_format(None)
+            return _numbered(_one_by_one(dataset), columns)
     return _numbered(dataset, columns)
+
+
+def _one_by_one(dataset: Any) -> Iterator[Any]:
+    """The rows of a ``datasets.Dataset``. One that cannot be decoded ends its own iterator, so each
+    is asked for by its place."""
+    for place in range(len(dataset)):
+        try:
+            yield dataset[place]
+        except _UNREADABLE as error:
+            known = getattr(error, "errno", None) in (None, errno.ENOENT)
+            if not known or is_transient(error, None):  # the disk or the network: no row's fault
+                raise
+            yield Row(0, error=f"the row cannot be read: {type(error).__name__}: {_said(error)}.")
+
+
+def _said(error: BaseException) -> str:
+    # Pillow names the buffer, which lies elsewhere each time: the same error is the same text.
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", first_line(error)).rstrip(".")
 
 
 def _as_lists(value: Any) -> Any:
@@ -147,13 +213,28 @@ def _as_lists(value: Any) -> Any:
 
 
 def _numbered(rows: Iterable[Any], columns: Columns) -> Iterator[Row]:
-    for number, row in enumerate(rows):
+    source = iter(rows)
+    first = list(islice(source, _FIRST))
+    _check_first(first, columns)
+    for number, row in enumerate(chain(first, source)):
         if isinstance(row, Row):
             yield Row(number, row.value, row.error)
         elif isinstance(row, Mapping):
             yield columns.input_of(number, row)
         else:
             yield Row(number, error=f"the row is a {type(row).__name__}, no mapping of columns.")
+
+
+def _check_first(rows: Sequence[Any], columns: Columns) -> None:
+    """Refuse columns that none of the first rows has, before each row is told so.
+
+    Raises:
+        InputError: one of them.
+    """
+    with_columns = [row for row in rows if isinstance(row, Mapping)]
+    known = list(dict.fromkeys(name for row in with_columns for name in row))
+    if known:
+        columns.check(known)
 
 
 def _of_files(files: Iterable[Path], columns: Columns) -> Iterator[Any]:
@@ -184,12 +265,10 @@ def _of_json_lines(file: Path) -> Iterator[Any]:
 
     try:
         with file.open("rb") as lines:
-            if lines.read(1) == b"[":
-                raise InputError(
-                    f"{file.name} holds one JSON list, not JSON Lines (one object a line): give "
-                    "datasets.load_dataset('json', data_files=...), which reads both."
-                )
+            _check_beginning(file.name, lines)
             lines.seek(0)
+            if lines.read(len(codecs.BOM_UTF8)) != codecs.BOM_UTF8:
+                lines.seek(0)
             while line := lines.readline(_LONGEST_LINE + 1):
                 if len(line) > _LONGEST_LINE:
                     raise InputError(
@@ -204,3 +283,18 @@ def _of_json_lines(file: Path) -> Iterator[Any]:
                     yield Row(0, error=str(error))
     except OSError as error:
         raise InputError(f"cannot read {file}: {error.strerror or error}.") from error
+
+
+def _check_beginning(name: str, lines: BinaryIO) -> None:
+    """Refuse JSON that is not in lines, and lines in another encoding, by how the file begins."""
+    pieces = iter(lambda: lines.readline(_LONGEST_LINE + 1).removeprefix(codecs.BOM_UTF8), b"")
+    line = next((piece for piece in pieces if piece.strip()), b"")
+    if line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise InputError(f"{name} is encoded in UTF-16: JSON Lines are in UTF-8.")
+    begins = line.strip()
+    if begins.startswith(b"[") or begins == b"{":
+        what = "list" if begins.startswith(b"[") else "object over several lines"
+        raise InputError(
+            f"{name} holds one JSON {what}, not JSON Lines (one object a line): give "
+            "datasets.load_dataset('json', data_files=...), which reads both."
+        )

@@ -6,15 +6,19 @@ Nothing that is sent or received is ever logged, and no error quotes what was se
 from __future__ import annotations
 
 import ipaddress
+import ssl
 import threading
 from collections.abc import Mapping
+from datetime import UTC
 from email.utils import parsedate_to_datetime
-from time import monotonic, time
+from time import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from proxyspex_hf.checks import quoted
 from proxyspex_hf.errors import InputError, ModelError, SchemaError
+from proxyspex_hf.hf.failures import causes, first_line
+from proxyspex_hf.hf.served.deadline import Deadline
 from proxyspex_hf.record.json_reader import parsed
 
 if TYPE_CHECKING:
@@ -31,13 +35,15 @@ TRANSIENT = (408, 429)
 _NOT_KNOWN = (501, 505)
 #: Characters of a server's own words that an error repeats: convention.
 _QUOTED = 200
+#: How OpenSSL says that what answers does not speak TLS at all.
+_NO_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "UNKNOWN_PROTOCOL")
 
 
 class Refused(ModelError):  # noqa: N818 - what the server did, for those who ask
     """An answer that is neither 200 nor asks for patience.
 
     Attributes:
-        status: of HTTP.
+        status: of HTTP; 0 where it did not come to an answer.
     """
 
     def __init__(self, message: str, status: int = 0) -> None:
@@ -110,6 +116,7 @@ class Line:
         self.down_until = 0.0
         self.suspect = False
         self._client: httpx2.Client | None = None
+        self._deadline = Deadline()
 
     @property
     def place(self) -> str:
@@ -127,19 +134,32 @@ class Line:
 
     @property
     def client(self) -> httpx2.Client:
-        """The HTTP client, made when it is first needed."""
+        """The HTTP client, made when it is first needed.
+
+        Raises:
+            InputError: proxies or certificates of the environment cannot be used.
+        """
         with self.lock:
             if self._client is None:
                 http = _http()
                 headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
-                self._client = http.Client(
-                    headers=headers,
-                    timeout=http.Timeout(self.timeout, connect=_CONNECT),
-                    # How many are in flight is bounded elsewhere.
-                    limits=http.Limits(max_connections=None, max_keepalive_connections=None),
-                    follow_redirects=False,
-                    trust_env=not self.is_local,
-                )
+                try:
+                    self._client = http.Client(
+                        headers=headers,
+                        timeout=http.Timeout(self.timeout, connect=_CONNECT),
+                        # How many are in flight is bounded elsewhere.
+                        limits=http.Limits(max_connections=None, max_keepalive_connections=None),
+                        follow_redirects=False,
+                        trust_env=not self.is_local,
+                        # The certificates that it names are for this machine, too.
+                        verify=http.create_ssl_context() if self.url.startswith("https") else True,
+                    )
+                except (ImportError, ValueError, OSError, http.InvalidURL) as error:
+                    raise InputError(
+                        f"{self.place} cannot be asked with the proxies and certificates that the "
+                        "environment names (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY, "
+                        f"SSL_CERT_FILE, SSL_CERT_DIR): {first_line(error).rstrip('.')}."
+                    ) from error
             return self._client
 
     def close(self) -> None:
@@ -175,7 +195,7 @@ class Line:
         try:
             return self.get(path)
         except ModelError as error:
-            if isinstance(error, Refused) and error.status in (401, 403):
+            if isinstance(error, Refused) and error.status in (0, 401, 403):
                 raise
             return None
 
@@ -187,9 +207,13 @@ class Line:
     def _asked(self, method: str, address: str, body: Mapping[str, Any] | None) -> Any:
         http = _http()
         path = urlsplit(address).path or "/"
-        until = monotonic() + self.timeout
         try:
-            with self.client.stream(method, address, json=body) as response:
+            with (
+                self._deadline.within(self.timeout),
+                self.client.stream(
+                    method, address, json=body, extensions={"trace": self._deadline.trace}
+                ) as response,
+            ):
                 status, headers = response.status_code, response.headers
                 data = bytearray()
                 for chunk in response.iter_bytes():
@@ -199,19 +223,15 @@ class Line:
                             f"{self.place} answered {method} {path} with more than "
                             f"{_MOST_BYTES >> 20} MB: this is not an inference server."
                         )
-                    # The client's own limit begins anew with each piece of an answer.
-                    if monotonic() > until:
-                        raise self._too_late()
+                    self._deadline.left()
         except http.InvalidURL as error:
             raise InputError(
                 f"the server's address {self.place} cannot be used: {error}."
             ) from error
-        except Lost:
-            raise
-        except (http.ReadTimeout, http.WriteTimeout) as error:
+        except (http.ReadTimeout, http.WriteTimeout, TimeoutError) as error:
             raise self._too_late() from error
         except (http.TransportError, http.StreamError, http.DecodingError, OSError) as error:
-            raise Lost(f"the connection failed ({type(error).__name__})") from error
+            raise self._failure(error) from error
         if status != 200:
             raise refusal(self, path, status, headers, _words(bytes(data), self.token))
         try:
@@ -219,13 +239,35 @@ class Line:
                 bytes(data), f"{self.place} answered {path} with something that is not JSON"
             )
         except SchemaError as error:
+            if _may_be_cut(bytes(data), headers):
+                raise Lost("the connection was closed in the middle of an answer") from error
             raise ModelError(str(error)) from error
-        if isinstance(found, dict) and found.get("error"):  # some answer so with 200
+        # Some answer so with 200.
+        if isinstance(found, dict) and (found.get("error") or found.get("object") == "error"):
             raise ModelError(
                 f"{self.place} answered {path} with an error: "
                 f"{_message(found, self.token) or 'it does not say which'}."
             )
         return found
+
+    def _failure(self, error: Exception) -> Lost | Refused:
+        """What a connection that failed means: another try may help, unless it is a matter of what
+        the two sides speak."""
+        for cause in causes(error):
+            if isinstance(cause, ssl.SSLCertVerificationError):
+                return Refused(
+                    f"the certificate of {self.place} is not trusted here: "
+                    f"{short_reason(cause.verify_message)}. Give the name that it was made for, or "
+                    "name its issuer's certificate in the environment variable SSL_CERT_FILE."
+                )
+            if isinstance(cause, ssl.SSLError) and cause.reason in _NO_TLS:
+                return Refused(f"{self.place} does not speak TLS: give its address as http://…")
+        if isinstance(error, _http().LocalProtocolError):  # its words repeat what was to be sent
+            return Refused(f"{self.place} cannot be sent such a request: look at its address.")
+        said = next(
+            (c.strerror for c in causes(error) if isinstance(c, OSError) and c.strerror), ""
+        )
+        return Lost(f"the connection failed ({short_reason(said) or type(error).__name__})")
 
     def _too_late(self) -> Lost:
         return Lost(f"no whole answer came within {self.timeout:g} s (timeout={self.timeout:g})")
@@ -238,11 +280,9 @@ def refusal(
     if status in TRANSIENT or (status >= 500 and status not in _NOT_KNOWN):
         return Lost(f"HTTP {status}", status, _retry_after(headers.get("Retry-After")))
     said = f": {words}" if words else ""
+    if 300 <= status < 400:
+        said += ". Give the address that it redirects to"
     advice = {
-        301: " Give the address that it redirects to.",
-        302: " Give the address that it redirects to.",
-        307: " Give the address that it redirects to.",
-        308: " Give the address that it redirects to.",
         401: " Pass token=..., the key that the server was started with.",
         403: " Pass token=... with access to it.",
         404: " Look at the address and at model=...: the path or the model is unknown there.",
@@ -275,15 +315,27 @@ def _message(found: Any, token: str | None) -> str:
     return short_reason(found if token is None else found.replace(token, "[token]"))
 
 
+def _may_be_cut(data: bytes, headers: Mapping[str, str]) -> bool:
+    """Whether JSON begins that does not end, where only the end of the connection ends it: of
+    anything else, the client itself knows how long it is."""
+    if any(name in headers for name in ("Content-Length", "Transfer-Encoding")):
+        return False
+    text = data.strip()
+    return text[:1] in (b"{", b"[") and text[-1:] not in (b"}", b"]")
+
+
 def _retry_after(given: str | None) -> float | None:
     """Seconds that a ``Retry-After`` asks for: a number of them, or a date."""
     if given is None:
         return None
     text = given.strip()
-    if text.isascii() and text.isdecimal() and len(text) < 10:
-        return float(text)
+    if text.isascii() and text.isdecimal():
+        return float(text[:_QUOTED])
     try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - time())
+        when = parsedate_to_datetime(text)
+        # HTTP has no other time zone, also where none is named.
+        when = when if when.tzinfo is not None else when.replace(tzinfo=UTC)
+        return max(0.0, when.timestamp() - time())
     except (ValueError, TypeError, OverflowError):
         return None
 

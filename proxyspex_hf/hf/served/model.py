@@ -112,6 +112,11 @@ class ServedModel:
             if given is not None and not (isinstance(given, str) and given.isprintable() and given):
                 what = quoted(given) if name == "model" else f"a {type(given).__name__}"
                 raise InputError(f"{name} must be a printable text, got {what}.")
+        if token is not None and not (token.isascii() and token == token.strip()):
+            raise InputError(
+                "token holds a character that no HTTP header can: a space at an end, or one that "
+                "is not ASCII. Pass it as it was given out."
+            )
         self.task = task
         self.labels = None if labels is None else tuple(map(str, as_list("labels", labels)))
         self._asked_for, self._dialect_name, self._token = model, dialect, token
