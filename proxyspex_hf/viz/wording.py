@@ -274,7 +274,8 @@ def r2_text(r2: float | None, minus: str = "\N{MINUS SIGN}") -> str:
     """R² with two digits, or a dash."""
     if r2 is None:
         return "\N{EN DASH}"
-    return f"{minus if r2 < 0 else ''}{_fixed(abs(r2), 2)}"
+    text = _fixed(abs(r2), 2)
+    return f"{minus if r2 < 0 and float(text) else ''}{text}"
 
 
 def r2_interval(score: DensityScore, minus: str = "\N{MINUS SIGN}") -> str:

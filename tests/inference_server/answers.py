@@ -31,6 +31,13 @@ class Answers:
     def __init__(self, pipe: Any, kind: str, name: str) -> None:
         self.pipe, self.kind, self.name = pipe, kind, name
         self._lock = threading.Lock()
+        self._is_over = False
+
+    def close(self) -> None:
+        """Stop computing. A thread that is inside torch when the process ends aborts it."""
+        self._is_over = True
+        with self._lock:
+            """What is computed now is waited for."""
 
     def get(self, path: str) -> dict[str, Any]:
         if path == "/v1/models" and self.kind not in ("endpoint",):
@@ -71,6 +78,8 @@ class Answers:
 
     def _logits(self, ids: Sequence[int]) -> torch.Tensor:
         with self._lock, torch.inference_mode():
+            if self._is_over:
+                raise ConnectionAbortedError("the server is closed")
             return self.pipe.model(input_ids=torch.tensor([list(ids)])).logits[0].double()
 
     def _generated(self, ids: Sequence[int], most: int) -> list[int]:
@@ -143,6 +152,8 @@ class Answers:
 
     def _class_logits(self, ids: Sequence[int]) -> torch.Tensor:
         with self._lock, torch.inference_mode():
+            if self._is_over:
+                raise ConnectionAbortedError("the server is closed")
             return self.pipe.model(input_ids=torch.tensor([list(ids)])).logits[0].double()
 
     def _classify(self, body: dict[str, Any]) -> dict[str, Any]:

@@ -73,6 +73,7 @@ class InferenceServer:
 
     def __exit__(self, *_: object) -> None:
         self.kill()
+        self.answers.close()
         if self.errors:
             raise self.errors[0]
 
