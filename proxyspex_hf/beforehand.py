@@ -12,6 +12,7 @@ from proxyspex_hf.core.proxies.kernel import MaskKernel
 from proxyspex_hf.core.proxies.sibling import Sibling
 from proxyspex_hf.errors import InputError, ProxySpexError
 from proxyspex_hf.explanation import InteractionExplanation
+from proxyspex_hf.fit_notes import sibling_note
 from proxyspex_hf.hf.sequence import SEQUENCE_VALUES
 from proxyspex_hf.hf.tasks.table import FUNCTION, task_of
 from proxyspex_hf.hf.value_function import BoundInput
@@ -61,11 +62,8 @@ class Told:
         """For the record of the explanation that began with it."""
         rho = None if posterior is None else posterior.rho
         if rho is None or self.sibling is None:
-            return f"A sibling ({self.who}) was of no use here, and was left out."
-        return (
-            f"The values are explained as {rho / self.sibling.scale:.2f} times what a sibling "
-            f"({self.who}) says, and the difference to it."
-        )
+            return sibling_note(self.who, None)
+        return sibling_note(self.who, rho / self.sibling.scale)
 
 
 def kernel_of(warm_start: InteractionExplanation | str | bool) -> MaskKernel | None:

@@ -10,7 +10,7 @@ from typing import Any
 from proxyspex_hf.beforehand import Told
 from proxyspex_hf.core.algorithm import ProxySPEX
 from proxyspex_hf.core.attribution import Attribution
-from proxyspex_hf.core.walsh import is_rounding
+from proxyspex_hf.fit_notes import fit_notes, other_notes
 from proxyspex_hf.hf.answers import Asker
 from proxyspex_hf.hf.evaluating import model_device
 from proxyspex_hf.hf.identity import model_name
@@ -26,9 +26,6 @@ from proxyspex_hf.versions import versions_of
 
 #: Tasks whose pipeline chooses among the labels of its model's config.
 _OF_CLASSES = ("text-classification", "image-classification", "audio-classification")
-#: What the notes of a fit hold, here and in ``refit.py`` and ``beforehand.py``: the next fit has
-#: its own.
-_OF_A_FIT = ("Fitted again to the stored queries", "has no exact spectrum", "sibling (")
 _PACKAGES = ("torch", "transformers", "tokenizers", "lightgbm", "numpy", "scikit-learn", "scipy")
 
 
@@ -76,8 +73,8 @@ def make_record(
 def of_same_input(made: ExplanationRecord, record: ExplanationRecord) -> ExplanationRecord:
     """``made`` of the input of an earlier ``record``, as that tells of it: the number, the
     features, how they are masked and what was noted are those of the values that are kept."""
-    asked, noted = record.settings, record.provenance.notes
-    notes = [note for note in noted if not any(part in note for part in _OF_A_FIT)]
+    asked = record.settings
+    notes = (*other_notes(record.provenance.notes), *made.provenance.notes)
     return replace(
         made,
         text=record.text,
@@ -93,9 +90,7 @@ def of_same_input(made: ExplanationRecord, record: ExplanationRecord) -> Explana
             image_masking=asked.image_masking,
             arguments=asked.arguments,
         ),
-        provenance=replace(
-            made.provenance, notes=tuple(dict.fromkeys([*notes, *made.provenance.notes]))
-        ),
+        provenance=replace(made.provenance, notes=tuple(dict.fromkeys(notes))),
     )
 
 
@@ -133,32 +128,8 @@ def _sampling(found: Attribution) -> str:
 
 
 def _notes(bound: BoundInput, found: Attribution, told: Told | None) -> tuple[str, ...]:
-    notes, fit = (*bound.notes, *bound.asides), found.fit
-    if told is not None:
-        notes = (*notes, told.note(found.posterior))
-    if fit.method == "exact":  # planned, or all that a goal had left
-        found_how = (
-            "is exact"
-            if is_rounding(fit.dropped_energy, found.queries.values)
-            else f"was cut to {len(fit.spectrum) - 1} coefficients of order "
-            f"{fit.spectrum.orders.max()} at most"
-        )
-        notes = (
-            *notes,
-            f"All {len(found.queries)} subsets of {_counted(bound.n_features)} were asked: the "
-            f"spectrum {found_how}, and faithfulness is computed over all of them.",
-        )
-    if fit.estimated:
-        notes = (
-            *notes,
-            f"The proxy {fit.method!r} has no exact spectrum: the coefficients are an "
-            "estimate of it, and faithfulness is that of the estimate.",
-        )
-    return notes
-
-
-def _counted(n_features: int) -> str:
-    return "the one feature" if n_features == 1 else f"the {n_features} features"
+    of_sibling = () if told is None else (told.note(found.posterior),)
+    return (*bound.notes, *bound.asides, *of_sibling, *fit_notes(found.fit, found.queries))
 
 
 def _provenance(

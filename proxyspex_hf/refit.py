@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from proxyspex_hf.core.algorithm import ProxySPEX, SpectrumFit
 from proxyspex_hf.core.attribution import faithfulness_of
 from proxyspex_hf.core.progress import ProgressCallback
+from proxyspex_hf.fit_notes import other_notes, refit_notes
 from proxyspex_hf.record.record import SCHEMA_VERSION, ExplanationRecord, FitReport
 from proxyspex_hf.versions import versions_of
 
@@ -38,14 +39,12 @@ def refit_record(
     )
     fitted = time.perf_counter()
     faithfulness = faithfulness_of(queries, fit, seed=algorithm.seed)
-    note = (
-        f"Fitted again to the stored queries, without asking the model: proxy {fit.method}, "
-        f"refine {algorithm.refine}, seed {algorithm.seed}."
-    )
+    has_sibling = fit.doubt is not None and fit.doubt.kernel.sibling is not None
+    notes = other_notes(record.provenance.notes, sibling=has_sibling)
     provenance = replace(
         record.provenance,
         versions={**record.provenance.versions, **versions_of(*_FITTED_WITH)},
-        notes=(*record.provenance.notes, note),
+        notes=(*notes, *refit_notes(fit, queries, algorithm)),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         seconds={
             "attribution": round(fitted - start, 3),

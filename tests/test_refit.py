@@ -31,6 +31,26 @@ def test_the_same_fit_is_the_same_explanation(explanation: InteractionExplanatio
     )
 
 
+def test_a_fit_has_its_own_notes_and_not_those_of_the_fit_before() -> None:
+    weights = np.random.default_rng(0).normal(size=(5, 6))
+    exact = InteractionExplainer(lambda m: np.tanh(m @ weights.T).sum(axis=1))(list("abcdef"))
+    (note,) = exact.record.provenance.notes
+    assert note.startswith("All 64 subsets of the 6 features were asked: the spectrum is exact,")
+    cut = exact.refit(max_order=1)
+    told, again = cut.record.provenance.notes
+    assert "the spectrum was cut to 6 coefficients of order 1 at most" in told
+    assert not cut.record.is_exact
+    whole = cut.refit()
+    assert whole.record.provenance.notes == (note, again)
+    assert whole.record.is_exact
+
+    sampled = InteractionExplainer(lambda m: m @ np.arange(70.0), budget=150, proxy="network")
+    estimated = sampled([f"w{i}" for i in range(70)])
+    assert "has no exact spectrum" in estimated.record.provenance.notes[0]
+    (again,) = estimated.refit(proxy="lasso").record.provenance.notes
+    assert again.startswith("Fitted again")
+
+
 def test_another_proxy_is_tested_on_the_same_masks(explanation: InteractionExplanation) -> None:
     linear = explanation.refit(proxy="lasso", refine="none", n_coefficients=14, seed=0)
     assert linear.record.fit.method == "lasso"

@@ -1,0 +1,73 @@
+"""What a record notes of its fit, beside what it notes of its input: each fit has its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from proxyspex_hf.core.algorithm import ProxySPEX, SpectrumFit
+from proxyspex_hf.core.queries import Queries
+from proxyspex_hf.core.walsh import is_rounding
+
+#: What the notes of a fit are told by: a record holds all of its notes in one list. Stored ones of
+#: earlier versions say the same.
+_ALL_ASKED = "asked: the spectrum "
+_ESTIMATED = "has no exact spectrum"
+_AGAIN = "Fitted again to the stored queries"
+_SIBLING = "sibling ("
+
+
+def fit_notes(fit: SpectrumFit, queries: Queries) -> tuple[str, ...]:
+    """What has to be known of a spectrum that was found in these queries."""
+    notes = []
+    if fit.method == "exact":  # planned, or all that a goal had left
+        n = fit.spectrum.n_features
+        features = "the one feature" if n == 1 else f"the {n} features"
+        how = (
+            "is exact"
+            if is_rounding(fit.dropped_energy, queries.values)
+            else f"was cut to {len(fit.spectrum) - 1} coefficients of order "
+            f"{fit.spectrum.orders.max()} at most"
+        )
+        notes.append(
+            f"All {len(queries)} subsets of {features} were {_ALL_ASKED}{how}, and faithfulness is "
+            "computed over all of them."
+        )
+    if fit.estimated:
+        notes.append(
+            f"The proxy {fit.method!r} {_ESTIMATED}: the coefficients are an estimate of it, and "
+            "faithfulness is that of the estimate."
+        )
+    return tuple(notes)
+
+
+def refit_notes(fit: SpectrumFit, queries: Queries, algorithm: ProxySPEX) -> tuple[str, ...]:
+    """The same of a fit to what a record holds."""
+    again = (
+        f"{_AGAIN}, without asking the model: proxy {fit.method}, refine {algorithm.refine}, seed "
+        f"{algorithm.seed}."
+    )
+    return (*fit_notes(fit, queries), again)
+
+
+def sibling_note(who: str, times: float | None) -> str:
+    """What came of a cheaper model that was asked first.
+
+    Args:
+        times: the values are this many times what it says; None where it was left out.
+    """
+    if times is None:
+        return f"A {_SIBLING}{who}) was of no use here, and was left out."
+    return (
+        f"The values are explained as {times:.2f} times what a {_SIBLING}{who}) says, and the "
+        "difference to it."
+    )
+
+
+def other_notes(notes: Iterable[str], *, sibling: bool = False) -> tuple[str, ...]:
+    """Those that are of no fit: of the input, the model and the values.
+
+    Args:
+        sibling: those of a sibling hold as well.
+    """
+    of_a_fit = (_ALL_ASKED, _ESTIMATED, _AGAIN, *(() if sibling else (_SIBLING,)))
+    return tuple(note for note in notes if not any(part in note for part in of_a_fit))
