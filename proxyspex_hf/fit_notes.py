@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from proxyspex_hf.core.algorithm import ProxySPEX, SpectrumFit
+import numpy as np
+
+from proxyspex_hf.core.algorithm import APART, ProxySPEX, SpectrumFit
 from proxyspex_hf.core.queries import Queries
 from proxyspex_hf.core.walsh import is_rounding
 
@@ -14,6 +16,7 @@ _ALL_ASKED = "asked: the spectrum "
 _ESTIMATED = "has no exact spectrum"
 _AGAIN = "Fitted again to the stored queries"
 _SIBLING = "sibling ("
+_UNLIKE = "is unlike those of masked inputs"
 
 
 def fit_notes(fit: SpectrumFit, queries: Queries) -> tuple[str, ...]:
@@ -36,6 +39,15 @@ def fit_notes(fit: SpectrumFit, queries: Queries) -> tuple[str, ...]:
         notes.append(
             f"The proxy {fit.method!r} {_ESTIMATED}: the coefficients are an estimate of it, and "
             "faithfulness is that of the estimate."
+        )
+    if fit.refinement.endswith(APART):
+        whole = np.ones((1, fit.spectrum.n_features), np.bool_)
+        value = float(queries.values[queries.masks.all(axis=1)][0])
+        says = float(fit.spectrum.evaluate(whole)[0])
+        notes.append(
+            f"The whole input's value ({value:.4g}) {_UNLIKE}: few terms could come near it only "
+            "by being wrong of those. The explanation is of masked inputs, and of the whole one it "
+            f"says {says:.4g}; intervals of effects at the input reach to what was answered."
         )
     return tuple(notes)
 
@@ -69,5 +81,5 @@ def other_notes(notes: Iterable[str], *, sibling: bool = False) -> tuple[str, ..
     Args:
         sibling: those of a sibling hold as well.
     """
-    of_a_fit = (_ALL_ASKED, _ESTIMATED, _AGAIN, *(() if sibling else (_SIBLING,)))
+    of_a_fit = (_ALL_ASKED, _ESTIMATED, _UNLIKE, _AGAIN, *(() if sibling else (_SIBLING,)))
     return tuple(note for note in notes if not any(part in note for part in of_a_fit))

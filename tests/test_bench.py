@@ -312,3 +312,13 @@ def test_the_whole_input_is_met_for_the_effects_there(tmp_path, capsys):
     assert list(rows) == ["weight 0", "weight 10", "LASSO"]
     assert rows["weight 10"]["effects"] < 0.8 * rows["weight 0"]["effects"]
     assert "| tiny | 2 | uniform |" in capsys.readouterr().out
+
+
+def test_a_whole_input_that_is_moved_away_is_let_go(tmp_path, capsys):
+    np.savez(tmp_path / "tiny.npz", **entries())
+    given = ["--tables", str(tmp_path), "--samplings", "mixed", "--alphas", "2"]
+    assert whole_input.main([*given, "--apart", "0", "20"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    still, moved = (next(line for line in lines if f"| {by} |" in line) for by in ("0", "20"))
+    assert "| no |" in still
+    assert "| yes |" in moved

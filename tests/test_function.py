@@ -35,6 +35,26 @@ def test_large_functions_are_sampled() -> None:
     assert explanation.faithfulness[0.5] > 0.99
 
 
+@pytest.mark.parametrize("jump", [0.0, 0.5, 1.5])
+def test_a_whole_input_unlike_all_others_does_not_spoil_the_rest(jump: float) -> None:
+    # As where a model gives the whole input an answer that it gives no masked one.
+    n = 24
+    weights = 0.1 * np.random.default_rng(0).normal(size=n)  # other masks deviate by 0.22
+    explanation = InteractionExplainer(
+        lambda masks: masks @ weights + np.where(masks.all(axis=1), jump, 0.0)
+    )(n)
+    assert min(explanation.faithfulness[density] for density in (0.5, 0.7, 0.9)) > 0.9
+    notes = " ".join(explanation.record.provenance.notes)
+    assert ("is unlike those of masked inputs" in notes) == (jump > 0.0)
+    for effect in explanation.record.effects:
+        if effect.order == 1 and jump:
+            low, high = effect.interval
+            (i,) = effect.members
+            assert effect.value == pytest.approx(weights[i], abs=0.1)
+            assert low - 1e-3 <= weights[i] + jump <= high + 1e-3
+    assert notes == "" or notes in " ".join(str(explanation).split())
+
+
 def test_removals_are_checked_by_the_function() -> None:
     explainer = InteractionExplainer(game)
     names = ["a", "b", "c", "d", "e"]

@@ -123,6 +123,10 @@ class Elsewhere:
         found = weighted_r2(values, spectrum.evaluate(masks), mask_weights(masks, values))
         return 0.0 if found is None else 1.0 - found
 
+    def missed_at_most(self, spectrum: FourierSpectrum, parts: Sequence[BoolArray]) -> float:
+        """The largest of those shares, of parts of the masks."""
+        return max(self.missed(spectrum, part) for part in parts if part.sum() >= _GROUPS)
+
 
 def sparsify(
     proxy: Projectable,
@@ -159,14 +163,14 @@ def sparsify(
         chosen = np.concatenate([[0], np.sort(strongest)])
         rows, right = rows[chosen], right[chosen]
     products = _Products(rows, mixture, n_features)
+    # Few terms cannot bend to one mask without losing the others.
+    weight = _FULL_INPUT * min(1.0, k / _MANY)
     if full_value is not None:
-        # Few terms cannot bend to one mask without losing the others.
-        weight = _FULL_INPUT * min(1.0, k / _MANY)
         full = np.ones((1, n_features), np.bool_)
         right += products.with_masks(full, np.array([full_value]), weight)
-        if neighbours is not None:
-            without = ~np.eye(n_features, dtype=np.bool_)
-            right += products.with_masks(without, neighbours, weight)
+    if neighbours is not None:
+        without = ~np.eye(n_features, dtype=np.bool_)
+        right += products.with_masks(without, neighbours, weight)
     kept, gram = _enter(products, right, min(len(rows), entering))
     return _leave(gram, right[kept], rows[kept], n_features, k)
 

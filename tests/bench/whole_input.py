@@ -2,12 +2,18 @@
 
     python tests/bench/whole_input.py                      # the tables of data
     python tests/bench/whole_input.py --only review --alphas 2 --weights 0 0.1 1
+    python tests/bench/whole_input.py --apart 0 4 --alphas 2
 
 For every weight of the whole input (``_FULL_INPUT`` of ``core/sparsify.py``; it and its neighbours
 count so much each beside all other masks) the R² of the sparse spectrum, and "effects": the squared
 error of what removing a mask's features does to the whole input, f(whole) - f(mask), over its
 square. Uniform rows are judged on the uniform test masks, mixed rows on all three densities
 together, each weighted alike. LASSO is fitted to the same masks.
+
+With ``--apart`` the whole input's value is moved away from all others, by so many of their standard
+deviations, as where a model says what no masked input makes it say. Then R² alone is told, of the
+explanation as it is and of one that comes near that value at any price (no ``_PRICE`` of
+``core/algorithm.py``).
 """
 
 from __future__ import annotations
@@ -23,7 +29,8 @@ from harness.command import command, command_line
 from harness.problems import DATA, SAMPLINGS, Problem, read_tables
 from harness.report import Row, describe, grouped, machine, markdown_table, write_json
 
-from proxyspex_hf.core import ProxySPEX, sparsify
+from proxyspex_hf.checks import BoolArray, FloatArray
+from proxyspex_hf.core import ProxySPEX, algorithm, sparsify
 from proxyspex_hf.core.faithfulness import r2_score
 from proxyspex_hf.core.spectrum import FourierSpectrum
 
@@ -55,6 +62,47 @@ def table(rows: Sequence[Row]) -> str:
     return markdown_table(["table", "α", "sampling", *ways], lines)
 
 
+def moved_away(
+    problem: Problem,
+    masks: BoolArray,
+    values: FloatArray,
+    drawn: FloatArray,
+    jumps: Sequence[float],
+    alpha: float,
+    sampling: str,
+) -> list[Row]:
+    """R² at one half and at 0.9 where the whole input's value is another."""
+    whole, rows = masks.all(axis=1), []
+    for jump in jumps:
+        moved = values + np.where(whole, jump * values[~whole].std(), 0.0)
+        for way, (price, proxy) in {
+            "at any price": (np.inf, "blend"),
+            "as it is": (algorithm._PRICE, "blend"),
+            "LASSO": (np.inf, "lasso"),
+        }.items():
+            with patch.object(algorithm, "_PRICE", price):
+                how = ProxySPEX(proxy, refine="none" if proxy == "lasso" else "project")
+                fit = how.fit(masks, moved, densities=drawn)
+            row: Row = {"table": problem.name, "alpha": alpha, "sampling": sampling}
+            row |= {"jump": jump, "way": way, "apart": fit.refinement.endswith(algorithm.APART)}
+            for name in ("50", "90"):
+                tests, answers = problem.tests[name]
+                row[f"r2_{name}"] = r2_score(answers, fit.spectrum.evaluate(tests))
+            rows.append(row)
+    return rows
+
+
+def table_apart(rows: Sequence[Row]) -> str:
+    ways = list(dict.fromkeys(row["way"] for row in rows))
+    lines = []
+    for (name, alpha, jump), cell in grouped(rows, ("table", "alpha", "jump")).items():
+        by_way = {row["way"]: row for row in cell}
+        figures = [f"{by_way[way]['r2_50']:.3f} / {by_way[way]['r2_90']:.3f}" for way in ways]
+        apart = "yes" if by_way["as it is"]["apart"] else "no"
+        lines.append([name, f"{alpha:g}", f"{jump:g}", apart, *figures])
+    return markdown_table(["table", "α", "moved by", "let go", *ways], lines)
+
+
 @command
 def main(given: Sequence[str] | None = None) -> int:
     parser = command_line(__doc__)
@@ -63,6 +111,7 @@ def main(given: Sequence[str] | None = None) -> int:
     parser.add_argument("--alphas", type=float, nargs="+", default=[1.0, 2.0])
     parser.add_argument("--samplings", nargs="+", choices=SAMPLINGS, default=list(SAMPLINGS))
     parser.add_argument("--weights", type=float, nargs="+", default=[0.0, 0.01, 0.1, 1.0])
+    parser.add_argument("--apart", type=float, nargs="+", default=[], help="standard deviations")
     parser.add_argument("--json", type=Path, help="every fit")
     options = parser.parse_args(given)
     problems = read_tables(options.tables, options.only)
@@ -72,11 +121,15 @@ def main(given: Sequence[str] | None = None) -> int:
             continue
         masks, values = problem.rows(alpha, sampling, 0)
         drawn = np.where(masks.all(axis=1), 0.0, masks.mean(axis=1))
+        if options.apart:
+            rows += moved_away(problem, masks, values, drawn, options.apart, alpha, sampling)
+            continue
         ways = {f"weight {weight:g}": (weight, "blend") for weight in options.weights}
         for way, (weight, proxy) in {**ways, "LASSO": (0.0, "lasso")}.items():
-            with patch.object(sparsify, "_FULL_INPUT", weight):
-                algorithm = ProxySPEX(proxy, refine="none" if proxy == "lasso" else "project")
-                spectrum = algorithm.fit(masks, values, densities=drawn).spectrum
+            at_any_price = patch.object(algorithm, "_PRICE", np.inf)
+            with at_any_price, patch.object(sparsify, "_FULL_INPUT", weight):
+                how = ProxySPEX(proxy, refine="none" if proxy == "lasso" else "project")
+                spectrum = how.fit(masks, values, densities=drawn).spectrum
             rows.append(
                 {"table": problem.name, "alpha": alpha, "sampling": sampling, "way": way}
                 | judged(spectrum, problem, sampling)
@@ -84,7 +137,7 @@ def main(given: Sequence[str] | None = None) -> int:
         if options.json is not None:
             write_json(options.json, rows)
     print(describe(machine()), end="\n\n")
-    print(table(rows))
+    print(table_apart(rows) if options.apart else table(rows))
     return 0
 
 
