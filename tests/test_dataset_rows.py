@@ -29,8 +29,10 @@ from proxyspex_hf import (
     ServedModel,
     explain_dataset,
 )
-from proxyspex_hf.dataset.finished import explainer_key, input_key
-from proxyspex_hf.dataset.sources import Columns
+from proxyspex_hf.dataset.explain import _Collected
+from proxyspex_hf.dataset.finished import Done, Pending, explainer_key, input_key
+from proxyspex_hf.dataset.shards import Folder
+from proxyspex_hf.dataset.sources import Columns, rows_of
 from proxyspex_hf.dataset.with_ray import _Actor
 from proxyspex_hf.dataset.worker import Worker
 from proxyspex_hf.sharing import read_explanations
@@ -298,6 +300,62 @@ def test_two_calls_that_share_a_place(home: Path) -> None:
     assert inner[0].explained == run.explained == 12
     assert {e.text for e in read_explanations(home / "out")} == set(TEXTS)
     assert call(progress=False).known == 12
+
+
+def test_a_call_that_shares_a_place_sends_while_this_one_looks(home: Path) -> None:
+    rows = [{"text": text} for text in TEXTS[:2]]
+    folder = Folder(home / "out", "explanations")
+    pending = Pending(home / "finished")
+    worker = Worker(of_words(), pending.folder, set(), None)
+    done = list(worker.all(rows_of(rows, Columns("text"))))
+
+    def send(each: Done) -> None:
+        record = pending.get(each.input)
+        folder.add([record] if record else [], [each])
+        pending.drop([each.input])
+
+    class Sending(Folder):
+        """Just after the lists were read, the other call sends the second explanation."""
+
+        def finished(self) -> list[Done]:
+            found = super().finished()
+            if len(found) == 1:
+                send(done[1])
+            return found
+
+    send(done[0])
+    place = Sending(folder.folder, folder.config)
+    collected = _Collected(place, pending, 2, set(), [], writes=True)
+    for each in done:
+        collected.take(each)
+    assert len(collected.run.shards) == 1
+    assert {e.text for e in read_explanations(home / "out")} == set(TEXTS[:2])
+
+
+def test_a_file_of_explanations_is_written_whole_or_not_at_all(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that fills up while a shard is written, then other sizes of shards: what lies there
+    can be read."""
+    real = pq.ParquetWriter.close
+
+    def full(writer: Any) -> None:
+        real(writer)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def call(size: int) -> Any:
+        out = home / "out"
+        return explain_dataset(
+            ROWS[:4], "text", of_words(), out=out, shard_size=size, progress=False
+        )
+
+    monkeypatch.setattr(pq.ParquetWriter, "close", full)
+    with pytest.raises(InputError, match="No space left on device"):
+        call(3)
+    monkeypatch.setattr(pq.ParquetWriter, "close", real)
+    assert [path for path in (home / "out").rglob("*") if path.is_file()] == []
+    assert call(2).explained == 4
+    assert {e.text for e in read_explanations(home / "out")} == set(TEXTS[:4])
 
 
 def test_what_was_interrupted_lists_what_an_undisturbed_run_does(home: Path) -> None:

@@ -84,7 +84,10 @@ def run_on_request(shared: Shared, form: Form) -> None:
         if isinstance(told, Step):
             return {form.news: step(told, run.name)}
         if isinstance(told, Done):
-            made = shared.house.kept.get(told.name)
+            try:
+                made = shared.house.kept.get(told.name)
+            except InputError as problem:  # whoever watches came back too late
+                return {form.news: error(in_words(problem), run=""), **ended(more=False)}
             found = run.before.showing(Source("own", name=told.name), made)
             return {
                 **shared.show(found, told.unread and said(told.unread)),

@@ -220,12 +220,13 @@ class _Collected:
             and each.input not in self._before
             and each.input not in self._sent
         ]
-        elsewhere: set[str] | None = None
+        elsewhere: set[str] = set()
         for key in dict.fromkeys(each.input for each in new):
             record = self._pending.get(key)
             if record is None:
-                # Perhaps another call has sent it meanwhile: two share this folder.
-                if elsewhere is None:
+                # Perhaps another call has sent it meanwhile: two share this folder. It may do so
+                # while this one looks, too.
+                if key not in elsewhere:
                     elsewhere = {each.input for each in self._shards.finished()}
                 if key in elsewhere:
                     continue

@@ -93,12 +93,19 @@ class ValueStore:
             )
 
     def new(self) -> dict[bytes, float]:
-        """Values that were added since the last call, by packed mask; damaged ones are left out."""
-        if self.read_only and not self.path.exists():
+        """Values that were added since the last call, by packed mask; damaged ones are left out.
+
+        Raises:
+            InputError: the file cannot be read.
+        """
+        try:
+            with self.path.open("rb") as file:
+                file.seek(self._read_to)
+                data = file.read()
+        except FileNotFoundError:  # emptied by hand, or never written: the next batch makes it
             return {}
-        with self.path.open("rb") as file:
-            file.seek(self._read_to)
-            data = file.read()
+        except OSError as error:
+            raise InputError(f"cannot read {self.path}: {error.strerror or error}.") from error
         whole = len(data) - len(data) % self._record
         self._read_to += whole
         found: dict[bytes, float] = {}

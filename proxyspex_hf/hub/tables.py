@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from itertools import accumulate, count
 from pathlib import Path
 from typing import Any, BinaryIO
+from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -59,7 +60,12 @@ def batch_of(row: Row, columns: tuple[Column, ...]) -> pa.RecordBatch:
 
 
 def write_table(path: Path, batches: Sequence[pa.RecordBatch]) -> None:
-    """Write one file of rows that are already in the order of their ids."""
+    """Write one file of rows that are already in the order of their ids, whole or not at all: a
+    folder with a piece of a file in it could not be read any more.
+
+    Raises:
+        OSError: the place cannot be written.
+    """
     schema = batches[0].schema
     # Numbers of single precision leave four empty bytes in eight: split apart, they compress away.
     split = {n: "BYTE_STREAM_SPLIT" for n in ("values.list.element",) if "values" in schema.names}
@@ -69,9 +75,15 @@ def write_table(path: Path, batches: Sequence[pa.RecordBatch]) -> None:
         "use_dictionary": not split,
         "column_encoding": split or None,
     }
-    with pq.ParquetWriter(path, schema, **options) as writer:
-        for group in _groups(batches):
-            writer.write_table(pa.Table.from_batches(group), row_group_size=len(group))
+    temporary = path.with_name(f".{uuid4().hex}.part")
+    try:
+        with pq.ParquetWriter(temporary, schema, **options) as writer:
+            for group in _groups(batches):
+                writer.write_table(pa.Table.from_batches(group), row_group_size=len(group))
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def _groups(batches: Iterable[pa.RecordBatch]) -> Iterator[list[pa.RecordBatch]]:

@@ -6,9 +6,11 @@ import asyncio
 import json
 import re
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -309,3 +311,26 @@ def test_after_a_reload_stop_really_stops_and_continue_asks_nothing_twice(
     model = pipeline("text-classification", model=DEMO_MODEL, device="cpu")
     whole = InteractionExplainer(model)(TEXT + " Three.", alpha=2.0, value="log-odds")
     assert app.running.house.kept.get(kept_as) == whole
+
+
+def test_who_comes_back_too_late_is_told(app: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its explanation is no longer kept: neither a traceback nor advice for something else."""
+    person = app.person()
+    put = app.running.house.kept.put
+
+    def gone(explanation: Any) -> str:
+        put(explanation)
+        return "of-an-hour-ago-1234567"
+
+    monkeypatch.setattr(app.running.house.kept, "put", gone)
+    assert person.ask("begin", None, *form(app, TEXT + " Late."))["success"]
+    first = person.ask("explain")
+    run = app.running.house.underway.of(person.page)
+    # Another page of the same visitor, with the address of the run.
+    later = copy(person)  # with its pass
+    later.page = uuid.uuid4().hex
+    for answer in (first, later.ask("attach", event={"run": run.name})):
+        assert answer["success"]
+        said = json.dumps(answer["output"])
+        assert "explanation of this address is no longer kept" in said
+        assert "Too much at once" not in said

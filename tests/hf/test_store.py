@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import struct
 import time
@@ -92,6 +93,23 @@ def test_records_survive_damage_to_others(tmp_path: Path) -> None:
     again.add({masks[7]: 7.0, masks[49]: 49.0})
     assert ValueStore(tmp_path, {"a": 1}, 12).new() == {m: float(i) for i, m in enumerate(masks)}
     assert again.new() == {masks[7]: 7.0, masks[49]: 49.0}
+
+
+def test_a_directory_that_is_emptied_meanwhile_is_filled_again(tmp_path: Path) -> None:
+    store = ValueStore(tmp_path / "c", {"a": 1}, 20)
+    store.add({b"abc": 2.0})
+    shutil.rmtree(tmp_path / "c")
+    assert store.new() == {}
+    store.add({b"abd": 1.0})
+    assert ValueStore(tmp_path / "c", {"a": 1}, 20).new() == {b"abd": 1.0}
+
+
+def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    store = ValueStore(tmp_path, {"a": 1}, 20)
+    store.path.unlink()
+    store.path.mkdir()  # what another user's file is to a user; root reads that
+    with pytest.raises(InputError, match=r"cannot read .*\.values: Is a directory"):
+        store.new()
 
 
 def test_a_file_that_is_no_cache_is_begun_anew(tmp_path: Path) -> None:

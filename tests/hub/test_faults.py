@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hub_server import HubServer
 
@@ -16,7 +16,6 @@ from proxyspex_hf import (
     pull_explanations,
     push_explanations,
 )
-from proxyspex_hf.hub import outbox as outbox_module
 from proxyspex_hf.hub import repository
 from proxyspex_hf.sharing import read_explanations
 
@@ -140,18 +139,14 @@ def test_a_full_disk_is_told(
     outbox: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    real = outbox_module.write_table
-
-    def on_the_full_device(path: Path, batches: list[pa.RecordBatch]) -> None:
-        path.symlink_to("/dev/full")
-        real(path, batches)
-
-    monkeypatch.setattr(outbox_module, "write_table", on_the_full_device)
+    real = pq.ParquetWriter
+    full: Any = lambda _, *args, **options: real("/dev/full", *args, **options)  # noqa: E731
+    monkeypatch.setattr(pq, "ParquetWriter", full)
     with pytest.raises(HubError, match=r"No space left on device.*Nothing was pushed.*HF_HOME"):
         several[0].push_to_hub(REPO)
     assert hub.repos == {}
     assert list(outbox.iterdir()) == []  # nothing half written is left
-    monkeypatch.setattr(outbox_module, "write_table", real)
+    monkeypatch.setattr(pq, "ParquetWriter", real)
     several[0].push_to_hub(REPO)
     assert len(InteractionExplanation.list_hub(REPO)) == 1
 

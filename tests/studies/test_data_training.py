@@ -250,6 +250,31 @@ def test_what_a_study_says_is_written_once_and_whole(
     np.testing.assert_array_equal(grown[:10], first)
 
 
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="not on this system")
+def test_a_disk_without_room_is_told_before_a_map_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Written into, a map of a file that the disk has no room for ends the process (SIGBUS)."""
+    few, many = (PackedMasks.sample(40, m, seed=2) for m in (10, 25))
+    first = np.array(retrain(Sums(), few, tmp_path, key="k", n_tests=2))
+    asked: list[int] = []
+
+    def full(_: int, start: int, size: int) -> None:
+        asked.append(size - start)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "posix_fallocate", full)
+        with pytest.raises(InputError, match=r"cannot be used.*No space left on device"):
+            retrain(Sums(), many, tmp_path, key="k", n_tests=2)
+        with pytest.raises(InputError, match=r"cannot write .*more\.npy: No space left on device"):
+            PackedMasks.sample(40, 25, path=tmp_path / "more.npy")
+    assert asked == [128 + 25 * 2 * 8, 128 + 25 * 5]
+    assert not list(tmp_path.glob("*new*")) + list(tmp_path.glob("more*"))
+    grown = retrain(Sums(), many, tmp_path, key="k", n_tests=2)
+    np.testing.assert_array_equal(grown[:10], first)
+
+
 def test_damaged_studies(tmp_path: Path) -> None:
     masks = PackedMasks.sample(10, 4, seed=2)
     retrain(Sums(), masks, tmp_path, key="k", n_tests=2)

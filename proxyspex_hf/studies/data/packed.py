@@ -6,6 +6,8 @@ is what ``np.packbits`` makes of a mask: eight features a byte, the first in the
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +23,30 @@ from proxyspex_hf.errors import InputError
 _BLOCK_BYTES = 64 * 2**20
 #: How many bits of a byte are set.
 _ONES = np.array([bin(byte).count("1") for byte in range(256)], np.uint8)
+
+
+#: What a file system says that cannot set room aside.
+_CANNOT_RESERVE = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
+
+
+def new_map(path: str | Path, dtype: Any, shape: tuple[int, ...]) -> Any:
+    """A new ``.npy`` file of zeros as a memory map, with room on the disk for all of it: where a
+    map finds none later, the system ends the process.
+
+    Raises:
+        OSError: the file cannot be made, or there is no room; nothing is left of it.
+    """
+    made = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
+    if not hasattr(os, "posix_fallocate"):
+        return made
+    try:
+        with Path(path).open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size)
+    except OSError as error:
+        if error.errno not in _CANNOT_RESERVE:
+            Path(path).unlink(missing_ok=True)
+            raise
+    return made
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +135,8 @@ class PackedMasks:
                 memory.
 
         Raises:
-            InputError: ``density`` outside (0, 1), no mask, no feature.
+            InputError: ``density`` outside (0, 1), no mask, no feature; a path that cannot be
+                written, or a disk without room for all of them.
         """
         n = as_integer("n_features", n_features, 1, 2**31 - 1)
         m = as_integer("n_masks", n_masks, 1, 2**40)
@@ -119,7 +146,10 @@ class PackedMasks:
         if path is None:
             bits: NDArray[np.uint8] = np.empty(shape, np.uint8)
         else:
-            bits = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
+            try:
+                bits = new_map(path, np.uint8, shape)
+            except OSError as error:
+                raise InputError(f"cannot write {path}: {error.strerror or error}.") from error
         step = max(1, _BLOCK_BYTES // (8 * n))
         for start in range(0, m, step):
             count = min(step, m - start)

@@ -26,7 +26,7 @@ from proxyspex_hf.checks import FloatArray, as_integer
 from proxyspex_hf.core.progress import ProgressCallback, Reporter
 from proxyspex_hf.errors import InputError, ModelError
 from proxyspex_hf.files import write_whole
-from proxyspex_hf.studies.data.packed import PackedMasks
+from proxyspex_hf.studies.data.packed import PackedMasks, new_map
 
 #: (indices of the training points kept, seed) -> margins of the t test points.
 Trainer = Callable[[NDArray[np.intp], int], ArrayLike]
@@ -243,14 +243,12 @@ def _open(folder: Path, masks: PackedMasks, says: dict[str, Any]) -> FloatArray:
     # A larger study is written beside the old one and takes its place. The masks go last: a row of
     # margins counts only once its mask is there.
     written = folder / "margins.new.npy"
-    larger = np.lib.format.open_memmap(
-        written, mode="w+", dtype=np.float64, shape=(len(masks), n_tests)
-    )
+    larger: FloatArray = new_map(written, np.float64, (len(masks), n_tests))
     for rows in masks.blocks(2**16):
         larger[rows] = np.nan
     if done:
         larger[:done] = margins[:done]
-    larger.flush()
+    _flush(larger)
     masks.save(folder / "masks.new.npy")
     written.replace(margins_at)
     (folder / "masks.new.npy").replace(masks_at)
