@@ -112,6 +112,27 @@ def test_other_invalid_arguments() -> None:
         Interactions.from_dict({(1, 0): 1.0, (0, 1): 2.0}, index="SII", n_features=3)
 
 
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda s: s.containing("never"), "each of features must be an integer, got 'never'"),
+        (lambda s: s.containing(1.5), "each of features must be an integer, got 1.5"),
+        (lambda s: s.containing(-1), "each of features must lie between 0 and"),
+        (lambda s: s.interval("never"), "each of features must be an integer, got 'never'"),
+        (lambda s: s.of_order("2"), "each of orders must be an integer, got '2'"),
+        (lambda s: s.to_dense("2"), "order must be an integer, got '2'"),
+        (lambda s: s.to_dense(0), "order must be at least 1, got 0"),
+    ],
+)
+def test_words_are_not_indices(scores: Interactions, call: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        call(scores)
+
+
+def test_orders_may_be_a_list(scores: Interactions) -> None:
+    assert scores.of_order([1, 2]) == scores.of_order(1, 2)  # type: ignore[arg-type]
+
+
 def test_json_round_trip_is_plain_and_exact(scores: Interactions) -> None:
     assert Interactions.from_json(json.loads(json.dumps(scores.to_json()))) == scores
     assert scores.to_json()["sets"][3] == [0, 2]
