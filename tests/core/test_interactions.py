@@ -53,7 +53,7 @@ def test_filters(scores: Interactions) -> None:
     assert scores.negative().support.shape == (2, 2)
     empty = scores.of_order(7)
     assert (len(empty), empty.support.shape, empty.top(3)) == (0, (0, 0), [])
-    with pytest.raises(InputError, match="0 to 4, got 5"):
+    with pytest.raises(InputError, match="between 0 and 4, got 5"):
         scores.containing(5)
 
 
