@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from proxyspex_hf.checks import quoted
 from proxyspex_hf.core.masks import budget_for
 from proxyspex_hf.core.posterior import Posterior
 from proxyspex_hf.core.proxies.kernel import MaskKernel
@@ -114,7 +115,7 @@ def check_sibling(chosen: ExplainerOptions) -> None:
     if not explains and not isinstance(sibling, InteractionExplanation):
         raise InputError(
             "sibling must be the InteractionExplainer of a cheaper model, or its explanation of "
-            f"this input, got {sibling!r:.60}."
+            f"this input, got {quoted(sibling)}."
         )
     chosen.algorithm().check_takes_sibling()  # before hours of asking, not after
 

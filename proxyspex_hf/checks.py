@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from proxyspex_hf.errors import InputError
 BoolArray = NDArray[np.bool_]
 IntArray = NDArray[np.int32]
 FloatArray = NDArray[np.float64]
+_Named = TypeVar("_Named", bound=Mapping[str, Any])
 
 #: Characters of an argument that an error quotes: convention.
 _QUOTED = 80
@@ -136,6 +138,20 @@ def one_of(name: str, value: Any, choices: Sequence[Any]) -> None:
         raise InputError(f"{name} must be one of {known}, got {quoted(value)}.")
 
 
+def check_names(given: _Named, known: Iterable[str], what: str = "option") -> _Named:
+    """Keyword arguments, each of which is one of ``known``.
+
+    Raises:
+        InputError: one that is not; the likeliest is named.
+    """
+    names = list(known)
+    for name in sorted(set(given) - set(names)):
+        near = get_close_matches(name, names, n=1)
+        hint = f" Did you mean {near[0]}?" if near else ""
+        raise InputError(f"unknown {what} {name!r}; the {what}s are {', '.join(names)}.{hint}")
+    return given
+
+
 def as_numbers(name: str, given: Any) -> FloatArray:
     """Real numbers of any shape as float64 in C order: the bits do not depend on the layout.
 
@@ -158,6 +174,8 @@ def as_masks(masks: Any, n_features: int | None = None, name: str = "masks") -> 
     """
     array = _plain(name, masks)
     shape = array.shape
+    if array.dtype.kind in "US":
+        raise InputError(f"{name} must hold booleans (or 0 and 1), 1 = kept; got texts.")
     if array.ndim == 1:
         array = array[None, :]
     if array.ndim != 2 or array.shape[1] == 0:

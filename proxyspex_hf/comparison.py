@@ -9,7 +9,7 @@ from difflib import SequenceMatcher
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from proxyspex_hf.checks import as_integer
+from proxyspex_hf.checks import as_integer, quoted
 from proxyspex_hf.core.effects import Effect
 from proxyspex_hf.errors import InputError
 from proxyspex_hf.explanation import InteractionExplanation
@@ -175,8 +175,8 @@ def compare(
         >>> compare(explanation, explanation).top()
         []
     """
-    if len(names) != 2:
-        raise InputError(f"names must be two, got {len(names)}.")
+    if isinstance(names, str) or len(names) != 2:
+        raise InputError(f"names must be two, such as ('before', 'after'), got {quoted(names)}.")
     first, second = as_explanation("first", first), as_explanation("second", second)
     check_comparable(first, second)
     pairs = _matched(first.features, second.features)

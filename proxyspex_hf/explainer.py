@@ -72,8 +72,9 @@ class InteractionExplainer:
         *others: Any,
         **options: Unpack[Keywords],
     ) -> None:
-        if others:
-            names = ", ".join(type(each).__name__ for each in (pipe, *others))
+        parts = [value for name, value in options.items() if name in ("tokenizer", "processor")]
+        if others or parts:
+            names = ", ".join(type(each).__name__ for each in (pipe, *others, *parts))
             raise InputError(
                 f"InteractionExplainer takes one pipeline, got {names}: put a model and its "
                 "tokenizer into one with transformers.pipeline('text-classification', model=model, "

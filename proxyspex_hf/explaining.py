@@ -176,6 +176,6 @@ def _kept(made: dict[Asker, Any], askers: Sequence[Asker], keep: bool) -> Iterat
 def placed(error: ProxySpexError, position: int, count: int) -> ProxySpexError:
     """An error that says which input of a list it is about."""
     named = copy.copy(error)  # with all else that it says, such as a status
-    named.args = (f"input {position} of {count}: {error}",)
+    named.args = (f"inputs[{position}] of {count}: {error}",)
     named.__cause__ = error
     return named

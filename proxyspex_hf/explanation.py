@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import numpy as np
 
-from proxyspex_hf.checks import BoolArray, FloatArray, as_indices, as_integer, as_masks
+from proxyspex_hf.checks import BoolArray, FloatArray, as_indices, as_integer, as_masks, check_names
 from proxyspex_hf.core.effects import removal_masks
 from proxyspex_hf.core.faithfulness import DensityScore
 from proxyspex_hf.core.hierarchy import (
@@ -41,6 +41,7 @@ from proxyspex_hf.record.limits import MAX_FILE_BYTES
 from proxyspex_hf.record.record import ExplanationRecord
 from proxyspex_hf.record.serialize import dumps, loads
 from proxyspex_hf.viz.terms import spell
+from proxyspex_hf.viz.wording import nouns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -241,25 +242,29 @@ class InteractionExplanation:
             >>> explanation.removal(1).removed, explanation.removal(1).status
             ((2,), 'optimal')
         """
+        check_names(limits, RemovalLimits.__annotations__, "limit")
         return self._with_interval(best_removal(self.spectrum, k, **limits))
 
     def removal_curve(
         self, ks: Iterable[int], **limits: Unpack[RemovalLimits]
     ) -> tuple[RemovalSolution, ...]:
         """:meth:`removal` for each of ``ks``, building the program once."""
+        check_names(limits, RemovalLimits.__annotations__, "limit")
         return tuple(map(self._with_interval, removal_curve(self.spectrum, ks, **limits)))
 
     def _with_interval(self, solution: RemovalSolution) -> RemovalSolution:
         masks = np.stack([np.ones_like(solution.mask), solution.mask])
         loss = self._interval_of_loss(masks, -solution.change)
-        return replace(solution, interval=None if loss is None else (-loss[1], -loss[0]))
+        return replace(solution, interval=None if loss is None else (0.0 - loss[1], 0.0 - loss[0]))
 
     def maximize(self, **limits: Unpack[SizeLimits]) -> RemovalSolution:
         """The kept set of largest prediction; min_kept, max_kept, exactly and limits as above."""
+        check_names(limits, SizeLimits.__annotations__, "limit")
         return self._with_interval(maximize(self.spectrum, **limits))
 
     def minimize(self, **limits: Unpack[SizeLimits]) -> RemovalSolution:
         """The kept set of smallest prediction; arguments as :meth:`maximize`."""
+        check_names(limits, SizeLimits.__annotations__, "limit")
         return self._with_interval(minimize(self.spectrum, **limits))
 
     def hierarchy(self, ks: Iterable[int]) -> HierarchyRates:
@@ -468,9 +473,11 @@ class InteractionExplanation:
     def __repr__(self) -> str:
         best = self.top(1)
         strongest = f", strongest {best[0]}" if best else ""
+        n = len(self.features)
+        kind = nouns(self.record)[0] if n == 1 else self.features.kind
         return (
-            f"InteractionExplanation({self.record.target.label!r}, {len(self.features)} "
-            f"{self.features.kind}, {len(self.record.queries)} model calls{strongest})"
+            f"InteractionExplanation({self.record.target.label!r}, {n} {kind}, "
+            f"{len(self.record.queries)} model calls{strongest})"
         )
 
     def __str__(self) -> str:

@@ -6,9 +6,9 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, TypedDict, get_args
 
-from proxyspex_hf.checks import as_integer, quoted
+from proxyspex_hf.checks import as_integer, check_names, one_of, quoted
 from proxyspex_hf.core.algorithm import ProxySPEX
 from proxyspex_hf.core.progress import ProgressCallback
 from proxyspex_hf.core.proxies.base import Proxy
@@ -203,6 +203,7 @@ class ExplainerOptions:
             if value is not None and not isinstance(value, kind):
                 raise InputError(f"{name} must be {wanted}, got {quoted(value)}.")
 
+        one_of("image_masking", self.image_masking, get_args(ImageMasking))
         given = self.function_to_apply
         if isinstance(given, str) and given.lower() not in ("sigmoid", "softmax", "none"):
             raise InputError(
@@ -215,10 +216,7 @@ class ExplainerOptions:
         Raises:
             InputError: a name that is not an option, or ``alpha`` beside a number as ``budget``.
         """
-        known = [field.name for field in fields(self)]
-        unknown = sorted(set(changes) - set(known))
-        if unknown:
-            raise InputError(f"unknown option {unknown[0]!r}; the options are {', '.join(known)}.")
+        check_names(changes, (field.name for field in fields(self)))
         if changes.get("alpha", ...) is None:
             changes = {name: value for name, value in changes.items() if name != "alpha"}
         budget = changes.get("budget")

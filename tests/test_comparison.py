@@ -146,8 +146,10 @@ def test_what_cannot_be_compared_is_refused() -> None:
     other = Target("POSITIVE", 1, "probability", "POSITIVE")
     with pytest.raises(InputError, match=r"a logit, the second a probability.*same value="):
         compare(BEFORE, explained("it is", {(): 1.0}, target=other))
-    with pytest.raises(InputError, match="names must be two, got 1"):
+    with pytest.raises(InputError, match=r"names must be two, such as .*, got "):
         compare(BEFORE, AFTER, ("one",))
+    with pytest.raises(InputError, match="got 'ab'"):
+        compare(BEFORE, AFTER, "ab")  # type: ignore[arg-type]
     two = [
         explained("a b", {(0,): 1.0}, target=Target(label, i, "logit", label, other=against))
         for i, (label, against) in enumerate([("NO", "YES"), ("YES", "NO")])

@@ -203,6 +203,10 @@ def test_a_model_that_raises_is_an_error_of_ours() -> None:
         ("good fun", {"batch_size": 0}, "batch_size must lie between 1 and"),
         ("good fun", {"progress": 7}, "progress must be"),
         ("good fun", {"aplha": 2}, "unknown option 'aplha'; the options are features"),
+        ("good fun", {"bugdet": 9}, r"Did you mean budget\?"),
+        ("good fun", {"image_masking": "maen"}, "image_masking must be one of 'zero', 'mean'"),
+        ("good fun", {"image_masking": "mean"}, "image_masking has no meaning for text-class"),
+        ("good fun", {"sibling": print}, "explanation of this input, got a builtin_function"),
     ],
 )
 def test_bad_input_is_refused(pipe: Any, text: Any, options: dict, message: str) -> None:
@@ -219,8 +223,14 @@ def test_what_is_no_pipeline_is_refused(pipe: Any) -> None:
         InteractionExplainer(other)("good fun")
 
 
+def test_a_model_and_its_tokenizer_are_one_pipeline(pipe: Any) -> None:
+    with pytest.raises(InputError, match=r"takes one pipeline, got .*transformers\.pipeline"):
+        InteractionExplainer(pipe.model, tokenizer=pipe.tokenizer)  # type: ignore[call-arg]
+
+
 def test_one_feature_is_enough(pipe: Any) -> None:
     explanation = InteractionExplainer(pipe)("terrible")
+    assert "1 word, 2 model calls" in repr(explanation)
     only = explanation.top(5)
     assert [x.labels for x in only] == [("terrible",)]
     record = explanation.record
@@ -285,7 +295,7 @@ def test_numpy_numbers_are_numbers(pipe: Any, tmp_path: Any) -> None:
 
 
 def test_a_bad_text_in_a_list_is_named_before_any_work(pipe: Any) -> None:
-    with pytest.raises(InputError, match="input 1 of 3: the text is empty"):
+    with pytest.raises(InputError, match=r"inputs\[1\] of 3: the text is empty"):
         InteractionExplainer(pipe)(["It is not bad", "", "good film"])
 
 

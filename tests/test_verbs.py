@@ -70,6 +70,23 @@ def test_extremes_and_limits(exact: InteractionExplanation) -> None:
         exact.removal(7)
 
 
+def test_misspelled_limits_are_named(exact: InteractionExplanation) -> None:
+    verbs: list[Any] = [exact.maximize, exact.minimize]
+    for verb in verbs:
+        with pytest.raises(InputError, match=r"'max_kep'.*exactly\. Did you mean max_kept\?"):
+            verb(max_kep=3)
+    wrong: Any = {"always_kep": [1]}
+    for call in (lambda: exact.removal(1, **wrong), lambda: exact.removal_curve([1], **wrong)):
+        with pytest.raises(InputError, match=r"unknown limit 'always_kep'.*mean always_keep\?"):
+            call()
+
+
+def test_nothing_removed_changes_by_a_plain_zero(exact: InteractionExplanation) -> None:
+    solution = exact.removal(0)
+    assert str(solution.change) == "0.0"
+    assert str(solution.interval) == "(0.0, 0.0)"
+
+
 def test_hierarchy_of_an_explanation(exact: InteractionExplanation) -> None:
     rates = exact.hierarchy([1, len(exact.spectrum)])
     assert rates.dsr[0] == rates.scr[0] == rates.shr[0] == 1.0

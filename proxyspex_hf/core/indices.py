@@ -85,6 +85,7 @@ def interactions(spectrum: FourierSpectrum, index: str, order: int | None = None
             f"{f'; {entry.see} scores sets.' if entry.see else '.'}"
         )
     order = int(order)
+    reach = min(order, spectrum.n_features)  # beyond n, nothing changes but the numbers' size
     coefficients = spectrum.coefficients
     if entry.squared:
         if np.abs(coefficients).max() > _SQUARED_UP_TO:
@@ -97,7 +98,7 @@ def interactions(spectrum: FourierSpectrum, index: str, order: int | None = None
         spectrum.support,
         coefficients,
         spectrum.n_features,
-        lambda s, t: _weight(entry.weight, s, t, order),
+        lambda s, t: _weight(entry.weight, s, t, reach),
         range(0 if entry.scores_empty else 1, min(order, largest) + 1),
     )
     nothing = float(spectrum.evaluate(np.zeros(spectrum.n_features, np.bool_))[0])
@@ -111,6 +112,7 @@ def scores_of(
     the magnitudes that each is a sum of: (g,), (g,). However many subsets a spectrum has.
     """
     entry = _lookup(index)
+    order = min(order, spectrum.n_features)
     orders, sizes = spectrum.orders, sizes_of(support)
     coefficients = spectrum.coefficients
     coefficients = np.square(coefficients) if entry.squared else coefficients

@@ -6,15 +6,18 @@ import importlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import permutations
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from proxyspex_hf.checks import FloatArray, IntArray, as_integer
+from proxyspex_hf.checks import FloatArray, IntArray, as_indices, as_integer, as_integers
 from proxyspex_hf.core.frozen import Frozen
 from proxyspex_hf.core.sets import as_sets, check_sets, pack_support, sizes_of
 from proxyspex_hf.errors import InputError, SchemaError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 #: Entries a dense array may have (512 MiB).
 _MAX_DENSE = 2**26
@@ -151,9 +154,9 @@ class Interactions(Frozen):
         """The 90% interval of one set's value; None where it has none.
 
         Raises:
-            InputError: a set without a row.
+            InputError: a set without a row, or what is no feature's index.
         """
-        members = tuple(sorted(features))
+        members = tuple(sorted(as_integers("features", features, 0, self.n_features - 1)))
         if members not in self.sets:
             raise InputError(f"{members} has no value of {self.index} of order {self.order}.")
         if self.intervals is None:
@@ -184,8 +187,13 @@ class Interactions(Frozen):
         ]
 
     def of_order(self, *orders: int) -> Interactions:
-        """Only the sets whose size is one of ``orders``."""
-        return self._where(np.isin(self.orders, orders))
+        """Only the sets whose size is one of ``orders``.
+
+        Raises:
+            InputError: no integers from 0 on.
+        """
+        given = orders[0] if len(orders) == 1 and np.ndim(orders[0]) == 1 else orders
+        return self._where(np.isin(self.orders, as_integers("orders", given, 0)))
 
     def containing(self, *features: int) -> Interactions:
         """Only the sets that hold every one of ``features``.
@@ -193,10 +201,8 @@ class Interactions(Frozen):
         Raises:
             InputError: a feature that does not exist.
         """
-        for feature in features:
-            if not 0 <= feature < self.n_features:
-                raise InputError(f"features must lie in 0 to {self.n_features - 1}, got {feature}.")
-        hits = [(self.support == feature).any(axis=1) for feature in features]
+        members = as_indices("features", features, self.n_features)
+        hits = [(self.support == feature).any(axis=1) for feature in members]
         return self._where(np.logical_and.reduce(hits) if hits else np.ones(len(self), np.bool_))
 
     def positive(self) -> Interactions:
@@ -219,10 +225,11 @@ class Interactions(Frozen):
         Raises:
             InputError: ``order`` below 1, or an array of more than 2^26 entries.
         """
-        if order < 1 or self.n_features**order > _MAX_DENSE:
+        order = as_integer("order", order, 1)
+        if self.n_features**order > _MAX_DENSE:
             raise InputError(
                 f"a dense array of order {order} on {self.n_features} features cannot be built: "
-                "order must be at least 1 and n_features**order at most 2**26; use to_dict()."
+                "n_features**order must be at most 2**26; use to_dict()."
             )
         dense = np.zeros((self.n_features,) * order)
         rows = np.flatnonzero(self.orders == order)
@@ -230,7 +237,7 @@ class Interactions(Frozen):
             dense[tuple(self.support[rows][:, arrangement].T)] = self.values[rows]
         return dense
 
-    def to_dataframe(self, labels: Sequence[str] | None = None) -> Any:
+    def to_dataframe(self, labels: Sequence[str] | None = None) -> pd.DataFrame:
         """A ``pandas.DataFrame`` with a row a set: ``features``, ``labels``, ``order``, ``value``,
         and ``low`` and ``high`` where there are intervals.
 
@@ -251,7 +258,8 @@ class Interactions(Frozen):
         columns |= {"order": self.orders, "value": self.values}
         if self.intervals is not None:
             columns |= {"low": self.intervals[:, 0], "high": self.intervals[:, 1]}
-        return pandas.DataFrame(columns)
+        frame: pd.DataFrame = pandas.DataFrame(columns)
+        return frame
 
     def to_json(self) -> dict[str, Any]:
         """Plain data (str, int, float, list) that :meth:`from_json` reads back exactly."""

@@ -50,7 +50,7 @@ def with_intervals(
         return replace(found, intervals=_influence(found, spectrum, posterior, seed))
     intervals = np.full((len(found), 2), np.nan)
     largest = np.argsort(-np.abs(found.values), kind="stable")[:_MOST_SCORES]
-    for size in range(1, found.order + 1):
+    for size in range(1, min(found.order, found.n_features) + 1):
         rows = np.sort(largest[found.orders[largest] == size])
         shares = shares_of(found.index, size, found.order, found.n_features)
         if not len(rows) or shares is None:

@@ -21,6 +21,7 @@ has the posterior of every index (:mod:`.posterior`).
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
@@ -61,19 +62,20 @@ def shares_of(index: str, size: int, order: int, n_features: int) -> Shares | No
     if index in ("Banzhaf", "BII"):
         return at_share(0.5)
     if index in ("Shapley", "SII"):
-        return _density((1.0,), n_features)
-    if index == "Moebius" or (index == "STII" and size < order):
+        return _density(np.ones_like, 0, n_features)
+    whole = index in ("FSII", "FBII") and order >= n_features  # nothing is left to approximate
+    if index == "Moebius" or whole or (index == "STII" and size < order):
         return at_share(0.0)
     if index == "Effect":
         return at_share(1.0)
     if index == "OR":
         return at_share(1.0, 1.0 if size % 2 else -1.0)
     if index == "STII":
-        # ℓ (1 - p)^(ℓ-1), in powers of p
-        powers = tuple(float(order * (-1) ** j * math.comb(order - 1, j)) for j in range(order))
-        return _density(powers, n_features)
+        return _density(lambda p: order * (1.0 - p) ** (order - 1), order - 1, n_features)
     if index == "FSII" and size <= order:
-        return _density(_faith_shapley(size, order), n_features)
+        return _density(
+            lambda p: _faith_shapley(size, order, tuple(p.tolist())), size + order - 2, n_features
+        )
     if index == "FBII" and size <= order:
         return _low_degrees(order - size)
     return None
@@ -115,11 +117,10 @@ def superset_sums(
     return out
 
 
-def _density(powers: tuple[float, ...], n_features: int) -> Shares:
-    """Σ_j powers[j] p^j on [0, 1]."""
-    count = min(_MOST_NODES, (n_features + len(powers)) // 2 + 1)
-    nodes, weights = _legendre(count)
-    return Shares(nodes, weights * np.polynomial.polynomial.polyval(nodes, powers))
+def _density(values: Callable[[FloatArray], FloatArray], degree: int, n_features: int) -> Shares:
+    """A polynomial of ``degree`` in p on [0, 1], by its values (q,) at given shares (q,)."""
+    nodes, weights = _legendre(min(_MOST_NODES, (n_features + degree + 1) // 2 + 1))
+    return Shares(nodes, weights * values(nodes))
 
 
 @lru_cache(maxsize=64)
@@ -129,37 +130,29 @@ def _legendre(count: int) -> tuple[FloatArray, FloatArray]:
 
 
 @lru_cache(maxsize=256)
-def _faith_shapley(size: int, order: int) -> tuple[float, ...]:
-    """Powers of the density whose moments are what Faith-Shapley gives to Möbius coefficients.
+def _faith_shapley(size: int, order: int, nodes: tuple[float, ...]) -> FloatArray:
+    """Values of the density whose moments are what Faith-Shapley gives to Möbius coefficients.
 
     Möbius(S) enters I(T) with φ(s) = 1 at s = t, 0 from t + 1 to ℓ, and beyond ℓ the factor of
-    Tsai et al. (2023), equation 16. As a function of s it is Σ_j c_j / (s + j) for j < ℓ, and
-    1 / (s + j) is the integral of p^(s-t) · p^(t+j-1).
+    Tsai et al. (2023), equation 16. As a function of s its partial fractions are
+    Σ_j c_j / (s + j) for j < ℓ, and 1 / (s + j) is the integral of p^(s-t) · p^(t+j-1). The signs
+    of c_j alternate, and from order 20 on their sum has no digit right in float64: so in integers.
     """
-
-    def factor(s: int) -> Fraction:
-        scale = Fraction((-1) ** (order - size) * size * math.comb(order, size), order + size)
-        return scale * Fraction(math.comb(s - 1, order), math.comb(s + order - 1, order + size))
-
-    rows = [[Fraction(1, s + j) for j in range(order)] for s in range(order + 1, 2 * order + 1)]
-    right = [factor(s) for s in range(order + 1, 2 * order + 1)]
-    solved = _solve(rows, right)
-    return (0.0,) * (size - 1) + tuple(float(c) for c in solved)
-
-
-def _solve(rows: list[list[Fraction]], right: list[Fraction]) -> list[Fraction]:
-    """Gauss-Jordan in fractions; a Cauchy matrix is never singular."""
-    table = [[*row, value] for row, value in zip(rows, right, strict=True)]
-    for column in range(len(table)):
-        pivot = next(r for r in range(column, len(table)) if table[r][column])
-        table[column], table[pivot] = table[pivot], table[column]
-        lead = table[column][column]
-        table[column] = [value / lead for value in table[column]]
-        for r in range(len(table)):
-            if r != column and table[r][column]:
-                factor = table[r][column]
-                table[r] = [a - factor * b for a, b in zip(table[r], table[column], strict=True)]
-    return [row[-1] for row in table]
+    scale = size * math.comb(order, size) * math.factorial(order + size - 1)
+    front = Fraction(scale, math.factorial(order) * math.factorial(order - 1))
+    powers = [
+        (-1) ** j * math.comb(order - 1, j) * math.perm(order + j, order - size)
+        for j in range(order)
+    ]
+    out = np.empty(len(nodes))
+    for row, node in enumerate(nodes):
+        top, bottom = node.as_integer_ratio()
+        total, under = 0, 1
+        for power in reversed(powers):
+            total, under = total * top + power * under, under * bottom
+        out[row] = front * Fraction(total, under // bottom) * Fraction(node) ** (size - 1)
+    out.flags.writeable = False
+    return out
 
 
 def _low_degrees(degree: int) -> Shares | None:

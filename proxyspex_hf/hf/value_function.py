@@ -202,7 +202,7 @@ class BoundInput(ABC):
         """The text that the model reads under one mask, shape (n,)."""
         return str(self.masked_input(mask))
 
-    def __call__(self, masks: BoolArray) -> FloatArray:
+    def __call__(self, masks: Any) -> FloatArray:
         return ask(self, as_masks(masks, self.n_features))
 
 

@@ -53,7 +53,7 @@ def test_filters(scores: Interactions) -> None:
     assert scores.negative().support.shape == (2, 2)
     empty = scores.of_order(7)
     assert (len(empty), empty.support.shape, empty.top(3)) == (0, (0, 0), [])
-    with pytest.raises(InputError, match="0 to 4, got 5"):
+    with pytest.raises(InputError, match="between 0 and 4, got 5"):
         scores.containing(5)
 
 
@@ -110,6 +110,27 @@ def test_other_invalid_arguments() -> None:
         Interactions.from_dict({(1, 1): 1.0}, index="SII", n_features=3)
     with pytest.raises(InputError, match="without repeated rows"):
         Interactions.from_dict({(1, 0): 1.0, (0, 1): 2.0}, index="SII", n_features=3)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda s: s.containing("never"), "each of features must be an integer, got 'never'"),
+        (lambda s: s.containing(1.5), "each of features must be an integer, got 1.5"),
+        (lambda s: s.containing(-1), "each of features must lie between 0 and"),
+        (lambda s: s.interval("never"), "each of features must be an integer, got 'never'"),
+        (lambda s: s.of_order("2"), "each of orders must be an integer, got '2'"),
+        (lambda s: s.to_dense("2"), "order must be an integer, got '2'"),
+        (lambda s: s.to_dense(0), "order must be at least 1, got 0"),
+    ],
+)
+def test_words_are_not_indices(scores: Interactions, call: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        call(scores)
+
+
+def test_orders_may_be_a_list(scores: Interactions) -> None:
+    assert scores.of_order([1, 2]) == scores.of_order(1, 2)  # type: ignore[arg-type]
 
 
 def test_json_round_trip_is_plain_and_exact(scores: Interactions) -> None:

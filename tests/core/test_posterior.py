@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from fractions import Fraction
 from itertools import combinations
+from math import comb
 
 import numpy as np
 import pytest
@@ -81,6 +83,38 @@ def test_every_linear_index_has_the_posterior_of_its_definition(index: str, orde
         exact = index != "FBII" or size == order  # below its order, by central differences
         np.testing.assert_allclose(found.mean, rows @ mean, atol=1e-10 if exact else 1e-5)
         np.testing.assert_allclose(found.deviation, wanted, atol=1e-10 if exact else 2e-4)
+
+
+@pytest.mark.parametrize(("size", "order"), [(1, 8), (1, 20), (20, 20), (3, 30), (1, 40)])
+def test_faith_shapley_of_high_orders_has_the_moments_of_its_definition(
+    size: int, order: int
+) -> None:
+    n = order + 6
+    shares = shares_of("FSII", size, order, n)
+    assert shares is not None
+    for s in range(size, n + 1):
+        # Tsai et al. (2023), equation 16: what a Möbius coefficient of s features adds.
+        wanted = Fraction(int(s == size))
+        if s > order:
+            sign = (-1) ** (order - size)
+            wanted = Fraction(sign * size * comb(order, size), order + size)
+            wanted *= Fraction(comb(s - 1, order), comb(s + order - 1, order + size))
+        found = shares.weights @ shares.nodes ** (s - size)
+        np.testing.assert_allclose(found, float(wanted), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("index", ["STII", "FBII", "FSII"])
+def test_an_order_beyond_n_is_moebius_at_once(index: str) -> None:
+    spectrum = FourierSpectrum.from_dict({(): 1.0, (0,): 0.5, (1, 2, 4): 0.25, (3, 5): -1.0}, N)
+    wanted = interactions(spectrum, "Moebius", N)
+    found = interactions(spectrum, index, 10**6)
+    assert found.order == 10**6
+    assert found.to_dict() == pytest.approx(wanted.to_dict(), abs=1e-12)
+    posterior = a_posterior(1)
+    bounds = with_intervals(found, spectrum, posterior, exact=False, seed=0).intervals
+    np.testing.assert_allclose(
+        bounds, with_intervals(wanted, spectrum, posterior, exact=False, seed=0).intervals
+    )
 
 
 @settings(max_examples=10, deadline=None)

@@ -442,7 +442,7 @@ def test_errors_say_what_the_server_said_and_no_token(pipe: Any) -> None:
         found = InteractionExplainer(served, errors="keep")([TEXT, TEXT])
         for place, error in enumerate(found):
             assert isinstance(error, ModelError)
-            assert str(error).startswith(f"input {place} of 2: 127.0.0.1:")
+            assert str(error).startswith(f"inputs[{place}] of 2: 127.0.0.1:")
             assert error.status == 401  # type: ignore[attr-defined]
         server.token = None
         function = function_of(served)

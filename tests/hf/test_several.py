@@ -106,10 +106,10 @@ def test_a_chat_is_one_input_in_any_container() -> None:
 @pytest.mark.parametrize("missing", [None, float("nan"), np.nan, pd.NA, pd.NaT])
 def test_a_missing_text_is_named(roberta: Any, missing: Any) -> None:
     explainer = InteractionExplainer(roberta, budget=10, progress=False)
-    with pytest.raises(InputError, match=r"input 1 of 3: nothing is there .* give errors='keep'"):
+    with pytest.raises(InputError, match=r"inputs\[1\] of 3: nothing is .* give errors='keep'"):
         explainer(["good fun", missing, "not good"])
     told = str(explainer(["good fun", missing, "not good"], errors="keep")[1])
-    assert told.startswith("input 1 of 3: nothing is there")
+    assert told.startswith("inputs[1] of 3: nothing is there")
     assert told.endswith("leave it out.")  # not what was done already
 
 
@@ -120,10 +120,10 @@ def test_bad_inputs_cost_no_other(roberta: Any) -> None:
     good = [found[0], found[3]]
     assert good == InteractionExplainer(roberta)(["good fun", "not good"])
     assert [type(found[i]) for i in (1, 2, 4)] == [InputError] * 3
-    assert str(found[2]) == "input 2 of 5: " + str(found[2].__cause__)
+    assert str(found[2]) == "inputs[2] of 5: " + str(found[2].__cause__)
     assert "the text is empty" in str(found[2])
     # Without: the first one is raised. One input alone is raised in any case.
-    with pytest.raises(InputError, match="input 1 of 5"):
+    with pytest.raises(InputError, match=r"inputs\[1\] of 5"):
         explainer(texts, errors="raise")
     with pytest.raises(InputError, match="the text is empty"):
         explainer("")
@@ -154,7 +154,7 @@ def test_an_input_that_the_model_fails_on_costs_no_other(failure: str) -> None:
     explainer = InteractionExplainer(pipe, target=1, errors="keep")
     found = explainer(texts)
     assert isinstance(found[1], ModelError)
-    assert "input 1 of 4: " in str(found[1])
+    assert "inputs[1] of 4: " in str(found[1])
     assert {"raises": "a bad word", "nan": "gave nan for"}[failure] in str(found[1])
     for own, alone in zip([found[0], found[2], found[3]], expected, strict=True):
         np.testing.assert_allclose(

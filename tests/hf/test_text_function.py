@@ -131,9 +131,9 @@ def test_a_text_that_the_function_fails_on_costs_no_other() -> None:
         ModelError,
         InteractionExplanation,
     ]
-    assert str(found[1]).startswith("input 1 of 4: the function 'picky' failed on")
+    assert str(found[1]).startswith("inputs[1] of 4: the function 'picky' failed on")
     assert "ZeroDivisionError: no plot" in str(found[1])
-    assert "input 2 of 4: the function 'picky' gave nan for 1 of" in str(found[2])
+    assert "inputs[2] of 4: the function 'picky' gave nan for 1 of" in str(found[2])
     assert found[0].record.full_value == 9.0
 
 

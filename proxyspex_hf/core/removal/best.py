@@ -322,7 +322,7 @@ class _Problem:
         out[list(removed)] = True
         turns = out[spectrum.support].sum(axis=1) % 2 == 1
         at_full = np.where(spectrum.orders % 2, -1.0, 1.0) * spectrum.coefficients
-        return -2.0 * float(at_full[turns].sum())
+        return 0.0 - 2.0 * float(at_full[turns].sum())  # of nothing removed, no -0.0
 
 
 def _fix(spectrum: FourierSpectrum, stays: set[int], gone: set[int]) -> FourierSpectrum:

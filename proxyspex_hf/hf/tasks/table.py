@@ -55,6 +55,11 @@ _TAKEN_BY = {
     "hypothesis_template": ("zero-shot-classification", "zero-shot-image-classification"),
     "aggregation_strategy": ("token-classification",),
     "max_new_tokens": ("text-generation", "image-text-to-text"),
+    "image_masking": (
+        "image-classification",
+        "zero-shot-image-classification",
+        "image-text-to-text",
+    ),
     "patches": (
         "image-classification",
         "zero-shot-image-classification",
@@ -115,7 +120,7 @@ def bind(pipe: Any, value: Any, options: FeatureOptions) -> BoundInput:
             "pipeline."
         )
     for name, tasks in _TAKEN_BY.items():
-        if getattr(options, name) is not None and task not in tasks:
+        if getattr(options, name) != getattr(FeatureOptions, name) and task not in tasks:
             raise InputError(f"{name} has no meaning for {task}; it has for {', '.join(tasks)}.")
     if isinstance(pipe, ServedModel):
         return SERVED_TASKS[task](pipe, value, options)
