@@ -67,9 +67,8 @@ _COEFFICIENTS = 500
 #: and answers miss 2 to 12% and gain, the others miss at most 0.6%.
 _MISSED, _WIDE_POOL = 0.01, 16
 #: Where they miss this share, and less than half of it once the value of the whole input is let go,
-#: it is: coming near it is not worth being wrong of all other masks. With masks of three densities
-#: they miss up to 9% on tables of real models, and 46% and more where the value was moved by four
-#: standard deviations (``python tests/bench/whole_input.py --apart 0 4``).
+#: it is: coming near it is not worth being wrong of all other masks
+#: (``python tests/bench/whole_input.py --apart 0 4``).
 _PRICE = 0.15
 #: Masks that keep more than this share tell whether its value is like that of its like.
 _NEAR = 0.8

@@ -154,7 +154,7 @@ class Interactions(Frozen):
         """The 90% interval of one set's value; None where it has none.
 
         Raises:
-            InputError: a set without a row, or what is no feature's index.
+            InputError: a set without a row, or something else than indices of features.
         """
         members = tuple(sorted(as_integers("features", features, 0, self.n_features - 1)))
         if members not in self.sets:

@@ -95,12 +95,13 @@ def moved_away(
 def table_apart(rows: Sequence[Row]) -> str:
     ways = list(dict.fromkeys(row["way"] for row in rows))
     lines = []
-    for (name, alpha, jump), cell in grouped(rows, ("table", "alpha", "jump")).items():
+    for key, cell in grouped(rows, ("table", "alpha", "sampling", "jump")).items():
         by_way = {row["way"]: row for row in cell}
         figures = [f"{by_way[way]['r2_50']:.3f} / {by_way[way]['r2_90']:.3f}" for way in ways]
         apart = "yes" if by_way["as it is"]["apart"] else "no"
-        lines.append([name, f"{alpha:g}", f"{jump:g}", apart, *figures])
-    return markdown_table(["table", "α", "moved by", "let go", *ways], lines)
+        name, alpha, sampling, jump = key
+        lines.append([name, f"{alpha:g}", sampling, f"{jump:g}", apart, *figures])
+    return markdown_table(["table", "α", "sampling", "moved by", "let go", *ways], lines)
 
 
 @command
