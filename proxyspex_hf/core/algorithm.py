@@ -388,9 +388,10 @@ class ProxySPEX:
         spectrum = nearest()
         if elsewhere.missed(spectrum, drawn) > _MISSED:
             spectrum = nearest(pool=_WIDE_POOL)
+        # A proxy that is a list of terms itself says nothing of what terms cannot.
         near = rows.mean(axis=1) > _NEAR
         missed = elsewhere.missed_at_most(spectrum, (drawn, near))
-        if met and missed > _PRICE:
+        if met and neighbours is not None and missed > _PRICE:
             free = nearest(pool=_WIDE_POOL, full_value=None)
             if elsewhere.missed_at_most(free, (drawn, near)) < missed / 2.0:
                 return free, f"projected onto {len(free) - 1} terms{APART}"

@@ -145,6 +145,8 @@ def _size(value: float, decimals: int) -> str:
 
     The page's ``sizeText`` says the same.
     """
+    if math.isinf(value):  # the effects of a file may be
+        return "inf"
     if value >= _LARGE:
         return _scientific(value, 2)
     decimals = enough(value, decimals)
@@ -166,6 +168,8 @@ def _scientific(value: float, digits: int) -> str:
 
 
 def _half_up(value: float, decimals: int) -> float:
+    if value >= 2.0**53 and decimals >= 0:  # has no fraction
+        return value
     return float(Decimal(value).quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_UP))
 
 

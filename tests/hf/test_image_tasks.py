@@ -241,7 +241,7 @@ def test_sound() -> None:
         (image_classifier, picture(), {"patches": (1.5, 2)}, "each of patches must be an integer"),
         (image_classifier, picture(), {"patches": (2,)}, "a number or .rows, columns., got"),
         (image_classifier, picture(), {"patches": "squares"}, "or 'superpixels', got 'squares'"),
-        (image_classifier, picture(), {"image_masking": "paint"}, "'zero', 'mean' or 'blur'"),
+        (image_classifier, picture(), {"image_masking": "paint"}, "one of 'zero', 'mean', 'blur'"),
         (clip, {"image": picture()}, {}, "explains {'image': …, 'text': caption}"),
         (clip, {"image": picture(), "text": "a"}, {"value": "contrastive loss"}, "others="),
         (clip, {"image": picture(), "candidate_labels": "ab"}, {}, "must be a list of texts"),
