@@ -45,9 +45,9 @@ def fit_notes(fit: SpectrumFit, queries: Queries) -> tuple[str, ...]:
         value = float(queries.values[queries.masks.all(axis=1)][0])
         says = float(fit.spectrum.evaluate(whole)[0])
         notes.append(
-            f"The whole input's value ({value:.4g}) {_UNLIKE}: few terms could come near it only "
-            "by being wrong of those. The explanation is of masked inputs, and of the whole one it "
-            f"says {says:.4g}; intervals of effects at the input reach to what was answered."
+            f"The whole input's value ({value:.4g}) {_UNLIKE}: a few terms could only come near "
+            "it by being wrong about those. The explanation is of masked inputs; of the whole one "
+            f"it says {says:.4g}. Intervals of effects at the input reach to what was answered."
         )
     return tuple(notes)
 

@@ -46,6 +46,10 @@ def test_a_whole_input_unlike_all_others_does_not_spoil_the_rest(jump: float) ->
     assert min(explanation.faithfulness[density] for density in (0.5, 0.7, 0.9)) > 0.9
     notes = " ".join(explanation.record.provenance.notes)
     assert ("is unlike those of masked inputs" in notes) == (jump > 0.0)
+    if jump:
+        whole = np.ones(n, dtype=bool)
+        assert f"value ({weights.sum() + jump:.4g})" in notes
+        assert f"of the whole one it says {float(explanation.predict(whole)[0]):.4g}." in notes
     for effect in explanation.record.effects:
         if effect.order == 1 and jump:
             low, high = effect.interval

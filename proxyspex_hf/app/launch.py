@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
-import transformers
 from starlette.middleware import Middleware
 
 from proxyspex_hf.app.access import Access
@@ -27,6 +26,7 @@ from proxyspex_hf.app.settings import Settings
 from proxyspex_hf.app.theme import theme
 from proxyspex_hf.app.unfinished import drop_handlers, drop_state, unanswered
 from proxyspex_hf.app.uploads import kept_in
+from proxyspex_hf.hf.loading import quieten
 
 #: Handlers at a time: all explanations that may wait, and the others as many as Gradio's default.
 _HANDLERS = 160
@@ -82,8 +82,7 @@ def running(
     Raises:
         OSError: the port is taken.
     """
-    transformers.utils.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    quieten()
     share_one_heap()
     folders = Folders()
     house = House.of(settings, folders)

@@ -105,10 +105,9 @@ def _explainer(given: argparse.Namespace, options: dict[str, Any]) -> Any:
 
     if given.server:
         return InteractionExplainer(served_model(given), **options)
-    import transformers
+    from proxyspex_hf.hf.loading import quieten
 
-    transformers.utils.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    quieten()
     return InteractionExplainer.from_pretrained(
         given.model, task=given.task, quantization=given.quantization, **options
     )

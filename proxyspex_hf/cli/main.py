@@ -319,12 +319,9 @@ def _show(given: argparse.Namespace) -> int:
 
 
 def _pipeline(given: argparse.Namespace) -> Any:
-    import transformers
+    from proxyspex_hf.hf.loading import load_pipeline, quieten
 
-    transformers.utils.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    from proxyspex_hf.hf.loading import load_pipeline
-
+    quieten()
     quantization = getattr(given, "quantization", None)
     where = "device" if quantization is None else "device_map"
     where_to: dict[str, Any] = {where: given.device}

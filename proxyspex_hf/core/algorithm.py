@@ -67,10 +67,11 @@ _COEFFICIENTS = 500
 #: and answers miss 2 to 12% and gain, the others miss at most 0.6%.
 _MISSED, _WIDE_POOL = 0.01, 16
 #: Where they miss this share, and less than half of it once the value of the whole input is let go,
-#: it is: coming near it is not worth being wrong of all other masks
+#: it is: coming near it is not worth being wrong about all other masks
 #: (``python tests/bench/whole_input.py --apart 0 4``).
 _PRICE = 0.15
-#: Masks that keep more than this share tell whether its value is like that of its like.
+#: Masks that keep more than this share are near the whole input (convention), and tell whether its
+#: value is like theirs.
 _NEAR = 0.8
 #: What the refinement says then.
 APART = ", the whole input apart"
@@ -389,12 +390,13 @@ class ProxySPEX:
         if elsewhere.missed(spectrum, drawn) > _MISSED:
             spectrum = nearest(pool=_WIDE_POOL)
         # A proxy that is a list of terms itself says nothing of what terms cannot.
-        near = rows.mean(axis=1) > _NEAR
-        missed = elsewhere.missed_at_most(spectrum, (drawn, near))
-        if met and neighbours is not None and missed > _PRICE:
-            free = nearest(pool=_WIDE_POOL, full_value=None)
-            if elsewhere.missed_at_most(free, (drawn, near)) < missed / 2.0:
-                return free, f"projected onto {len(free) - 1} terms{APART}"
+        if met and neighbours is not None:
+            parts = (drawn, rows.mean(axis=1) > _NEAR)
+            missed = elsewhere.most_missed(spectrum, parts)
+            if missed > _PRICE:
+                free = nearest(pool=_WIDE_POOL, full_value=None)
+                if elsewhere.most_missed(free, parts) < missed / 2.0:
+                    return free, f"projected onto {len(free) - 1} terms{APART}"
         return spectrum, f"projected onto {len(spectrum) - 1} terms"
 
     def _fit_exact(self, masks: BoolArray, values: FloatArray) -> SpectrumFit:

@@ -24,7 +24,8 @@ from proxyspex_hf.core.shares import Shares, at_share, shares_of
 #: Random candidates of a round, beside the neighbours of the full and the empty mask.
 _CANDIDATES = 1200
 #: Neighbours of either end among the candidates, and features among the goals, at most: each of
-#: the ones is weighed against each of the others. All of them, on anything measured in the docs.
+#: the ones is weighed against each of the others. Convention: more than any input has whose chosen
+#: masks the docs measure.
 _MOST_FEATURES = 500
 #: Masks asked times candidates, at most: their covariances are updated with each choice.
 _MOST_COVARIANCES = 1_200_000
@@ -34,8 +35,9 @@ _PAIRS = 200
 _REFERENCES = 40
 #: As the posterior has it on its diagonal.
 _JITTER = 1e-8
-#: An answer whose variance is below this share of what it was at first is known: the rest is of the
-#: size of single precision's rounding.
+#: An answer whose variance is below this share of what it was at first is known. At a deviation of
+#: 2^-8.5, single precision (2^-24, over sums of hundreds) is off by a few hundredths; much below,
+#: the errors of one choice grow in the next, and overflow in the end.
 _KNOWN = 2.0**-17
 #: Masks chosen in one round, at most; the rest of a larger batch is drawn.
 MOST_CHOSEN = 500
@@ -74,6 +76,7 @@ class _State:
         self.variance = np.diag(prior) - np.square(explained).sum(axis=0)
         deviation = np.sqrt(np.diag(prior) + kernel.noise + _JITTER)
         self.unit = np.asarray(np.frexp(deviation)[1])  # (c,)
+        self.noise, self.jitter = (np.ldexp(v, -2 * self.unit) for v in (kernel.noise, _JITTER))
         goals = self._goals(posterior, question, explained, rng)
 
         self.prior = np.ldexp(prior, -self.unit[:, None] - self.unit)
@@ -88,8 +91,7 @@ class _State:
     @property
     def asked(self) -> FloatArray:
         """(c,) variance of each candidate's answer."""
-        noise, jitter = (np.ldexp(each, -2 * self.unit) for each in (self.kernel.noise, _JITTER))
-        return np.asarray(self.variance + noise + jitter)
+        return np.asarray(self.variance + self.noise + self.jitter)
 
     def gains(self) -> FloatArray:
         """How far each candidate lowers the goals' variances, (c,)."""
@@ -99,9 +101,10 @@ class _State:
 
     def take(self, chosen: int) -> None:
         """As if this candidate had been asked."""
-        if self.asked[chosen] <= _KNOWN:  # chosen for another function
+        asked = self.asked[chosen]
+        if asked <= _KNOWN:  # chosen for another function
             return
-        root = np.sqrt(self.asked[chosen])
+        root = np.sqrt(asked)
         row = self.prior[chosen]
         known = self.explained[: self.filled]
         row = (row - known[:, chosen] @ known) / root

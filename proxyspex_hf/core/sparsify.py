@@ -123,7 +123,7 @@ class Elsewhere:
         found = weighted_r2(values, spectrum.evaluate(masks), mask_weights(masks, values))
         return 0.0 if found is None else 1.0 - found
 
-    def missed_at_most(self, spectrum: FourierSpectrum, parts: Sequence[BoolArray]) -> float:
+    def most_missed(self, spectrum: FourierSpectrum, parts: Sequence[BoolArray]) -> float:
         """The largest of those shares, of parts of the masks."""
         return max(self.missed(spectrum, part) for part in parts if part.sum() >= _GROUPS)
 

@@ -50,6 +50,12 @@ _TASKS = {
 }
 
 
+def quieten() -> None:
+    """Let transformers write nothing of its own to a program's terminal but errors."""
+    transformers.utils.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+
+
 def load_pipeline(
     model: str | Path,
     *,

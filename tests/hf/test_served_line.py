@@ -176,7 +176,7 @@ def test_why_there_is_no_connection() -> None:
 
 def certificate(folder: Path) -> tuple[ssl.SSLContext, Path]:
     """What a server on loopback shows, signed by itself; and the file of it."""
-    x509 = pytest.importorskip("cryptography.x509")
+    from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
 
