@@ -1,6 +1,6 @@
 """Opens the built site as a reader would, from its folder: the search must find, a page must load.
 
-    python docs/tools/check_site.py       # after the build, in the browser that the tests use
+python docs/tools/check_site.py       # after the build, in the browser that the tests use
 """
 
 from __future__ import annotations
