@@ -359,7 +359,7 @@ class InteractionExplanation:
             )
 
     def save(self, path: str | Path) -> None:
-        """Write the explanation as one JSON file, whole or not at all.
+        """Write the explanation to ``path`` as one JSON file, whole or not at all.
 
         Raises:
             InputError: it is larger than what :meth:`load` reads, or the file cannot be written.
@@ -368,7 +368,7 @@ class InteractionExplanation:
 
     @classmethod
     def load(cls, path: str | Path) -> InteractionExplanation:
-        """Read a file that :meth:`save` wrote.
+        """Read the file at ``path`` that :meth:`save` wrote.
 
         Raises:
             SchemaError: not an explanation, damaged, or of a newer version.
