@@ -111,7 +111,7 @@ class InteractionExplanation:
 
     @property
     def faithfulness(self) -> dict[float, float | None]:
-        """R² on held-out masks by density (share of features kept); see ``scores`` for more."""
+        """R² on masks left out of the fit, by density (share kept); see ``scores`` for more."""
         return {score.density: score.r2 for score in self.record.faithfulness}
 
     @property
@@ -296,7 +296,7 @@ class InteractionExplanation:
             progress: called with a :class:`proxyspex_hf.Progress` now and then.
 
         Returns:
-            A new explanation, tested on the same held-out masks.
+            A new explanation, tested on the same masks.
 
         Raises:
             InputError: an argument that cannot be used, or fewer than 20 masks to fit.
