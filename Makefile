@@ -104,7 +104,7 @@ space: $(VENV)/.dev
 
 # The paper's figures, PNG and JSON into examples/paper/results; PAPER=--medium for what docs/paper.md is
 # made of, PAPER=--full for as many inputs as the paper has. Answers and fits are kept in the user's cache
-# directory: stopped, it goes on from there. Then the tables of docs/paper.md are made of them.
+# directory, so a run that was stopped resumes. Then the tables of docs/paper.md are made of them.
 PAPER ?= --quick
 paper: $(VENV)/.paper
 	[ "$(PAPER)" = --quick ] || $(BIN)/python examples/train/encoder.py

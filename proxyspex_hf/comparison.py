@@ -118,7 +118,12 @@ class Comparison:
         return pd.DataFrame(rows, columns=columns)
 
     def to_html(self, path: str | Path | None = None, *, top: int = 30) -> str:
-        """Both stories side by side, and the table, as one HTML file without scripts."""
+        """Both stories side by side, and the table, as one HTML file without scripts.
+
+        Args:
+            path: where it is also written, if given.
+            top: rows of the table.
+        """
         page = render_comparison(self._records, self.names, self._lines, top=top)
         if path is not None:
             write_whole(path, page)
@@ -129,7 +134,7 @@ class Comparison:
         return comparison_data(self._records, self.names, self._lines, top=top)
 
     def to_text(self, *, top: int = 10) -> str:
-        """The table for a terminal."""
+        """The ``top`` rows of the table as text for a terminal."""
         return render_comparison_text(self._records, self.names, self._lines, top=top)
 
     @property

@@ -96,10 +96,25 @@ class InteractionExplainer:
         revision: str | None = None,
         **options: Unpack[Keywords],
     ) -> InteractionExplainer:
-        """Load a model and explain it; arguments as :func:`proxyspex_hf.hf.loading.load_pipeline`.
+        """Load a model into a pipeline, and make its explainer.
+
+        Args:
+            model: Hub id or directory. Its weights must be safetensors; no code of it is run.
+            task: the pipeline's task; default what the model's class says.
+            quantization: ``"8bit"`` or ``"4bit"``, by bitsandbytes.
+            device_map: ``"auto"``, a device such as ``"cuda:0"``, or a mapping of the model's parts
+                to devices; default the first GPU, if any.
+            dtype: of the weights, such as ``"bfloat16"``; default that of the file.
+            revision: branch, tag or commit of a model on the Hub.
+            options: as for the explainer itself.
 
         Raises:
-            InputError: the model cannot be loaded so, or is not quantized although it was asked.
+            InputError: the model cannot be loaded so, or did not come out quantized.
+
+        Example:
+            >>> small = InteractionExplainer.from_pretrained(DEMO_MODEL, budget=40)
+            >>> small.pipe.task
+            'text-classification'
         """
         ExplainerOptions().changed(options)  # before minutes of loading, not after
         pipe = load_pipeline(
@@ -218,13 +233,39 @@ class InteractionExplainer:
     def value_function(self, inputs: Any, **options: Unpack[Keywords]) -> BoundInput:
         """The set function itself, for an algorithm of your own: masks (b, n), 1 = kept -> (b,).
 
+        Args:
+            inputs: one input, as for an explanation.
+            options: as for an explanation.
+
         Raises:
             InputError: an input or option that cannot be used, or several labels.
+
+        Example:
+            >>> f = explainer.value_function("It is not a bad film")
+            >>> f.features.labels
+            ('It', 'is', 'not', 'a', 'bad', 'film')
+            >>> f(np.ones((1, 6), bool)).shape
+            (1,)
         """
         return only(bind_one(self.pipe, inputs, self.options.changed(options)))
 
     def plan(self, inputs: Any, **options: Unpack[Keywords]) -> Plan:
-        """How many model calls an explanation would take; only the whole input is asked for it."""
+        """How many model calls an explanation would take; only the whole input is asked for it.
+
+        Args:
+            inputs: one input, as for an explanation.
+            options: as for an explanation.
+
+        Returns:
+            A plan: ``calls`` says how many at most, ``exact`` whether every subset is asked.
+
+        Raises:
+            InputError: an input or option that cannot be used.
+
+        Example:
+            >>> explainer.plan("It is not a bad film").calls  # all subsets of six words
+            64
+        """
         chosen = self.options.changed(options)
         first, _ = next(iter(bind_one(self.pipe, inputs, chosen).values()))
         return chosen.plan(first.n_features)

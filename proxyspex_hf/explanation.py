@@ -111,7 +111,7 @@ class InteractionExplanation:
 
     @property
     def faithfulness(self) -> dict[float, float | None]:
-        """R² on held-out masks by density (share of features kept); see ``scores`` for more."""
+        """R² on masks left out of the fit, by density (share kept); see ``scores`` for more."""
         return {score.density: score.r2 for score in self.record.faithfulness}
 
     @property
@@ -296,7 +296,7 @@ class InteractionExplanation:
             progress: called with a :class:`proxyspex_hf.Progress` now and then.
 
         Returns:
-            A new explanation, tested on the same held-out masks.
+            A new explanation, tested on the same masks.
 
         Raises:
             InputError: an argument that cannot be used, or fewer than 20 masks to fit.
@@ -359,7 +359,7 @@ class InteractionExplanation:
             )
 
     def save(self, path: str | Path) -> None:
-        """Write the explanation as one JSON file, whole or not at all.
+        """Write the explanation to ``path`` as one JSON file, whole or not at all.
 
         Raises:
             InputError: it is larger than what :meth:`load` reads, or the file cannot be written.
@@ -368,7 +368,7 @@ class InteractionExplanation:
 
     @classmethod
     def load(cls, path: str | Path) -> InteractionExplanation:
-        """Read a file that :meth:`save` wrote.
+        """Read the file at ``path`` that :meth:`save` wrote.
 
         Raises:
             SchemaError: not an explanation, damaged, or of a newer version.

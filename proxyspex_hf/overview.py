@@ -108,7 +108,7 @@ class Overview:
         return [r for r in found if order in (None, len(r.words))][:k]
 
     def to_dataframe(self, label: str | None = None) -> pd.DataFrame:
-        """One row per word or combination, over all labels or one.
+        """One row per word or combination, over all labels or one ``label``.
 
         Columns: words, order, count, total, mean, low, high (90% of the mean), raising, examples.
         """
@@ -132,14 +132,19 @@ class Overview:
         return pd.DataFrame(rows, columns=columns)
 
     def to_html(self, path: str | Path | None = None, *, top: int = 40) -> str:
-        """One HTML file without scripts: a click on a row opens its examples."""
+        """One HTML file without scripts, in which a click on a row opens its examples.
+
+        Args:
+            path: where it is also written, if given.
+            top: rows for each label.
+        """
         page = render_overview(self._records, self._groups, top=top, note=self.note)
         if path is not None:
             write_whole(path, page)
         return page
 
     def to_text(self, *, top: int = 15, label: str | None = None) -> str:
-        """The list for a terminal."""
+        """The ``top`` rows as text for a terminal, over all labels or one ``label``."""
         rows = tuple(self.top(len(self.recurring), label=label))
         group = Group(label or "", rows)
         return render_overview_text(self._records, group, top=top, note=self.note)
@@ -194,17 +199,24 @@ def hub_summary(
     token: str | bool | None = None,
     most: int = 5_000,
 ) -> Overview:
-    """The same for a data set on the Hub, from its plain columns: no whole explanation is read,
-    but for examples that are looked at.
+    """What recurs in a data set on the Hub, from its plain columns: whole explanations are read
+    only for the examples that are looked at.
 
     Of rows that were written before 0.2, which have no such columns, the newest 50 are read whole.
     What was left out is said in ``note``.
 
     Args:
-        most: explanations, the newest; up to 10,000.
+        repo_id: ``"owner/name"`` of the data set.
+        config_name: name of the collection within it.
+        revision: branch, tag or commit.
+        token: access token; default the one of ``hf auth login`` or ``HF_TOKEN``.
+        most: how many explanations at most, the newest first; up to 10,000.
 
-    Other arguments and errors as :meth:`InteractionExplanation.from_hub`; as
-    :func:`explanations_summary`, too.
+    Raises:
+        HubError: the Hub could not be reached or refused.
+        SchemaError: a file is damaged, altered, or of a newer version.
+        InputError: ``most`` out of range, or explanations that cannot be counted together, as for
+            :func:`explanations_summary`.
 
     Example:
         >>> hub_summary("me/explanations").top(3)  # doctest: +SKIP

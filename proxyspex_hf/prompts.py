@@ -6,9 +6,10 @@ explainer(prompt, features="documents")
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from proxyspex_hf.checks import quoted
 from proxyspex_hf.errors import InputError
 
 
@@ -21,6 +22,9 @@ class PromptPart:
         name: what it is, as a reader sees it.
         masked: whether its words, sentences or itself are features.
 
+    Raises:
+        InputError: ``text`` or ``name`` is not a text.
+
     Example:
         >>> PromptPart("Jim has a dog.", "story", masked=True).name
         'story'
@@ -29,6 +33,10 @@ class PromptPart:
     text: str
     name: str
     masked: bool = False
+
+    def __post_init__(self) -> None:
+        _check_text(f"the part {quoted(self.name)} of a prompt", self.text)
+        _check_text("the name of a prompt's part", self.name)
 
 
 @dataclass(frozen=True)
@@ -45,6 +53,9 @@ class Prompt:
             without ``special_tokens``.
         blocks: ranges of the text that are masked each on its own, as the messages of a chat are:
             a word deleted at their edge takes the space on its inner side. Default: the whole.
+
+    Raises:
+        InputError: no part is masked and has a text.
 
     Example:
         >>> story = PromptPart("Jim has a dog.", "story", masked=True)
@@ -89,19 +100,25 @@ def context_prompt(
         system: a system message.
 
     Raises:
-        InputError: no context.
+        InputError: no context, or something that is not a text.
 
     Example:
         >>> prompt = context_prompt("Jim has a dog.", question="Who has a dog?")
         >>> [part.text for part in prompt.parts if part.masked]
         ['Jim has a dog.']
     """
+    _check_text("question", question)
     if isinstance(context, str):
         named = [("context", context)]
     elif isinstance(context, Mapping):
         named = list(context.items())
-    else:
+    elif isinstance(context, Iterable):
         named = [(f"document {i}", text) for i, text in enumerate(context, 1)]
+    else:
+        raise InputError(
+            "context must be a text, a list of texts, or texts by their names, got "
+            f"{quoted(context)}."
+        )
     parts = [PromptPart(f"{instruction}\n\n", "instruction")] if instruction else []
     for name, text in named:
         if isinstance(context, Mapping):
@@ -112,9 +129,28 @@ def context_prompt(
 
 
 def hotpotqa_prompt(documents: Sequence[tuple[str, str]], question: str) -> Prompt:
-    """The paper's HotpotQA format (appendix B.1.3): (title, content) pairs, contents masked."""
+    """The paper's HotpotQA format (appendix B.1.3): documents whose contents are masked.
+
+    Args:
+        documents: pairs of a title, which stays, and a content, which is masked.
+        question: what is asked about them.
+
+    Raises:
+        InputError: no documents, something else than pairs, or something that is not a text.
+
+    Example:
+        >>> prompt = hotpotqa_prompt([("Rex", "Rex is a dog.")], question="What is Rex?")
+        >>> prompt.text.splitlines()[0]
+        'Title: Rex'
+    """
     parts = []
-    for title, content in documents:
+    for document in documents:
+        if isinstance(document, str) or len(document) != 2:
+            raise InputError(
+                "documents must be pairs (title, content), such as [('Rex', 'Rex is a dog.')]; "
+                f"one is {quoted(document)}."
+            )
+        title, content = document
         parts += [
             PromptPart(f"Title: {title}\nContent: ", "title"),
             PromptPart(content, title, masked=True),
@@ -124,7 +160,19 @@ def hotpotqa_prompt(documents: Sequence[tuple[str, str]], question: str) -> Prom
 
 
 def drop_prompt(context: str, question: str) -> Prompt:
-    """The paper's DROP format (appendix B.1.4): a paragraph, masked, and a question on it."""
+    """The paper's DROP format (appendix B.1.4): a paragraph, which is masked, and a question.
+
+    Args:
+        context: the paragraph.
+        question: what is asked about it.
+
+    Raises:
+        InputError: no context, or something that is not a text.
+
+    Example:
+        >>> drop_prompt("Jim has a dog.", question="Who has a dog?").text.splitlines()[0]
+        'Context: Jim has a dog.'
+    """
     return Prompt(
         (
             PromptPart("Context: ", "instruction"),
@@ -136,5 +184,11 @@ def drop_prompt(context: str, question: str) -> Prompt:
 
 
 def _query(question: str) -> PromptPart:
+    _check_text("question", question)
     text = f"Query: {question.rstrip('.')}. Keep your answers as short as possible."
     return PromptPart(text, "question")
+
+
+def _check_text(what: str, value: object) -> None:
+    if not isinstance(value, str):
+        raise InputError(f"{what} must be a text, got {quoted(value)}.")

@@ -25,12 +25,17 @@ def push_explanations(
 ) -> PushResult:
     """Add explanations to a data set on the Hub, in one commit or not at all.
 
-    What is there already is not pushed again. Other arguments and errors as
-    :meth:`InteractionExplanation.push_to_hub`.
+    What is there already is not pushed again.
 
     Args:
         explanations: any number of them, also of different models.
         repo_id: ``"owner/name"`` of the data set; made if there is none.
+        config_name: name of the collection within it, a configuration of the data set.
+        private: whether a new data set is private; default as the owner's account has it.
+        revision: branch to push to, made if there is none; default ``main``.
+        create_pr: propose the change as a pull request instead.
+        commit_message: default says how many were added.
+        token: access token; default the one of ``hf auth login`` or ``HF_TOKEN``.
 
     Returns:
         The ids of all, and of those that were new.
@@ -66,14 +71,16 @@ def pull_explanations(
 ) -> Iterator[InteractionExplanation]:
     """Read explanations from the Hub one after the other, so that any number fits into memory.
 
-    Other arguments and errors as :meth:`InteractionExplanation.from_hub`.
-
     Args:
         repo_id: ``"owner/name"`` of the data set.
-        ids: those to read, by their ids or at least six first digits of them; default all.
+        ids: those to read, by their ids or at least the first six digits of them; default all.
+        config_name: name of the collection within it.
+        revision: branch, tag or commit.
+        token: access token; default the one of ``hf auth login`` or ``HF_TOKEN``.
 
     Raises:
         HubError: the Hub could not be reached or refused.
+        InputError: no such id.
         SchemaError: a file is damaged, altered, or of a newer version.
 
     Example:

@@ -71,6 +71,22 @@ def test_the_quick_start_says_what_it_finds(start: dict[str, Any]) -> None:
     assert "R²" in str(start["explanation"])
 
 
+def test_the_page_on_reading_shows_what_print_gives(start: dict[str, Any]) -> None:
+    """Its numbers may differ in the last digit from machine to machine; its words may not."""
+    (shown,) = re.findall(r"^```text\n(.*?)^```$", TEXTS["docs/howto/reading.md"], re.M | re.S)
+    printed = str(start["explanation"])
+
+    def words(text: str) -> list[str]:
+        return re.sub(r"[-+±░█\d.]+", " ", text).split()
+
+    for paragraph in shown.strip().split("\n\n"):
+        for line in paragraph.splitlines():
+            assert words(line) in [words(each) for each in printed.splitlines()], line
+    ((label, value),) = re.findall(r"^(\w+) ([+-][\d.]+) ", shown)
+    assert label == start["explanation"].label
+    assert float(value) == pytest.approx(start["explanation"].value, abs=0.01)
+
+
 @pytest.fixture
 def names(
     start: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

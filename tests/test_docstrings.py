@@ -16,7 +16,7 @@ from hub_server import HubServer
 from hub_server.clients import point_to
 
 import proxyspex_hf
-from proxyspex_hf import core, studies
+from proxyspex_hf import core, prompts, studies
 from proxyspex_hf.app.examples import load_example
 
 _BY_OBJECT = {  # what is exported twice is tested once
@@ -27,12 +27,15 @@ _BY_OBJECT = {  # what is exported twice is tested once
 }
 PUBLIC = {name: found for found, name in _BY_OBJECT.items()}
 #: Methods whose docstrings have an example, too; what a class shows of itself covers the others.
-METHODS = ("top", "predict", "interactions", "removal")
-SHOWN = PUBLIC | {
-    f"InteractionExplanation.{name}": getattr(proxyspex_hf.InteractionExplanation, name)
-    for name in METHODS
+METHODS = {
+    f"{found.__name__}.{name}": method
+    for found in PUBLIC.values()
+    if inspect.isclass(found)
+    for name, method in inspect.getmembers(found, callable)
+    if name[0] != "_" and ">>> " in (inspect.getdoc(method) or "")
 }
-SHOWN["InteractionExplainer.refine"] = proxyspex_hf.InteractionExplainer.refine
+PROMPTS = {f"prompts.{name}": getattr(prompts, name) for name in ("hotpotqa_prompt", "drop_prompt")}
+SHOWN = PUBLIC | METHODS | PROMPTS
 del SHOWN["proxyspex_hf.core.SpectrumFit"]  # the example of ProxySPEX makes one
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
@@ -40,9 +43,10 @@ FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 @pytest.fixture(scope="module")
 def names(pipe: Any) -> dict[str, Any]:
     """What an example may use without importing it: all that is public, and a few objects."""
-    public = {name.rsplit(".", 1)[-1]: found for name, found in PUBLIC.items()}
+    public = {name.rsplit(".", 1)[-1]: found for name, found in (PUBLIC | PROMPTS).items()}
     return {
         **public,
+        "DEMO_MODEL": proxyspex_hf.DEMO_MODEL,
         "np": np,
         "warnings": warnings,
         "Path": Path,

@@ -1,6 +1,6 @@
 """Opens the built site as a reader would, from its folder: the search must find, a page must load.
 
-python docs/tools/check_site.py       # after the build; needs Chromium at /usr/bin/chromium
+python docs/tools/check_site.py       # after the build, in the browser that the tests use
 """
 
 from __future__ import annotations
@@ -10,17 +10,21 @@ from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
 
-SITE = Path(__file__).parents[2] / "site"
-CHROMIUM = Path("/usr/bin/chromium")
+ROOT = Path(__file__).parents[2]
+SITE = ROOT / "site"
 
 
 def main() -> int:
-    if not CHROMIUM.exists():
-        sys.stdout.write(f"not looked at in a browser: there is no {CHROMIUM}\n")
+    sys.path.append(str(ROOT / "tests"))
+    from chromium import chromium
+
+    executable = chromium()
+    if executable is None:
+        sys.stdout.write("not looked at in a browser: python tests/chromium.py installs one\n")
         return 0
     with sync_playwright() as play:
         browser = play.chromium.launch(
-            executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-gpu"]
+            executable_path=executable, args=["--no-sandbox", "--disable-gpu"]
         )
         page = browser.new_page()
         asked: list[str] = []

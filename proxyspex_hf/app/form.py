@@ -168,7 +168,8 @@ def form(settings: Settings) -> Form:
                 value=2,
                 step=0.5,
                 label="Effort α",
-                info="α·n·log₂(n) masks are asked for n features, and as a test 300 more.",
+                info="α·n·log₂(n) model calls for n features; from α = 2 on, all subsets of up to "
+                "8.",
                 elem_id="alpha",
             )
             with gr.Accordion("Target and seed", open=False):

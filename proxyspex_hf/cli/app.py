@@ -30,24 +30,24 @@ def add_app_command(commands: Any) -> None:
     app.add_argument(
         "--host",
         default="127.0.0.1",
-        help="address to listen on (default: this machine alone). Whoever can reach another one "
-        "can use the app; then only listed models may be chosen, and the Hub is asked without an "
-        "account: public data sets are read, nothing is pushed",
+        help="address to listen on (default: 127.0.0.1, this machine only). With any other, "
+        "whoever can reach it can use the app; only listed models may be chosen then, and the Hub "
+        "is asked without an account: public data sets are read, nothing is pushed",
     )
     app.add_argument(
         "--allow-host",
         action="append",
         default=[],
         metavar="NAME",
-        help="a name that the app answers to beside this machine's own and that of --host, such as "
-        "example.org, or example.org:8443 for one port alone; may be given several times",
+        help="a name that the app answers to besides this machine's own and that of --host, such "
+        "as example.org, or example.org:8443 for one port only; may be given several times",
     )
     app.add_argument(
         "--proxied",
         action="store_true",
-        help="a proxy of yours stands in front of the app, and nobody reaches it any other way: "
-        "its X-Forwarded-For then tells whose a request is. Needs --allow-host with the name by "
-        "which people call it",
+        help="say that your reverse proxy stands in front of the app and nobody can bypass it: its "
+        "X-Forwarded-For then says who sent a request. Needs --allow-host with the name that "
+        "visitors use",
     )
     app.add_argument(
         "--model",

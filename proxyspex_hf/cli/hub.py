@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from proxyspex_hf.cli.show import add_output, check_output, print_explanation
 from proxyspex_hf.errors import InputError
 
 
@@ -22,7 +23,7 @@ def add_hub_commands(commands: Any) -> None:
     )
     push.add_argument("repo", help="owner/name of the data set; made if there is none")
     push.add_argument("--private", action="store_true", help="make a new data set private")
-    push.add_argument("--create-pr", action="store_true", help="propose it as a pull request")
+    push.add_argument("--create-pr", action="store_true", help="propose them as a pull request")
     push.add_argument("-m", "--commit-message", help="default: how many explanations are added")
     _where(push)
     push.set_defaults(run=_push)
@@ -30,17 +31,16 @@ def add_hub_commands(commands: Any) -> None:
     pull = commands.add_parser("pull", help="read an explanation from the Hub")
     pull.add_argument("repo", help="owner/name of the data set")
     pull.add_argument("id", nargs="?", help="id or its first six digits; see list")
+    pull.add_argument(
+        "--all", type=Path, metavar="DIR", help="save every explanation there, and print none"
+    )
     _where(pull)
-    group = pull.add_argument_group("output")
-    group.add_argument("--out", type=Path, metavar="E.JSON", help="save the explanation")
-    group.add_argument("--html", type=Path, metavar="E.HTML", help="write the report")
-    group.add_argument("--all", type=Path, metavar="DIR", help="save every explanation there")
-    group.add_argument("--top", type=int, default=10, help="interactions to print (default 10)")
+    add_output(pull)
     pull.set_defaults(run=_pull)
 
     listed = commands.add_parser("list", help="list the explanations of a data set on the Hub")
     listed.add_argument("repo", help="owner/name of the data set")
-    listed.add_argument("--json", action="store_true", help="one JSON object a line")
+    listed.add_argument("--json", action="store_true", help="print one JSON object per line")
     _where(listed)
     listed.set_defaults(run=_list)
 
@@ -84,11 +84,13 @@ def _pull(given: argparse.Namespace) -> int:
     from proxyspex_hf.explanation import InteractionExplanation
     from proxyspex_hf.hub.rows import content_id
     from proxyspex_hf.sharing import pull_explanations
-    from proxyspex_hf.viz import render_text
 
     if given.all is not None:
-        if given.id or given.out or given.html:
-            raise InputError("--all saves every explanation: leave out the id, --out and --html.")
+        if given.id or given.out or given.html or given.image or given.json:
+            raise InputError(
+                "--all saves every explanation: leave out the id, --out, --html, --image and "
+                "--json."
+            )
         if not given.all.is_dir():
             raise InputError(f"--all must name a directory that exists, got {given.all}.")
         for explanation in pull_explanations(given.repo, **_place(given)):
@@ -96,13 +98,11 @@ def _pull(given: argparse.Namespace) -> int:
             explanation.save(path)
             sys.stdout.write(f"wrote {path}\n")
         return 0
+    check_output(given)
     explanation = InteractionExplanation.from_hub(given.repo, given.id, **_place(given))
-    sys.stdout.write(render_text(explanation.record, top=given.top).rstrip() + "\n")
-    for path, write in ((given.out, explanation.save), (given.html, explanation.to_html)):
-        if path is not None:
-            write(path)
-            sys.stdout.write(f"wrote {path}\n")
-    return 0
+    if given.out is not None:
+        explanation.save(given.out)
+    return print_explanation(given, explanation)
 
 
 def _list(given: argparse.Namespace) -> int:

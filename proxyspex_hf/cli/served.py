@@ -21,13 +21,13 @@ def add_server_options(parser: Any) -> None:
         default=[],
         metavar="URL",
         help="ask the inference server there, such as http://host:8000/v1, and load no weights; "
-        "several are replicas. --model is then the model's name on it",
+        "given several times, they are replicas. --model is then the model's name on it",
     )
     group.add_argument("--tokenizer", help="Hub id or directory (default: --model)")
     group.add_argument(
         "--dialect",
         help="completions, sglang, completions-text, classify or endpoint (default: found out by "
-        "asking)",
+        "asking the server)",
     )
     group.add_argument("--labels", help="names of a classifier's classes, separated by commas")
     group.add_argument("--concurrency", type=int, help="requests in flight (default 16)")
@@ -35,7 +35,8 @@ def add_server_options(parser: Any) -> None:
         "--patience", type=float, metavar="SECONDS", help="how long to try again (default 300)"
     )
     group.add_argument(
-        "--server-token", help=f"what grants access (default: the variable {TOKEN_VARIABLE})"
+        "--server-token",
+        help=f"access token of the server (default: the variable {TOKEN_VARIABLE})",
     )
 
 

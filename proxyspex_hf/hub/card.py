@@ -237,7 +237,7 @@ def _loading(repo_id: str, config: str, entries: Sequence[HubEntry]) -> str:
     return f"""\
 ## How to load them
 
-With `pip install "proxyspex-hf[hub]"`, for every index, removal sets, the report and other fits, \
+With `pip install "proxyspex-hf[hub]"`, for every index, removal sets, the page and other fits, \
 all without the model:
 
 ```python

@@ -298,7 +298,7 @@ def verdict(r2: float | None) -> str:
     return "good" if r2 >= GOOD else "fair" if r2 >= FAIR else "poor"
 
 
-def how_sure(record: ExplanationRecord, minus: str = "\N{MINUS SIGN}") -> str:
+def how_sure(record: ExplanationRecord) -> str:
     """One line of how far to trust it where it matters: close to the actual input."""
     many = nouns(record)[1]
     if record.is_exact:
@@ -316,8 +316,7 @@ def how_sure(record: ExplanationRecord, minus: str = "\N{MINUS SIGN}") -> str:
         if score.density >= NEAR_INPUT
         else (f"With {percent(score.density)} of the {many} kept")
     )
-    ends = r2_interval(score, minus)
-    return f"{near} the explanation {says}: R² {r2_text(score.r2, minus)}{ends}."
+    return f"{near} the explanation {says}: R² {r2_text(score.r2)}{r2_interval(score)}."
 
 
 def near_input_warning(record: ExplanationRecord, minus: str = "\N{MINUS SIGN}") -> str | None:

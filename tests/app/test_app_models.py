@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
 import httpx2
 import numpy as np
 import pytest
@@ -36,9 +37,11 @@ from proxyspex_hf.app import Limits, Settings
 from proxyspex_hf.app import models as module
 from proxyspex_hf.app.errors_in_words import in_words
 from proxyspex_hf.app.examples import load_example
+from proxyspex_hf.app.form import form
 from proxyspex_hf.app.jobs import Found, Job, Step, checked, cost_of, explain
 from proxyspex_hf.app.models import PUBLIC, SHIPPED, Choice, Models
 from proxyspex_hf.app.state import Runs
+from proxyspex_hf.core import budget_for
 from proxyspex_hf.record.serialize import dumps, record_from_json
 
 STORY = "Jim is a baker. His dog is called Rex. Ann is a doctor. She has a cat."
@@ -285,6 +288,15 @@ def test_a_form_that_cannot_be_begun_says_what_to_change(
     job = replace(Job(SHIPPED[0], text="not a bad film"), **changes)
     with pytest.raises(InputError, match=said):
         checked(job, Limits())
+
+
+def test_what_the_form_says_of_the_effort_is_what_is_asked() -> None:
+    job = Job(SHIPPED[0], text=STORY)
+    cost = cost_of(job, Models(SHIPPED), Limits())
+    assert cost.calls == budget_for(cost.n_features, job.alpha)
+    with gr.Blocks():
+        says = form(Settings(Models(SHIPPED))).alpha.info
+    assert says == "α·n·log₂(n) model calls for n features; from α = 2 on, all subsets of up to 8."
 
 
 def test_spaces_around_a_label_are_not_a_part_of_it() -> None:

@@ -23,7 +23,13 @@ from proxyspex_hf.hf.text.chat import located
 from proxyspex_hf.hf.text.masking import MaskedText
 from proxyspex_hf.hf.text.prompt import ReadPrompt, read_prompt
 from proxyspex_hf.hf.text.tokens import tokens_read
-from proxyspex_hf.prompts import Prompt, PromptPart, context_prompt
+from proxyspex_hf.prompts import (
+    Prompt,
+    PromptPart,
+    context_prompt,
+    drop_prompt,
+    hotpotqa_prompt,
+)
 from proxyspex_hf.viz.code import python_code
 
 CHATML = (
@@ -605,3 +611,26 @@ def test_the_place_of_a_question_about_an_image(question: str, trim: bool) -> No
     assert spans[0][0] == function.text.rindex("<image>") + len("<image>") + (
         0 if trim else len(question) - len(question.lstrip())
     )
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda: hotpotqa_prompt({"Rex": "a dog"}, "Who?"), r"pairs \(title, content\).*'Rex'"),
+        (lambda: hotpotqa_prompt("Rex is a dog.", "Who?"), r"pairs \(title, content\)"),
+        (
+            lambda: hotpotqa_prompt([("Rex", None)], "Who?"),
+            "'Rex' of a prompt must be a text.*None",
+        ),
+        (lambda: hotpotqa_prompt([("Rex", "a dog")], None), "question must be a text, got None"),
+        (lambda: drop_prompt(5, "Who?"), "'context' of a prompt must be a text, got 5"),
+        (lambda: context_prompt("Rex is a dog.", None), "question must be a text, got None"),
+        (lambda: context_prompt([1, 2], "Who?"), "'document 1' of a prompt must be a text, got 1"),
+        (lambda: context_prompt(5, "Who?"), "context must be a text, a list of texts"),
+        (lambda: PromptPart("Rex is a dog.", None), "name of a prompt's part must be a text"),
+    ],
+)
+def test_what_is_not_a_text_is_refused_where_it_is_given(make: Any, says: str) -> None:
+    """Not after a model was asked, nor as the word "None" in a prompt."""
+    with pytest.raises(InputError, match=says):
+        make()

@@ -57,6 +57,11 @@ def test_push_list_pull(
     assert f"wrote {out}" in capsys.readouterr().out
     assert InteractionExplanation.load(out) == several[1]
     assert page.read_text() == several[1].to_html()
+    picture = tmp_path / "pulled.svg"
+    assert main(["pull", REPO, ids[1][:8], "--image", str(picture), "--json"]) == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["target"] == several[1].label
+    assert picture.read_text().startswith("<svg")
     folder = tmp_path / "all"
     folder.mkdir()
     assert main(["pull", REPO, "--all", str(folder)]) == 0

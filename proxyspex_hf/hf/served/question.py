@@ -40,14 +40,14 @@ class Question:
         return [*map(int, self.prompt), *self.target]
 
 
-def question_of(item: bytes, said: str = "") -> Question:
-    """The question that :meth:`Question.item` wrote."""
+def question_of(item: bytes) -> Question:
+    """The question that :meth:`Question.item` wrote; where ids were written, without ``said``."""
     if item[:1] != b"\x00":
         prompt, target, said, count = json.loads(item)
         return Question(prompt, tuple(target), said, count)
     row = np.frombuffer(item[1:], dtype="<i8").tolist()
     stop = 1 + row[0]
-    return Question(tuple(row[stop:]), tuple(row[1:stop]), said, len(row) - 1)
+    return Question(tuple(row[stop:]), tuple(row[1:stop]), "", len(row) - 1)
 
 
 def tokens_of_item(item: bytes) -> list[int]:
