@@ -4,8 +4,8 @@ The features are training points, or groups of them, and f(S) is the margin of a
 model trained on S (equation 5). There are far too many features for a proxy (the paper has 50,000
 and 300,000 trainings), so it works on the few that matter for the test point:
 
-1. a linear datamodel of all n features, in few passes over the bits (:mod:`.data_linear`);
-2. a screen for pairs and triples on what it leaves, with strong members (:mod:`.data_screen`);
+1. a linear datamodel of all n features, in few passes over the bits (:mod:`.linear`);
+2. a screen for pairs and triples on what it leaves, with strong members (:mod:`.screen`);
 3. ProxySPEX on the candidates: members of the sets found, then the largest linear weights;
 4. a linear datamodel of all other features, fitted to what is left.
 
@@ -158,7 +158,7 @@ class DataAttribution:
         Raises:
             InputError: an argument that cannot be used, before anything is trained; a directory
                 that is refused.
-            ModelError: see :func:`.data_training.retrain`.
+            ModelError: see :func:`.training.retrain`.
             TypeError: a setting that :class:`DataAttribution` does not have, likewise before.
         """
         masks = PackedMasks.sample(n_features, n_masks, density=density, seed=seed)
