@@ -16,13 +16,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from proxyspex_hf.checks import FloatArray, as_fraction, as_integer, as_integers, as_labels
+from proxyspex_hf.checks import (
+    FloatArray,
+    as_fraction,
+    as_integer,
+    as_integers,
+    as_labels,
+    check_names,
+)
 from proxyspex_hf.core.algorithm import ProxySPEX
 from proxyspex_hf.core.faithfulness import r2_score
 from proxyspex_hf.core.progress import ProgressCallback, Reporter
@@ -156,11 +164,13 @@ class DataAttribution:
             settings: other arguments of :class:`DataAttribution`.
 
         Raises:
-            InputError: an argument that cannot be used, before anything is trained; a directory
-                that is refused.
+            InputError: an argument that cannot be used or a setting that does not exist, before
+                anything is trained; a directory that is refused.
             ModelError: see :func:`.training.retrain`.
-            TypeError: a setting that :class:`DataAttribution` does not have, likewise before.
         """
+        given_here = ("self", "masks", "margins", "density", "seed")
+        known = [name for name in signature(cls.__init__).parameters if name not in given_here]
+        check_names(settings, known, "setting")
         masks = PackedMasks.sample(n_features, n_masks, density=density, seed=seed)
         n_tests = as_integer("n_tests", n_tests, 1, 10**9)
         # Made before anything is trained, so that a wrong setting costs nothing.
