@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import doctest
 import inspect
+import re
 import warnings
 from collections.abc import Iterator
 from importlib import import_module
@@ -115,3 +117,36 @@ def test_the_api_pages_have_every_public_name() -> None:
             import_module(place)
         except ModuleNotFoundError:
             assert hasattr(import_module(parent), name), place
+
+
+def _named(tree: ast.Module) -> Iterator[str]:
+    """What a module's source defines: functions, classes with what is in them, constants."""
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef):
+            yield from (f"{node.name}.{name}" for name in _named(ast.Module(node.body, [])))
+        if isinstance(node, (ast.ClassDef, ast.FunctionDef)):
+            yield node.name
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        yield from (target.id for target in targets if isinstance(target, ast.Name))
+
+
+def test_what_docstrings_refer_to_is_there() -> None:
+    package = Path(proxyspex_hf.__file__).parent
+    known, referred = set(), []
+    for path in package.rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        parts = path.relative_to(package.parent).with_suffix("").parts
+        module = ".".join(parts).removesuffix(".__init__")
+        known |= {module, *(f"{module}.{name}" for name in _named(ast.parse(text)))}
+        referred += [
+            (module, found.removeprefix("~").removeprefix("."))
+            for found in re.findall(r":(?:func|class|meth|data|mod|attr):`([^`]+)`", text)
+            if not found.startswith(("numpy.", "torch.", "transformers."))
+        ]
+    assert len(referred) > 100
+    for module in (proxyspex_hf, core, studies):
+        for name in module.__all__:
+            members = [name, *(f"{name}.{own}" for own in dir(getattr(module, name)))]
+            known |= {f"{module.__name__}.{member}" for member in members}
+    endings = {name.split(".", i)[-1] for name in known for i in range(name.count(".") + 1)}
+    assert not sorted({pair for pair in referred if pair[1] not in endings})

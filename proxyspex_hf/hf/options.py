@@ -17,7 +17,7 @@ ValueOf = str | Callable[[FloatArray], Any]
 
 @dataclass(frozen=True)
 class FeatureOptions:
-    """See :class:`proxyspex_hf.explainer.ExplainerOptions` for each.
+    """See :class:`proxyspex_hf.options.ExplainerOptions` for each.
 
     Attributes:
         targets: several labels that are asked together; ``target`` is then None.

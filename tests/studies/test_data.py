@@ -214,28 +214,28 @@ def test_digits_end_to_end(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changed", "error", "says"),
+    ("changed", "says"),
     [
-        ({"n_masks": 99}, InputError, "at least 100 trainings"),
-        ({"n_tests": 0}, InputError, "n_tests"),
-        ({"n_jobs": 0}, InputError, "n_jobs"),
-        ({"density": "half"}, InputError, "density"),
-        ({"proxy": "tea leaves"}, InputError, "unknown proxy"),
-        ({"n_candidates": 1}, InputError, "n_candidates"),
-        ({"train_labels": [1, 2]}, InputError, r"train_labels must be \(9,\)"),
-        ({"test_labels": [1, 2]}, InputError, r"test_labels must be \(1,\)"),
-        ({"fdr": "x"}, InputError, "fdr"),
-        ({"n_candidate": 5}, TypeError, "unexpected keyword argument 'n_candidate'"),
+        ({"n_masks": 99}, "at least 100 trainings"),
+        ({"n_tests": 0}, "n_tests"),
+        ({"n_jobs": 0}, "n_jobs"),
+        ({"density": "half"}, "density"),
+        ({"proxy": "tea leaves"}, "unknown proxy"),
+        ({"n_candidates": 1}, "n_candidates"),
+        ({"train_labels": [1, 2]}, r"train_labels must be \(9,\)"),
+        ({"test_labels": [1, 2]}, r"test_labels must be \(1,\)"),
+        ({"fdr": "x"}, "fdr"),
+        ({"n_candidate": 5}, "unknown setting 'n_candidate'.*mean n_candidates"),
     ],
 )
 def test_settings_are_checked_before_anything_is_trained(
-    tmp_path: Path, changed: dict[str, Any], error: type[Exception], says: str
+    tmp_path: Path, changed: dict[str, Any], says: str
 ) -> None:
     def train(kept: np.ndarray, seed: int) -> list[float]:
         pytest.fail("a model was trained")
 
     settings = {"n_features": 9, "n_masks": 100, "key": "k", "n_tests": 1} | changed
-    with pytest.raises(error, match=says):
+    with pytest.raises(InputError, match=says):
         DataAttribution.from_training(train, directory=tmp_path / "study", **settings)
     assert not (tmp_path / "study").exists()
 

@@ -4,8 +4,8 @@ The features are training points, or groups of them, and f(S) is the margin of a
 model trained on S (equation 5). There are far too many features for a proxy (the paper has 50,000
 and 300,000 trainings), so it works on the few that matter for the test point:
 
-1. a linear datamodel of all n features, in few passes over the bits (:mod:`.data_linear`);
-2. a screen for pairs and triples on what it leaves, with strong members (:mod:`.data_screen`);
+1. a linear datamodel of all n features, in few passes over the bits (:mod:`.linear`);
+2. a screen for pairs and triples on what it leaves, with strong members (:mod:`.screen`);
 3. ProxySPEX on the candidates: members of the sets found, then the largest linear weights;
 4. a linear datamodel of all other features, fitted to what is left.
 
@@ -16,13 +16,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from proxyspex_hf.checks import FloatArray, as_fraction, as_integer, as_integers, as_labels
+from proxyspex_hf.checks import (
+    FloatArray,
+    as_fraction,
+    as_integer,
+    as_integers,
+    as_labels,
+    check_names,
+)
 from proxyspex_hf.core.algorithm import ProxySPEX
 from proxyspex_hf.core.faithfulness import r2_score
 from proxyspex_hf.core.progress import ProgressCallback, Reporter
@@ -156,11 +164,13 @@ class DataAttribution:
             settings: other arguments of :class:`DataAttribution`.
 
         Raises:
-            InputError: an argument that cannot be used, before anything is trained; a directory
-                that is refused.
-            ModelError: see :func:`.data_training.retrain`.
-            TypeError: a setting that :class:`DataAttribution` does not have, likewise before.
+            InputError: an argument that cannot be used or a setting that does not exist, before
+                anything is trained; a directory that is refused.
+            ModelError: see :func:`.training.retrain`.
         """
+        given_here = ("self", "masks", "margins", "density", "seed")
+        known = [name for name in signature(cls.__init__).parameters if name not in given_here]
+        check_names(settings, known, "setting")
         masks = PackedMasks.sample(n_features, n_masks, density=density, seed=seed)
         n_tests = as_integer("n_tests", n_tests, 1, 10**9)
         # Made before anything is trained, so that a wrong setting costs nothing.
