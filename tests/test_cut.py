@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import chain, combinations
 from pathlib import Path
 from typing import Any
@@ -162,3 +163,56 @@ def test_pages_files_and_text_say_how_far_a_cut_spectrum_may_be_off(tmp_path: Pa
     predicted = {tuple(out): ends for out, *ends in view(read.record)["predicted"]}
     assert predicted[1,] == pytest.approx([1.0, 2.0])
     assert predicted[()] == pytest.approx([1.0, 2.0])
+
+
+@pytest.mark.parametrize(
+    ("level", "kind"), [(0.0, np.float32), (1000.0, np.float32), (1e9, np.float64)]
+)
+def test_what_rounding_left_of_the_answers_is_no_combination(level: float, kind: type) -> None:
+    weights = np.random.default_rng(0).normal(size=6)
+    alone = explained(lambda masks: (level + masks @ weights).astype(kind), 6)
+    assert alone.record.is_exact
+    assert alone.spectrum.orders.max() == 1
+    assert alone.top(100, order=2) == alone.top(100, order=3) == []
+    assert "the features add up" in str(alone)
+    # A real combination stays; its pairs do nothing at the input.
+    either = explained(
+        lambda masks: (level + masks @ weights + 0.5 * masks[:, :3].any(axis=1)).astype(kind), 6
+    )
+    (three,) = [e for e in either.record.effects if e.order > 1 and e.is_sure]
+    assert (three.members, three.kind) == ((0, 1, 2), "either is enough")
+    assert three.value == pytest.approx(0.5, abs=1e-3)
+
+
+def test_whole_numbers_are_exact_however_small_beside_the_largest() -> None:
+    one = explained(lambda masks: 5_000_000 * masks[:, 0] + (masks[:, 1] & masks[:, 2]), 3)
+    assert one.top(1, order=2)[0].members == (1, 2)
+    assert one.top(1, order=2)[0].effect == pytest.approx(1.0)
+    # One value in 2^12 that is larger by little is not lost among terms of a 2^12th of that.
+    all_needed = explained(
+        lambda masks: (masks[:, 0] + 1e-4 * masks.all(axis=1)).astype(np.float32),
+        12,
+        n_coefficients=2**12,
+    )
+    assert all_needed.record.is_exact
+    whole = np.ones((1, 12), dtype=bool)
+    assert float(all_needed.predict(whole)[0]) == pytest.approx(1.0001, abs=1e-6)
+
+
+def test_values_near_the_largest_are_as_exact_and_as_sure_as_others() -> None:
+    weights = np.random.default_rng(0).normal(size=9)
+
+    def crossing(masks: np.ndarray, scale: float) -> np.ndarray:
+        n = masks.shape[1]
+        return scale * (masks @ weights[:n] + masks[:, 0] * masks[:, -1])
+
+    whole = explained(lambda masks: crossing(masks, 1e300), 4)
+    assert whole.record.is_exact
+    assert "the spectrum is exact" in " ".join(whole.record.provenance.notes)
+    few, huge = (
+        InteractionExplainer(partial(crossing, scale=scale), progress=False)(9)
+        for scale in (1.0, 2.0**990)
+    )
+    assert [e.members for e in few.record.effects] == [e.members for e in huge.record.effects]
+    for a, b in zip(few.record.effects, huge.record.effects, strict=True):
+        assert np.array(b.interval) / 2.0**990 == pytest.approx(a.interval, abs=1e-6)

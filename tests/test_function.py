@@ -76,3 +76,25 @@ def test_bad_functions_and_names_are_refused() -> None:
         InteractionExplainer(game)(2.5)
     with pytest.raises(ModelError, match=r"the function '<lambda>' gave shape \(32, 5\)"):
         InteractionExplainer(lambda masks: masks)(5)
+
+
+def test_noise_of_a_function_is_measured_where_it_is_asked_for() -> None:
+    rng = np.random.default_rng(0)
+    noisy = InteractionExplainer(
+        lambda masks: masks.sum(axis=1) + rng.uniform(-1, 1, len(masks)), progress=False
+    )
+    assert 0.1 < noisy(4, noise=True).record.provenance.noise_floor < 2.0
+    assert noisy(4).record.provenance.noise_floor is None
+    assert InteractionExplainer(game)(5, noise=True).record.provenance.noise_floor == 0.0
+
+
+def test_what_a_function_gives_that_is_no_finite_number_is_told_of_the_function() -> None:
+    with pytest.raises(ModelError, match=r"'<lambda>' gave .* is not an array of numbers"):
+        InteractionExplainer(lambda masks: [10**400] * len(masks))(5)
+    with pytest.raises(ModelError, match="let it give one of every input"):
+        InteractionExplainer(lambda masks: np.where(masks[:, 0], 1.0, np.nan))(5)
+
+
+def test_masks_that_no_memory_holds_are_refused() -> None:
+    with pytest.raises(InputError, match="features do not fit into memory"):
+        InteractionExplainer(game)(2_000_000)

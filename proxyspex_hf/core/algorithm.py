@@ -404,12 +404,13 @@ class ProxySPEX:
         position = masks @ (1 << np.arange(n))
         table = np.empty(len(values))
         table[position] = values
-        dense, sparse = exact_terms(table)
+        dense, terms = exact_terms(table)
+        sparse = terms
         if self.max_order is not None:
             sparse = sparse.select(np.flatnonzero(sparse.orders <= self.max_order))
         sparse = sparse.top(self.n_coefficients)
         kept = set(sparse.sets)
-        dropped = energy_of(np.array([c for t, c in dense.to_dict().items() if t not in kept]))
+        dropped = energy_of(np.array([c for t, c in terms.to_dict().items() if t not in kept]))
         return SpectrumFit(sparse, None, "exact", "none", dropped, _dense=dense)
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 
@@ -91,8 +91,8 @@ def effects_at_input(
         tuple(i for i in row if i >= 0): value
         for row, value in zip(support.tolist(), values.tolist(), strict=True)
     }
-    least = _NEGLIGIBLE * max(map(abs, found.values()), default=0.0)
-    larger = [t for t, value in found.items() if len(t) > 1 and abs(value) > least]
+    least = _Least.of(max(map(abs, found.values()), default=0.0), posterior)
+    larger = [t for t, value in found.items() if len(t) > 1 and abs(value) > least.at(len(t))]
     larger = sorted(larger, key=lambda t: (-abs(found[t]), len(t), t))[:_MOST_SETS]
     sets = [*_singles(spectrum), *larger]
     numbers = np.array([found.get(t, 0.0) for t in sets])
@@ -113,9 +113,26 @@ def effects_of(
     numbers = np.zeros(len(sets))
     for rows, support in _by_size(sets):
         numbers[rows] = mixed_derivatives(spectrum, support, at_share(1.0))
-    least = _NEGLIGIBLE * float(np.abs(numbers).max())
+    least = _Least.of(float(np.abs(numbers).max()), posterior)
     every = _effects(spectrum, posterior, sets, numbers, least, exact)
     return tuple(every[spectrum.n_features :])
+
+
+class _Least(NamedTuple):
+    """What is no more than rounding: a share of the largest effect, and where values are known,
+    what rounding has left in each of those that an effect is made of."""
+
+    share: float
+    rounding: float
+
+    @classmethod
+    def of(cls, largest: float, posterior: Posterior | Known | None) -> _Least:
+        rounding = posterior.rounding if isinstance(posterior, Known) else 0.0
+        return cls(_NEGLIGIBLE * largest, rounding)
+
+    def at(self, size: int) -> float:
+        """Of sets of so many features."""
+        return max(self.share, 2.0**size * self.rounding)
 
 
 def _singles(spectrum: FourierSpectrum) -> list[tuple[int, ...]]:
@@ -127,11 +144,12 @@ def _effects(
     posterior: Posterior | Known | None,
     sets: Sequence[tuple[int, ...]],
     numbers: FloatArray,
-    least: float,
+    least: _Least,
     exact: bool,
 ) -> list[Effect]:
     """Of sets that begin with the single features; numbers of at most ``least`` are zero."""
-    numbers = np.where(np.abs(numbers) > least, numbers, 0.0)
+    known = np.abs(numbers) > [least.at(len(t)) for t in sets]
+    numbers = np.where(known, numbers, 0.0)
     if exact:
         intervals: list[tuple[float, float] | None] = [(v, v) for v in numbers.tolist()]
     elif posterior is None:

@@ -96,7 +96,13 @@ def inquiry(
         values = yield masks
         return Asked(masks, np.full(len(masks), 0.5), list(values))
     if known is None:
-        masks, densities = draw(how, how.first, rng)
+        try:
+            masks, densities = draw(how, how.first, rng)
+        except MemoryError as error:
+            raise InputError(
+                f"{how.first:,} masks of {how.n_features:,} features do not fit into memory "
+                f"({error}): ask fewer of them (alpha, budget), or of fewer features."
+            ) from error
         values = yield masks
         asked = Asked(masks, densities, [np.asarray(v, dtype=np.float64) for v in values])
     else:

@@ -16,8 +16,9 @@ from proxyspex_hf.checks import BoolArray, FloatArray, IntArray
 from proxyspex_hf.core.indices import scores_of
 from proxyspex_hf.core.masks import MAX_ENUMERATED
 from proxyspex_hf.core.posterior import Estimate
+from proxyspex_hf.core.sets import sizes_of
 from proxyspex_hf.core.spectrum import FourierSpectrum
-from proxyspex_hf.core.values import level_and_scale
+from proxyspex_hf.core.values import level_and_scale, rounding_of
 from proxyspex_hf.core.walsh import exact_terms
 
 #: What cancels to less than this share of what was summed is zero: rounding has no sign.
@@ -47,6 +48,15 @@ class Known:
         # As the fit has it, answers to the same mask are averaged.
         return cls(np.bincount(place, values / times[place], 2**n).astype(np.float64))
 
+    def rescaled(self, scale: float) -> Known:
+        """Of scale · f."""
+        return Known(self.table * scale)
+
+    @cached_property
+    def rounding(self) -> float:
+        """How far off rounding may have left a value."""
+        return rounding_of(self.table)
+
     @cached_property
     def spectrum(self) -> FourierSpectrum:
         """All terms of it that are more than rounding."""
@@ -59,12 +69,16 @@ class Known:
     def combination(self, masks: BoolArray, weights: FloatArray) -> Estimate:
         """Weighted sums of f at masks, (b, n) and (g, b), each row of weights summing to 0."""
         values = self.table[_places(masks)] - level_and_scale(self.table)[0]
-        return _certain(_cleared(weights @ values, np.abs(weights) @ np.abs(values)))
+        size = np.abs(weights)
+        rounding = size.sum(axis=1) * self.rounding
+        return _certain(_cleared(weights @ values, size @ np.abs(values), rounding))
 
     def scores(self, index: str, order: int, support: IntArray) -> Estimate:
         """An index of the sets in rows of ``support`` (g, t), padded with -1."""
         scores, summed = scores_of(self.spectrum, index, order, support)
-        return _certain(_cleared(scores, summed))
+        # Each is a mean of sums of 2^t values, but for the one that is made of squares.
+        rounding = np.ldexp(0.0 if index == "Influence" else self.rounding, sizes_of(support))
+        return _certain(_cleared(scores, summed, rounding))
 
 
 def _places(masks: BoolArray) -> IntArray:
@@ -75,5 +89,5 @@ def _certain(values: FloatArray) -> Estimate:
     return Estimate(values, np.zeros_like(values))
 
 
-def _cleared(values: FloatArray, summed: FloatArray) -> FloatArray:
-    return np.where(np.abs(values) > _CANCELLED * summed, values, 0.0)
+def _cleared(values: FloatArray, summed: FloatArray, rounding: FloatArray) -> FloatArray:
+    return np.where(np.abs(values) > np.maximum(_CANCELLED * summed, rounding), values, 0.0)

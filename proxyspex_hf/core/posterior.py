@@ -17,7 +17,7 @@ intervals hold where the truth is known.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -82,6 +82,11 @@ class Posterior:
     doubt: Doubt
     masks: BoolArray
     values: FloatArray
+
+    def rescaled(self, scale: float) -> Posterior:
+        """Of scale · f."""
+        doubt = replace(self.doubt, level=self.doubt.level * scale, scale=self.doubt.scale * scale)
+        return Posterior(doubt, self.masks, self.values * scale)
 
     @property
     def is_sound(self) -> bool:

@@ -132,6 +132,17 @@ def level_and_scale(values: FloatArray) -> tuple[float, float]:
     return float(unit.mean()) * largest, float(unit.std()) * largest
 
 
+def rounding_of(values: FloatArray) -> float:
+    """How far off rounding alone may have left a finite value: half a unit in the last place of the
+    largest, of single precision where each of them is a number of that. Whole numbers are exact.
+    """
+    largest = float(np.abs(values).max(initial=0.0))
+    with np.errstate(over="ignore"):
+        is_single = bool((values.astype(np.float32) == values).all())
+    unit = largest * float(np.finfo(np.float32 if is_single else np.float64).eps)
+    return 0.0 if unit < 1.0 and (values == np.rint(values)).all() else unit / 2.0
+
+
 def checked_values(
     values: FloatArray, masks: BoolArray, called: str = "the model"
 ) -> tuple[FloatArray, NDArray[np.bool_], ModelError | None]:
@@ -151,11 +162,16 @@ def checked_values(
     if usable.all():
         return array, usable, None
     row = int((~usable).argmax())
+    advice = (
+        "check the model's weights and dtype (half precision can overflow), or choose another "
+        "target or masking."
+        if called.startswith("the model")
+        else "let it give one of every input, however much of it is masked."
+    )
     error = ModelError(
         f"{called} gave {array[row]} for {int((~usable).sum())} of {len(masks)} masked inputs, the "
         f"first {described(masks[row])}. An explanation needs finite values, of at most "
-        f"{_LARGEST:g}: check the model's weights and dtype (half precision can overflow), or "
-        "choose another target or masking."
+        f"{_LARGEST:g}: {advice}"
     )
     return array, usable, error
 

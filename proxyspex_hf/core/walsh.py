@@ -6,13 +6,17 @@ import math
 import sys
 
 import numpy as np
+from numpy.typing import NDArray
 
 from proxyspex_hf.checks import FloatArray
 from proxyspex_hf.core.masks import all_masks
 from proxyspex_hf.core.sets import pack_support
 from proxyspex_hf.core.spectrum import FourierSpectrum
-from proxyspex_hf.core.values import is_constant, level_and_scale
+from proxyspex_hf.core.values import is_constant, level_and_scale, rounding_of
 from proxyspex_hf.errors import InputError
+
+#: By how many times its own rounding the terms that are taken for rounding may change a value.
+_ROUNDED_AWAY = 4.0
 
 
 def walsh_hadamard(values: FloatArray) -> FloatArray:
@@ -42,21 +46,40 @@ def exact_spectrum(values: FloatArray) -> FourierSpectrum:
         >>> exact_spectrum(np.array([0.0, 0.0, 0.0, 1.0])).to_dict()  # an AND of two features
         {(): 0.25, (0,): -0.25, (1,): -0.25, (0, 1): 0.25}
     """
-    coefficients = walsh_hadamard(values)
-    n = len(values).bit_length() - 1
-    support = pack_support([np.flatnonzero(row).tolist() for row in all_masks(n)])
-    return FourierSpectrum.from_arrays(support, coefficients, n)
+    return _spectrum_of(walsh_hadamard(values))
 
 
 def exact_terms(table: FloatArray) -> tuple[FourierSpectrum, FourierSpectrum]:
     """:func:`exact_spectrum`, whole and without the terms that are rounding."""
     # A large level must not round what varies: it is added to ∅ alone, at the end.
     level, _ = level_and_scale(table)
-    whole = exact_spectrum(np.zeros_like(table) if is_constant(table) else table - level)
-    # Sums of 2^n rounded numbers: what is below their rounding error is zero.
-    noise = whole.n_features * sys.float_info.epsilon * float(np.abs(table - level).max())
-    whole = whole.rescaled(level, 1.0)
-    return whole, whole.select(np.flatnonzero(np.abs(whole.coefficients) > noise))
+    varying = np.zeros_like(table) if is_constant(table) else table - level
+    every = walsh_hadamard(varying)
+    noise, rounding = _rounding_of_sums(varying), rounding_of(table)
+    kept = np.abs(every) > noise
+    # Values that were rounded themselves leave up to as much in each of the terms.
+    larger = np.abs(every) > noise + rounding
+    without = walsh_hadamard(np.where(larger, 0.0, every)) * len(table)
+    if np.abs(without).max() <= _ROUNDED_AWAY * rounding:
+        kept = larger
+    kept[0] = True
+    whole, few = _spectrum_of(every), _spectrum_of(every, kept)
+    return whole.rescaled(level, 1.0), few.rescaled(level, 1.0)
+
+
+def _spectrum_of(
+    coefficients: FloatArray, kept: slice | NDArray[np.bool_] = slice(None)
+) -> FourierSpectrum:
+    """Of coefficients indexed by bit sets, (2^n,): all of them, or those that are kept."""
+    n = len(coefficients).bit_length() - 1
+    support = pack_support([np.flatnonzero(row).tolist() for row in all_masks(n)[kept]])
+    return FourierSpectrum.from_arrays(support, coefficients[kept], n)
+
+
+def _rounding_of_sums(values: FloatArray) -> float:
+    """Sums of 2^n rounded numbers: what is below their rounding error is zero."""
+    n = len(values).bit_length() - 1
+    return n * sys.float_info.epsilon * float(np.abs(values).max())
 
 
 def is_rounding(energy: float, values: FloatArray) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from proxyspex_hf.checks import BoolArray, FloatArray, as_masks
 from proxyspex_hf.core.progress import ProgressCallback, Reporter
 from proxyspex_hf.core.values import Cached, checked_values, described
 from proxyspex_hf.errors import ModelError, ProxySpexError
+from proxyspex_hf.hf.failures import tried_again
 from proxyspex_hf.hf.processes import Processes
 from proxyspex_hf.hf.store import ValueStore
 from proxyspex_hf.hf.value_function import (
@@ -356,8 +358,9 @@ def noise_floor(asker: Asker, masks: BoolArray, wanted: bool | None) -> float | 
     bound = asker.bound
     if wanted is None:
         wanted = bound.remote or is_rounded(bound.model)
-    if not wanted or bound.model is None:
+    if not wanted:
         return None
     some = masks[np.linspace(0, len(masks) - 1, min(_AGAIN, len(masks)), dtype=int)]
-    alone = bound.score(np.concatenate([bound.by_pipeline(mask) for mask in some]))
+    again = [tried_again(partial(bound.by_pipeline, mask), bound.retry) for mask in some]
+    alone = bound.score(np.concatenate(again))
     return float(np.abs(alone - asker.known(packed(some))).max())

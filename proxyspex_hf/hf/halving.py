@@ -79,9 +79,10 @@ class Halving:
             return too_large(error)
         if isinstance(error, ProxySpexError):
             return error
+        inputs = "1 input" if len(items) == 1 else f"{len(items)} inputs"
         return ModelError(
-            f"the model failed on {len(items)} inputs of up to {max(map(self.size, items))} "
-            f"tokens: {type(error).__name__}: {first_line(error).removesuffix('.')}."
+            f"the model failed on {inputs} of up to {max(map(self.size, items))} tokens: "
+            f"{type(error).__name__}: {first_line(error).removesuffix('.')}."
         )
 
 

@@ -138,7 +138,7 @@ def called_on(function: Callable[[Any], Any], given: Any, called: str) -> FloatA
         ):
             raise TypeError("complex numbers are neither larger nor smaller")
         return array.astype(np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ModelError(
             f"{called} gave {found!r:.60} for {_inputs(given)}, which is not an array of "
             f"numbers ({error}); expected a number for each."

@@ -313,10 +313,9 @@ class ExplanationRecord:
     def _sized(self, effects: _Effects) -> tuple[Effect, ...]:
         if abs(self.spectrum.coefficients).max() < _HUGE:
             return effects(self.spectrum, self.posterior, exact=self.is_exact)
-        # Their sums would overflow, and so would every interval but that of values all known.
+        # Their sums would overflow, and so would the ends of their intervals.
         small = self.spectrum.with_coefficients(self.spectrum.coefficients * _SHRUNK)
-        known = self.posterior
-        known = Known(known.table * _SHRUNK) if isinstance(known, Known) else None
+        known = None if self.posterior is None else self.posterior.rescaled(_SHRUNK)
         return tuple(map(_enlarged, effects(small, known, exact=self.is_exact)))
 
     @property
