@@ -98,7 +98,7 @@ figures: $(VENV)/.dev
 	$(BIN)/python tests/bench/growth.py --json tests/bench/results/growth.json
 	$(BIN)/python tests/bench/page.py
 
-# dist/space: the Space as it can be pushed to the Hub, with the wheel of this checkout in it.
+# dist/space: the Space as it can be pushed to the Hub, with the package of this checkout in it.
 space: $(VENV)/.dev
 	$(BIN)/python space/build.py
 

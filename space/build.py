@@ -2,8 +2,11 @@
 
     make space        # or: python space/build.py [--out DIR]
 
-The folder holds ``app.py``, ``README.md``, the wheel of this checkout, and the requirements: that
-wheel and what it needs, at the versions of ``constraints.txt``. To publish it:
+The folder holds ``app.py``, ``README.md``, the package of this checkout as its wheel has it, and
+the requirements: what the package itself asks for, at the versions of ``constraints.txt``. A Space
+installs its requirements before any other of its files is there, so they cannot name a wheel among
+these; and it installs packages of its own with them, so that what only Gradio needs is left to it.
+To publish it:
 
     hf repos create me/proxyspex --type space --space-sdk gradio
     hf upload me/proxyspex dist/space . --repo-type space
@@ -16,9 +19,9 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import zipfile
 from email.parser import Parser
-from importlib.metadata import requires
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -34,26 +37,19 @@ def pins() -> dict[str, str]:
     return {_name(line.split("==")[0]): line for line in found if "==" in line}
 
 
-def needed(wheel: Path, extras: tuple[str, ...] = ("", "hub", "space")) -> list[str]:
-    """What the wheel and everything that it brings need here, each pinned, by name.
+def needed(wheel: Path, extras: tuple[str, ...] = ("", "hub")) -> list[str]:
+    """What the wheel asks for, each pinned, by name.
 
     Raises:
         SystemExit: something is not pinned.
     """
-    known, seen = pins(), set()
-    wanted = [(_requires(wheel), extras)]
-    while wanted:
-        texts, chosen = wanted.pop()
-        for text in texts:
-            requirement = Requirement(text)
-            marker = requirement.marker
-            if marker and not any(marker.evaluate({"extra": extra}) for extra in chosen):
-                continue
-            key = (_name(requirement.name), tuple(sorted(requirement.extras)))
-            if key not in seen and key[0] != "proxyspex-hf":
-                seen.add(key)
-                wanted.append((requires(requirement.name) or [], ("", *requirement.extras)))
-    names = {name for name, _ in seen}
+    known = pins()
+    asked = map(Requirement, _requires(wheel))
+    names = {
+        _name(each.name)
+        for each in asked
+        if not each.marker or any(each.marker.evaluate({"extra": extra}) for extra in extras)
+    }
     missing = sorted(names - set(known))
     if missing:
         raise SystemExit(f"not pinned in constraints.txt: {', '.join(missing)}")
@@ -72,28 +68,29 @@ def _name(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name.strip()).lower()
 
 
-def build(out: Path) -> Path:
-    """Make the folder; gives the wheel in it."""
+def build(out: Path) -> None:
+    """Make the folder."""
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
-    wheel = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out)]
-    subprocess.run(wheel, cwd=ROOT, check=True, capture_output=True)
-    (made,) = out.glob("*.whl")
-    template = (HERE / "requirements.txt").read_text(encoding="utf-8")
-    lines = [*template.replace("@wheel@", made.name).rstrip().splitlines()]
-    lines += [pin for pin in needed(made) if not pin.startswith("gradio==")]
+    with tempfile.TemporaryDirectory() as folder:
+        wheel = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder]
+        subprocess.run(wheel, cwd=ROOT, check=True, capture_output=True)
+        (made,) = Path(folder).glob("*.whl")
+        with zipfile.ZipFile(made) as archive:
+            archive.extractall(out)  # with its metadata, licences and notices
+        lines = (HERE / "requirements.txt").read_text(encoding="utf-8").splitlines()
+        lines += needed(made)
     (out / "requirements.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     for name in ("app.py", "README.md"):
         shutil.copy(HERE / name, out / name)
-    return made
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=ROOT / "dist" / "space")
     given = parser.parse_args()
-    wheel = build(given.out)
-    print(f"{given.out}: {wheel.name} and {len(list(given.out.iterdir())) - 1} other files")
+    build(given.out)
+    print(f"{given.out}: {', '.join(sorted(path.name for path in given.out.iterdir()))}")
 
 
 if __name__ == "__main__":

@@ -64,6 +64,7 @@ def test_files_of_schema_version_2_are_read_for_ever() -> None:
     assert (picture.width, picture.height) == (6, 4)
     assert old.features.regions[2] == (((0, 2), (3, 2), (3, 4), (0, 4)),)
     assert old.features.labels[4:] == ("a", "red", "dot")
+    assert "4 patches and 3 words" in repr(old)
     assert old.features.text_start == 4
     assert old.record.parts[1].name == "caption"
     assert old.record.settings.arguments == {"others": [["x", 1.5]], "question": None}

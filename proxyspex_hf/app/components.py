@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from itertools import count
 from threading import Lock
-from typing import Any
+from typing import Any, get_args
 
 import gradio as gr
 import numpy as np
@@ -28,6 +28,7 @@ from proxyspex_hf.explanation import InteractionExplanation
 from proxyspex_hf.hub.entries import HubEntry, is_id
 from proxyspex_hf.hub.rows import content_id
 from proxyspex_hf.overview import Overview, Recurring
+from proxyspex_hf.record.inputs import TextKind
 from proxyspex_hf.viz.index_tables import index_tables
 from proxyspex_hf.viz.markup import embed_json
 from proxyspex_hf.viz.page import dom_script, frame, page_data, script, style
@@ -35,6 +36,7 @@ from proxyspex_hf.viz.wording import (
     decimals_for,
     listed_effects,
     number,
+    of_kind,
     r2_text,
     shortened,
     visible,
@@ -265,9 +267,12 @@ def _row(entry: HubEntry) -> dict[str, str]:
     strongest = listed_effects(entry.strongest, lambda words: visible(words)[:_EXCERPT])
     near = max(entry.faithfulness, default=None)
     faithful = "" if near is None else f" · R² {r2_text(near[1])} at {near[0]:.0%}"
+    # Of an image with a text, a listing knows the kind of the text's features alone.
+    both = "image" in entry.task and entry.text and entry.feature_kind in get_args(TextKind)
     about = (
         f"{visible(entry.created)[:10]} · {visible(entry.target)[:_EXCERPT]} of "
-        f"{visible(entry.model)[:_EXCERPT]} · {entry.n_features} {visible(entry.feature_kind)}"
+        f"{visible(entry.model)[:_EXCERPT]} · "
+        f"{of_kind(entry.n_features, 'features' if both else entry.feature_kind)}"
     )
     return {
         "id": entry.id,

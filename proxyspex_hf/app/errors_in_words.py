@@ -19,6 +19,7 @@ from huggingface_hub.errors import (
 
 from proxyspex_hf.errors import HubError, ProxySpexError, causes
 from proxyspex_hf.hf.failures import is_out_of_memory
+from proxyspex_hf.hub.faults import refused_writing
 
 _log = logging.getLogger(__name__)
 #: What goes on behind the beginning of a path: to a space or the end of the quotes.
@@ -77,12 +78,17 @@ def _data_set_trouble(error: BaseException) -> str | None:
         if not isinstance(cause, HfHubHTTPError) or isinstance(cause, RevisionNotFoundError):
             continue
         status = getattr(cause.response, "status_code", 0)
-        if status == 403:
+        if isinstance(cause, GatedRepoError):
+            return (
+                "This data set is gated: its owner gives access one by one. Ask for it on the data "
+                "set's page on the Hub, then log in as who has it."
+            )
+        if status == 403 and refused_writing(cause):
             return (
                 "You may not write there. Push to a data set under your own name (owner/name); a "
                 "Space may add only to those that were made from it."
             )
-        if status == 401 or isinstance(cause, RepositoryNotFoundError):
+        if status in (401, 403) or isinstance(cause, RepositoryNotFoundError):
             return (
                 "There is no such data set on the Hub, or it is private and you are not logged in "
                 "as somebody who may see it. Check the name (owner/name), or log in."

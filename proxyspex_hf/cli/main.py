@@ -54,8 +54,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _complain(in_options(error, options), EXIT_USAGE)
     except ProxySpexError as error:
         return _complain(in_options(error, options), EXIT_FAILED)
-    except KeyboardInterrupt:
-        return _complain("interrupted; no file was left incomplete.", EXIT_INTERRUPTED)
+    except KeyboardInterrupt as error:
+        said = ["interrupted; no file was left incomplete.", *getattr(error, "__notes__", ())]
+        return _complain(" ".join(said), EXIT_INTERRUPTED)
     except UnicodeDecodeError as error:
         return _complain(f"the input is not text: {error}", EXIT_USAGE)
     except BrokenPipeError:  # the reader of our output went away, as `| head` does

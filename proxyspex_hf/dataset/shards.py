@@ -140,7 +140,7 @@ def shards_of(push_to: str | None, out: Any, config: str, **hub: Any) -> Shards:
         raise InputError(
             "say where the explanations go: push_to='owner/name' on the Hub, or out='a folder'."
         )
-    from proxyspex_hf.hub.repository import check_config
+    from proxyspex_hf.hub.repository import check_config, check_place, hub_api
 
     check_config(config)
     if out is not None:
@@ -154,4 +154,7 @@ def shards_of(push_to: str | None, out: Any, config: str, **hub: Any) -> Shards:
         return Folder(folder, config)
     if not isinstance(push_to, str) or push_to.count("/") != 1:
         raise InputError(f"push_to must be 'owner/name', got {push_to!r:.100}.")
-    return HubShards(push_to, config, **hub)
+    shards = HubShards(push_to, config, **hub)
+    check_place(push_to, config, shards.revision)
+    hub_api(shards.token)  # refuses what cannot be a token
+    return shards

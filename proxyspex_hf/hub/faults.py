@@ -19,6 +19,7 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+from huggingface_hub.utils import parse_ratelimit_headers  # type: ignore[attr-defined]
 
 from proxyspex_hf.errors import HubError, InputError, ProxySpexError, causes
 
@@ -86,7 +87,18 @@ def _status(error: BaseException) -> tuple[int, float | None]:
     if response is None:
         return 0, None
     asked = response.headers.get("Retry-After", "")
-    return int(response.status_code), float(asked) if asked.isdigit() else None
+    if asked.isdecimal():
+        return int(response.status_code), float(asked)
+    # The Hub itself says it so.
+    limit = parse_ratelimit_headers(response.headers)
+    spent = limit is not None and limit.remaining == 0
+    return int(response.status_code), float(limit.reset_in_seconds) if limit and spent else None
+
+
+def refused_writing(error: BaseException | None) -> bool:
+    """Whether what the Hub refused was to change something, not to look at it."""
+    response = getattr(error, "response", None)
+    return response is not None and response.request.method not in ("GET", "HEAD")
 
 
 def _wait_after(error: BaseException, tries: int) -> float | None:
@@ -110,7 +122,9 @@ def _explained(error: BaseException, repo_id: str, doing: str) -> HubError | Inp
     named = _first(error, HFValidationError)
     if named is not None:
         return InputError(f"repo_id or revision is not a name on the Hub: {named}")
-    return HubError(f"cannot {doing} {repo_id!r}: {_why(error)}")
+    why = " ".join(_why(error).split())
+    end = "" if why.endswith((".", "!", "?")) else "."
+    return HubError(f"cannot {doing} {repo_id!r}: {why}{end}")
 
 
 def _why(error: BaseException) -> str:
@@ -138,10 +152,14 @@ def _why(error: BaseException) -> str:
             "there is no such data set, or your token may not see it. Check the name and its "
             "owner; for a private one, log in with `hf auth login` or pass token=."
         )
+    said = str(getattr(refusal, "server_message", None) or "")[:300]
     if status == 403:
+        told = f" The Hub says: {said}" if said else ""
+        if not refused_writing(refusal):
+            return f"your token may not read there: pass one that may (token=).{told}"
         return (
             "your token may not write there. Use one with write access (token=), a repository of "
-            "your own, or create_pr=True to propose the change to its owner."
+            f"your own, or create_pr=True to propose the change to its owner.{told}"
         )
     if status == 404:
         return "a file that should be there was not found. Try again; it may just have been moved."
@@ -155,7 +173,6 @@ def _why(error: BaseException) -> str:
     if status >= 500:
         return f"the Hub has trouble of its own (HTTP {status}). Try again in a few minutes."
     if status:
-        said = getattr(refusal, "server_message", None)
         return f"the Hub refused with HTTP {status}: {said or _short(error)}"
     if _first(error, httpx2.TransportError):
         return (

@@ -104,8 +104,10 @@ class Outbox:
         self.folder = self._kept.with_name(f"{self._kept.name}.sending-{uuid4().hex[:8]}")
         try:
             self.entries = write_files(self.folder, config, packed)
-        except OSError as error:
+        except BaseException as error:
             shutil.rmtree(self.folder, ignore_errors=True)
+            if not isinstance(error, OSError):
+                raise
             raise HubError(
                 f"cannot write {self.folder}: {error.strerror or error}. Nothing was pushed, the "
                 "explanations are still in memory: free some space, or set HF_HOME to a directory "

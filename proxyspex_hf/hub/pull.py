@@ -11,7 +11,7 @@ from proxyspex_hf.hub.faults import patiently
 from proxyspex_hf.hub.repository import (
     DEFAULT_CONFIG,
     Snapshot,
-    check_config,
+    check_place,
     hub_api,
     paths_of,
 )
@@ -31,7 +31,7 @@ def listing(
     token: str | bool | None = None,
 ) -> list[HubEntry]:
     """What a repository holds, the newest first; reads the index only."""
-    check_config(config_name)
+    check_place(repo_id, config_name, revision)
 
     def read() -> list[HubEntry]:
         snapshot = Snapshot(hub_api(token), repo_id, revision)
@@ -49,7 +49,7 @@ def pull_one(
     token: str | bool | None = None,
 ) -> ExplanationRecord:
     """One explanation; arguments and errors as ``InteractionExplanation.from_hub``."""
-    check_config(config_name)
+    check_place(repo_id, config_name, revision)
 
     def read() -> ExplanationRecord:
         snapshot = Snapshot(hub_api(token), repo_id, revision)
@@ -72,7 +72,7 @@ def pull(
     token: str | bool | None = None,
 ) -> Iterator[ExplanationRecord]:
     """Many explanations, one at a time; arguments and errors as ``pull_explanations``."""
-    check_config(config_name)
+    check_place(repo_id, config_name, revision)
     if isinstance(ids, str):
         raise InputError(f"ids must be a list of ids, got the text {ids!r}.")
 

@@ -21,7 +21,7 @@ from proxyspex_hf.hub.outbox import Outbox, Packed, pack, write_files
 from proxyspex_hf.hub.repository import (
     DEFAULT_CONFIG,
     Snapshot,
-    check_config,
+    check_place,
     hub_api,
     index_path,
     newest_first,
@@ -93,10 +93,11 @@ def push(
     """
     if not records and not more:
         raise InputError("there is nothing to push: the list of explanations is empty.")
+    check_place(repo_id, config_name, revision)
     how = _Push(
         api=hub_api(token),
-        repo_id=_repo_name(repo_id),
-        config=check_config(config_name),
+        repo_id=repo_id,
+        config=config_name,
         revision=revision,
         private=private,
         create_pr=bool(create_pr),
@@ -107,20 +108,31 @@ def push(
     outbox = Outbox(packed, how.config)
     try:
         result = patiently(lambda: _attempt(how, packed, outbox), how.repo_id, "push to")
-    except ProxySpexError as error:
-        if not keep:
-            raise
-        kept = outbox.keep()
-        look = "Look whether the pull request was made; if not, " if how.create_pr else ""
-        raise type(error)(
-            f"{error} Nothing is lost: what was to be pushed is kept in {kept}. {look}"
-            f"`{_again(how, kept)}` sends it again."
-        ) from error
-    finally:
+    except BaseException as error:
         if not keep:
             outbox.discard()
+        elif packed:
+            _tell_what_is_kept(error, how, outbox.keep())
+        raise
     outbox.remove()
     return result
+
+
+def _tell_what_is_kept(error: BaseException, how: _Push, folder: Path) -> None:
+    """Say it where the error is shown: in the message of ours, beside what else ends a push, such
+    as Ctrl-C.
+
+    Raises:
+        ProxySpexError: ours, saying so.
+    """
+    look = "Look whether the pull request was made; if not, " if how.create_pr else ""
+    kept = (
+        f"Nothing is lost: what was to be pushed is kept in {folder}. {look}"
+        f"`{_again(how, folder)}` sends it again."
+    )
+    if isinstance(error, ProxySpexError):
+        raise type(error)(f"{error} {kept}") from error
+    error.add_note(kept)
 
 
 def _again(how: _Push, folder: Path) -> str:
@@ -133,12 +145,6 @@ def _again(how: _Push, folder: Path) -> str:
     words += ["--private"] if how.private else []
     words += ["--create-pr"] if how.create_pr else []
     return shlex.join(words)
-
-
-def _repo_name(repo_id: str) -> str:
-    if not isinstance(repo_id, str) or repo_id.count("/") != 1:
-        raise InputError(f"repo_id must be 'owner/name', got {repo_id!r}.")
-    return repo_id
 
 
 def _attempt(how: _Push, packed: Sequence[Packed], outbox: Outbox) -> PushResult:

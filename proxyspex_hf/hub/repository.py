@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from huggingface_hub import HfApi, HfFileSystem
+from huggingface_hub.errors import HFValidationError
 from huggingface_hub.hf_api import RepoFile
+from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
+from proxyspex_hf.checks import quoted
 from proxyspex_hf.errors import InputError, SchemaError
 from proxyspex_hf.hub.entries import INDEX, LISTED_COLUMNS, HubEntry
 from proxyspex_hf.hub.rows import Row
@@ -25,21 +28,51 @@ _WHOLE = 2 * 2**20
 _MOST_README = 10 * 2**20
 _CONFIG = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}\.parquet")
+#: Beyond these, git allows no branch or tag; of ".." a server would make another address.
+_REVISION = re.compile(r"(?!.*\.\.)(?!\.$)[^\x00-\x20\x7f~^:?*\[\\]+")
+#: As a header can carry it.
+_TOKEN = re.compile(r"[!-~]+")
+#: Folders and files of a repository that hold something else.
+_TAKEN = ("queries", "index", "README.md")
 
 
-def check_config(name: str) -> str:
-    """``name``, if a collection may be called that.
+def check_place(repo_id: str, config: str, revision: str | None) -> None:
+    """Find out before anything is computed or asked whether there can be such a place.
+
+    Raises:
+        InputError: there cannot.
+    """
+    if not isinstance(repo_id, str) or repo_id.count("/") != 1:
+        raise InputError(f"repo_id must be 'owner/name', got {quoted(repo_id)}.")
+    try:
+        validate_repo_id(repo_id)
+    except HFValidationError as error:
+        raise InputError(
+            f"repo_id={quoted(repo_id)} is not a name on the Hub: each side of the slash has up to "
+            "96 letters, digits, '-', '_' and '.', without '--' or '..'; neither begins or ends "
+            "with '-' or '.', and the name does not end with '.git'."
+        ) from error
+    check_config(config)
+    named = revision is None or (isinstance(revision, str) and _REVISION.fullmatch(revision))
+    if not named:
+        raise InputError(
+            f"revision must be a branch, tag or commit, or None for main; got {quoted(revision)}."
+        )
+
+
+def check_config(name: str) -> None:
+    """Find out whether a collection may be called that.
 
     Raises:
         InputError: it may not.
     """
-    taken = name in ("queries", "index") or str(name).endswith("_queries")
+    taken = name in _TAKEN or str(name).endswith("_queries")
     if not isinstance(name, str) or not _CONFIG.fullmatch(name) or taken:
         raise InputError(
-            f"config_name must be letters, digits, '_', '.' and '-', at most 64, and not 'queries' "
-            f"or 'index'; got {name!r}."
+            "config_name must be letters, digits, '_', '.' and '-', at most 64, the first a letter "
+            f"or digit, not {', '.join(map(repr, _TAKEN))}, and not end with '_queries'; got "
+            f"{quoted(name)}."
         )
-    return name
 
 
 def queries_config(config: str) -> str:
@@ -53,7 +86,22 @@ def paths_of(config: str, file: str) -> tuple[str, str]:
 
 
 def hub_api(token: str | bool | None) -> HfApi:
-    """The Hub's client, as this package."""
+    """The Hub's client, as this package.
+
+    Raises:
+        InputError: a token that none can be, which the message does not tell.
+    """
+    if token is not None and not isinstance(token, bool):
+        if not isinstance(token, str):
+            raise InputError(
+                f"token must be a text, True, False or None, got {type(token).__name__}."
+            )
+        if not _TOKEN.fullmatch(token):
+            held = "has spaces, line breaks or letters that none has" if token else "is empty"
+            raise InputError(
+                f"the token {held}. Pass it as the Hub shows it, or leave token= out to use that "
+                "of `hf auth login` or HF_TOKEN."
+            )
     return HfApi(token=token, library_name="proxyspex_hf", library_version=__version__)
 
 

@@ -16,7 +16,7 @@ from proxyspex_hf.hub.pull import entries_of
 from proxyspex_hf.hub.repository import (
     DEFAULT_CONFIG,
     Snapshot,
-    check_config,
+    check_place,
     hub_api,
     paths_of,
 )
@@ -122,7 +122,7 @@ def summaries(
     Raises:
         InputError, HubError, SchemaError: as a listing.
     """
-    check_config(config_name)
+    check_place(repo_id, config_name, revision)
 
     def read() -> Summaries:
         snapshot = Snapshot(hub_api(token), repo_id, revision)

@@ -57,6 +57,19 @@ def counted_nouns(record: ExplanationRecord) -> list[tuple[str, str, int, int]]:
     return [(*region, 0, regions), (*text, regions, spans)]
 
 
+def features_counted(record: ExplanationRecord) -> str:
+    """How many features there are of each kind, as in “48 patches and 8 words”."""
+    return " and ".join(
+        f"{count:,} {one if count == 1 else many}" for one, many, _, count in counted_nouns(record)
+    )
+
+
+def of_kind(count: int, kind: str) -> str:
+    """The same where only the features' kind is known, as in a listing."""
+    one, many = _NOUNS.get(kind, ("feature", "features"))
+    return f"{count:,} {one if count == 1 else many}"
+
+
 def score_name(target: Target) -> str:
     """What the explained number is called in a sentence."""
     return "score" if target.kind in ("logit", "value") else visible(target.kind)

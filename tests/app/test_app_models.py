@@ -146,8 +146,10 @@ def test_directories_of_one_name_are_all_offered(tmp_path: Path) -> None:
         assert value == pytest.approx(explanation.record.queries.values[1], abs=1e-3)
 
 
-def answered(status: int, kind: type[HfHubHTTPError] = HfHubHTTPError) -> HfHubHTTPError:
-    request = httpx2.Request("GET", "https://huggingface.co/x")
+def answered(
+    status: int, kind: type[HfHubHTTPError] = HfHubHTTPError, method: str = "GET"
+) -> HfHubHTTPError:
+    request = httpx2.Request(method, "https://huggingface.co/x")
     return kind("no", response=httpx2.Response(status, request=request))
 
 
@@ -176,6 +178,21 @@ def test_what_goes_wrong_with_a_model_is_said_with_the_next_step(
     assert re.search(said, text)
     assert "/srv" not in text
     assert re.search("Take|Ask|Check|Log in|choose|Try", text)
+
+
+@pytest.mark.parametrize(
+    ("cause", "said"),
+    [
+        (answered(403, GatedRepoError), "This data set is gated"),
+        (answered(403), "There is no such data set on the Hub, or it is private"),
+        (answered(403, method="POST"), "You may not write there"),
+        (answered(404, RepositoryNotFoundError), "There is no such data set on the Hub"),
+    ],
+)
+def test_who_only_looks_at_a_data_set_is_not_told_of_writing(
+    cause: HfHubHTTPError, said: str
+) -> None:
+    assert in_words(raised(cause, HubError("cannot list 'a/b'"))).startswith(said)
 
 
 def test_no_path_and_no_traceback_is_told() -> None:

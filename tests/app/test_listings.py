@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -45,6 +46,23 @@ def entry(*strongest: tuple[str, float]) -> HubEntry:
 def test_a_row_has_the_digits_of_its_largest_effect(strongest: Any, said: str) -> None:
     (row,) = json.loads(listed([entry(*strongest)]))
     assert row["strongest"] == said
+
+
+@pytest.mark.parametrize(
+    ("about", "said"),
+    [
+        ({}, "2 words"),
+        ({"n_features": 1}, "1 word"),
+        ({"n_features": 1, "feature_kind": "patches"}, "1 patch"),
+        ({"feature_kind": "superpixels"}, "2 regions"),
+        ({"feature_kind": "odd"}, "2 features"),
+        ({"task": "zero-shot-image-classification"}, "2 features"),  # patches and words
+        ({"task": "image-classification", "text": "", "feature_kind": "patches"}, "2 patches"),
+    ],
+)
+def test_a_row_counts_its_features(about: dict[str, Any], said: str) -> None:
+    (row,) = json.loads(listed([replace(entry(), **about)]))
+    assert f" · {said} · " in row["about"]
 
 
 def test_what_recurs_has_the_digits_of_its_largest_mean() -> None:

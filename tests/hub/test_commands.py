@@ -92,7 +92,8 @@ def test_what_a_failed_push_left_is_pushed(
         (["pull", "me/none"], 1, "no such data set"),
         (["pull", REPO, "--all", "missing"], 2, "a directory that exists"),
         (["pull", REPO, "abcdef", "--all", "."], 2, "leave out the id"),
-        (["list", "nonsense//"], 2, "not a name on the Hub"),
+        (["list", "nonsense//"], 2, "repo_id must be 'owner/name', got 'nonsense//'"),
+        (["list", REPO, "--token", ""], 2, "the token is empty"),
         (["list", REPO, "--config-name", "queries"], 2, "config_name must be"),
     ],
 )

@@ -16,7 +16,7 @@ from proxyspex_hf import (
     pull_explanations,
     push_explanations,
 )
-from proxyspex_hf.hub import repository
+from proxyspex_hf.hub import faults, repository
 from proxyspex_hf.sharing import read_explanations
 
 REPO = "me/explanations"
@@ -76,6 +76,18 @@ LASTING: dict[str, tuple[str, str, dict[str, Any], str]] = {
         {"status": 429, "headers": {"Retry-After": "1000"}},
         r"too many requests from you. Try again in 1000 s",
     ),
+    "429 as the Hub says it": (
+        "GET",
+        API,
+        {"status": 429, "headers": {"RateLimit": '"api";r=0;t=271'}},
+        r"too many requests from you. Try again in 271 s",
+    ),
+    "a reason on two lines": (
+        "POST",
+        "/commit/",
+        {"status": 403, "headers": {"X-Error-Message": "storage is full"}, "message": "upgrade"},
+        r"may not write there.*The Hub says: storage is full upgrade\. Nothing is lost",
+    ),
     "500": ("POST", "/commit/", {"status": 500}, r"HTTP 500\). Try again in a few minutes"),
     "upload 500": ("PUT", "/lfs/", {"status": 500}, r"HTTP 500\). Try again in a few minutes"),
     "upload cut": ("PUT", "/lfs/", {"action": "cut"}, r"connection failed .*Check the network"),
@@ -115,6 +127,61 @@ def test_nobody_answers(
         several[0].push_to_hub(REPO)
     with pytest.raises(HubError, match=r"cannot pull from .*connection failed"):
         InteractionExplanation.from_hub(REPO)
+
+
+@pytest.mark.parametrize("path", [rf"{API}$", "/resolve/"])
+def test_what_may_not_be_read_is_no_matter_of_writing(
+    path: str, hub: HubServer, several: list[InteractionExplanation], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    several[0].push_to_hub(REPO)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "empty"))
+    hub.fail("GET|HEAD", path, status=403, times=10_000)
+    with pytest.raises(HubError, match="your token may not read there: pass one that may"):
+        InteractionExplanation.from_hub(REPO)
+
+
+@pytest.mark.parametrize("asked", [3.0, 4.0])
+def test_the_hub_is_given_the_time_that_it_asks_for(
+    asked: float, hub: HubServer, several: list[InteractionExplanation],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    several[0].push_to_hub(REPO)
+    waits: list[float] = []
+    monkeypatch.setattr(faults.time, "sleep", waits.append)
+    hub.fail("GET", rf"{API}$", status=429, headers={"RateLimit": f'"api";r=0;t={asked:g}'})
+    InteractionExplanation.list_hub(REPO)
+    assert waits == [asked + 0.1]
+
+
+def test_what_is_interrupted_waits_and_is_told(
+    hub: HubServer,
+    several: list[InteractionExplanation],
+    outbox: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Ctrl-C while it is sent, and while it is written."""
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("huggingface_hub.HfApi.create_commit", interrupted)
+        with pytest.raises(KeyboardInterrupt) as caught:
+            push_explanations(several, REPO)
+    (kept,) = outbox.iterdir()
+    assert kept.name.startswith("explanations-")
+    assert "sending" not in kept.name
+    (told,) = caught.value.__notes__
+    assert f"Nothing is lost: what was to be pushed is kept in {kept}. `" in told
+    assert sorted(read_explanations(kept), key=repr) == sorted(several, key=repr)
+    with monkeypatch.context() as patch:
+        patch.setattr(pq.ParquetWriter, "write_table", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            push_explanations(several[:2], REPO)
+    assert list(outbox.iterdir()) == [kept]
+    push_explanations(several, REPO)
+    assert list(outbox.iterdir()) == []
 
 
 def test_offline_mode_is_told(

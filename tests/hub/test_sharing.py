@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -195,15 +196,40 @@ def test_a_repository_without_an_index_is_read_all_the_same(
 
 
 def test_arguments_that_cannot_be_used(
-    hub: HubServer, several: list[InteractionExplanation]
+    hub: HubServer, several: list[InteractionExplanation], outbox: Path
 ) -> None:
     for name in ("explanations", "a/b/c", 7):
         with pytest.raises(InputError, match="repo_id must be 'owner/name'"):
             several[0].push_to_hub(name)  # type: ignore[arg-type]
-    with pytest.raises(InputError, match="not a name on the Hub"):
-        several[0].push_to_hub("me/bad..name")
+    for name in ("me/bad..name", "me/", "me/it ", "me/it.git"):
+        with pytest.raises(InputError, match="not a name on the Hub"):
+            several[0].push_to_hub(name)
+    for name in ("explanations", None):
+        with pytest.raises(InputError, match="repo_id must be 'owner/name'"):
+            InteractionExplanation.list_hub(name)  # type: ignore[arg-type]
+    for revision in ("", "..", "a b", 5):
+        with pytest.raises(InputError, match="revision must be a branch, tag or commit"):
+            several[0].push_to_hub(REPO, revision=revision)  # type: ignore[arg-type]
+        with pytest.raises(InputError, match="revision must be a branch, tag or commit"):
+            InteractionExplanation.list_hub(REPO, revision=revision)  # type: ignore[arg-type]
+    for config in ("queries", "README.md", "a_queries", ""):
+        with pytest.raises(InputError, match="config_name must be"):
+            several[0].push_to_hub(REPO, config_name=config)
     with pytest.raises(InputError, match="nothing to push"):
         push_explanations([], REPO)
     with pytest.raises(InputError, match="got an ExplanationRecord"):
         push_explanations([several[0].record], REPO)  # type: ignore[list-item]
     assert hub.repos == {}
+    assert not outbox.exists()  # nothing waits there to be sent to where it cannot go
+
+
+@pytest.mark.parametrize("token", ["hf_secret\n", "", "hf_gehe\u00efm", 7])
+def test_what_cannot_be_a_token_is_refused_and_not_told(
+    token: Any, hub: HubServer, several: list[InteractionExplanation]
+) -> None:
+    """A file's last line break is read with the token."""
+    for act in (several[0].push_to_hub, InteractionExplanation.list_hub):
+        with pytest.raises(InputError, match=r"token (is empty|has spaces|must be)") as caught:
+            act(REPO, token=token)
+        assert "secret" not in str(caught.value)
+    assert hub.requests == []
