@@ -41,7 +41,7 @@ from proxyspex_hf.record.limits import MAX_FILE_BYTES
 from proxyspex_hf.record.record import ExplanationRecord
 from proxyspex_hf.record.serialize import dumps, loads
 from proxyspex_hf.viz.terms import spell
-from proxyspex_hf.viz.wording import nouns
+from proxyspex_hf.viz.wording import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -473,10 +473,8 @@ class InteractionExplanation:
     def __repr__(self) -> str:
         best = self.top(1)
         strongest = f", strongest {best[0]}" if best else ""
-        n = len(self.features)
-        kind = nouns(self.record)[0] if n == 1 else self.features.kind
         return (
-            f"InteractionExplanation({self.record.target.label!r}, {n} {kind}, "
+            f"InteractionExplanation({self.record.target.label!r}, {counted(self.record)}, "
             f"{len(self.record.queries)} model calls{strongest})"
         )
 
