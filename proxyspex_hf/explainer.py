@@ -26,7 +26,7 @@ from proxyspex_hf.hf.loading import load_pipeline
 from proxyspex_hf.hf.memory import Memory
 from proxyspex_hf.hf.options import FeatureOptions
 from proxyspex_hf.hf.several import bind_each, inputs_of, is_missing
-from proxyspex_hf.hf.tasks.table import FUNCTION, task_of
+from proxyspex_hf.hf.tasks.table import FUNCTION, supported_task, task_of
 from proxyspex_hf.hf.value_function import BoundInput, packed
 from proxyspex_hf.options import CallKeywords, EffortKeywords, ExplainerOptions, Keywords
 from proxyspex_hf.recording import of_same_input
@@ -58,7 +58,7 @@ class InteractionExplainer:
         options: see :class:`ExplainerOptions`; each may also be given to a single call.
 
     Raises:
-        InputError: an unknown option, or more than a pipeline.
+        InputError: an unknown option, no pipeline of such a task, or more than one.
 
     Example:
         >>> explanation = InteractionExplainer(pipe)("It is not a bad film")
@@ -80,6 +80,7 @@ class InteractionExplainer:
                 "tokenizer into one with transformers.pipeline('text-classification', model=model, "
                 "tokenizer=tokenizer)."
             )
+        supported_task(pipe)
         self.pipe = pipe
         self.options = ExplainerOptions().changed(options)
         self._memory = Memory()

@@ -41,7 +41,7 @@ from proxyspex_hf.record.limits import MAX_FILE_BYTES
 from proxyspex_hf.record.record import ExplanationRecord
 from proxyspex_hf.record.serialize import dumps, loads
 from proxyspex_hf.viz.terms import spell
-from proxyspex_hf.viz.wording import features_counted
+from proxyspex_hf.viz.wording import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -474,8 +474,7 @@ class InteractionExplanation:
         best = self.top(1)
         strongest = f", strongest {best[0]}" if best else ""
         return (
-            f"InteractionExplanation({self.record.target.label!r}, "
-            f"{features_counted(self.record)}, "
+            f"InteractionExplanation({self.record.target.label!r}, {counted(self.record)}, "
             f"{len(self.record.queries)} model calls{strongest})"
         )
 

@@ -100,7 +100,7 @@ def _with_other(bound: BoundInput) -> Target:
     labels = getattr(getattr(bound.model, "config", None), "id2label", None) or {}
     if stages is None or target.index not in (0, 1) or labels.keys() != {0, 1}:
         return target
-    if stages.pipe.task not in _OF_CLASSES or function_applied(stages) != "softmax":
+    if task_of(stages.pipe) not in _OF_CLASSES or function_applied(stages) != "softmax":
         return target
     return replace(target, other=str(labels[1 - target.index]))
 

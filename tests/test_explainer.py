@@ -1,12 +1,12 @@
 from __future__ import annotations
 
-import copy
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import transformers as tf
 from tiny_models import roberta_pipeline
 
 from proxyspex_hf import (
@@ -217,10 +217,28 @@ def test_bad_input_is_refused(pipe: Any, text: Any, options: dict, message: str)
 def test_what_is_no_pipeline_is_refused(pipe: Any) -> None:
     with pytest.raises(InputError, match=r"or a function .* got str"):
         InteractionExplainer("distilbert")("good fun")
-    other = copy.copy(pipe)
+    other = object.__new__(tf.DepthEstimationPipeline)
     other.task = "depth-estimation"
-    with pytest.raises(InputError, match="not supported; supported: text-classification"):
-        InteractionExplainer(other)("good fun")
+    for refused in (other, pipe.model, "distilbert"):  # before an input is given
+        with pytest.raises(InputError, match=r"not supported; supported: text|transformers pipe"):
+            InteractionExplainer(refused)
+
+
+def test_a_pipeline_is_known_by_its_kind_whatever_its_task_is_called(pipe: Any) -> None:
+    class Own(tf.TextClassificationPipeline):
+        pass
+
+    parts = {"model": pipe.model, "tokenizer": pipe.tokenizer, "device": "cpu"}
+    expected = InteractionExplainer(pipe, value="log-odds")("not bad at all").record
+    assert expected.target.other == "NEGATIVE"
+    for same in (
+        tf.pipeline("sentiment-analysis", **parts),
+        tf.TextClassificationPipeline(**parts),
+        Own(**parts, task="reviews"),
+    ):
+        record = InteractionExplainer(same, value="log-odds")("not bad at all").record
+        assert (record.task, record.target) == ("text-classification", expected.target)
+        assert record.queries.values.tolist() == expected.queries.values.tolist()
 
 
 def test_a_model_and_its_tokenizer_are_one_pipeline(pipe: Any) -> None:

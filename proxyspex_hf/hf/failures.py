@@ -49,7 +49,8 @@ def causes(error: BaseException) -> Iterator[BaseException]:
 
 def first_line(error: BaseException) -> str:
     """The beginning of what an error says, or its type where it says nothing."""
-    return (str(error).strip() or repr(error)).splitlines()[0][:300]
+    said = error.args[0] if isinstance(error, KeyError) and error.args else error
+    return (str(said).strip() or repr(error)).splitlines()[0][:300]
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -13,6 +13,7 @@ import transformers
 from transformers.models.auto.tokenization_auto import get_tokenizer_config
 
 from proxyspex_hf.errors import InputError
+from proxyspex_hf.hf.failures import first_line
 
 #: Weights that bitsandbytes quantizes together.
 _BLOCK = 64
@@ -110,8 +111,9 @@ def load_pipeline(
         raise
     except (OSError, ValueError, KeyError, RuntimeError, ImportError, AssertionError) as error:
         _say_if_unsafe(str(model), error)
-        first = (str(error).strip() or repr(error)).splitlines()[0]
-        raise InputError(f"cannot load {str(model)!r} for {task or 'its task'}: {first}") from error
+        raise InputError(
+            f"cannot load {str(model)!r} for {task or 'its task'}: {first_line(error)}"
+        ) from error
     _check_tokenizer(pipe, str(model), revision)
     found = quantization_of(pipe.model)
     if quantization is not None and found is None:

@@ -219,9 +219,11 @@ def _grid(width: int, height: int, patches: int | tuple[int, int] | None) -> tup
             raise InputError(f"patches must be a number or (rows, columns), got {patches!r:.60}.")
         rows, columns = (as_integer("each of patches", each, 0) for each in patches)
     else:
-        wanted = _PATCHES if patches is None else as_integer("patches", patches, 0)
-        rows = max(1, round(math.sqrt(max(wanted, 0) * height / width)))
-        columns = max(1, round(wanted / rows)) if wanted >= 1 else 0
+        wanted = _PATCHES if patches is None else as_integer("patches", patches, 1)
+        rows = min(wanted, max(1, round(math.sqrt(wanted * height / width))))
+        columns = max(1, round(wanted / rows))
+        if patches is None:
+            rows, columns = min(rows, height), min(columns, width)
     if not (1 <= rows <= height and 1 <= columns <= width):
         raise InputError(
             f"patches={patches!r} cannot divide an image of {width} x {height} pixels: give a "

@@ -59,11 +59,14 @@ def options_again(record: ExplanationRecord) -> dict[str, Any]:
     how its input was divided only where that has a name."""
     asked = record.settings
     options: dict[str, Any] = {
-        "masking": asked.masking,
-        "mask_token": asked.mask_token,
         "target": _target_again(record.target),
         "value": None if record.target.kind == "value" else record.target.kind,
     }
+    # A file may hold what has no meaning without words; the reader's own has none either.
+    words = bool(record.features.spans)
+    options["masking"] = asked.masking if words else "mask"
+    options["mask_token"] = asked.mask_token if words else None
+    options |= {} if words else {"features": None}
     if asked.image_masking is not None:
         options["image_masking"] = asked.image_masking
     if asked.features in _DIVISIONS[:-1]:

@@ -111,7 +111,7 @@ def _options(record: ExplanationRecord) -> dict[str, str]:
         options["features"] = list(features.spans)
     elif features.spans and features.kind != "words":
         options["features"] = features.kind
-    if asked.masking != "mask":
+    if asked.masking != "mask" and features.spans:
         options["masking"] = asked.masking
     elif asked.mask_token is not None and asked.mask_token != "[MASK]":  # noqa: S105
         options["mask_token"] = asked.mask_token

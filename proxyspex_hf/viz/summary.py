@@ -6,7 +6,7 @@ import numpy as np
 
 from proxyspex_hf.core.queries import Queries
 from proxyspex_hf.record.record import ExplanationRecord
-from proxyspex_hf.viz.wording import nouns, r2_text, shortened
+from proxyspex_hf.viz.wording import counted, nouns, r2_text, shortened
 
 _REGIONS = {"zero": "made black", "mean": "filled with the mean colour", "blur": "blurred"}
 
@@ -56,7 +56,7 @@ def facts(record: ExplanationRecord) -> list[tuple[str, str]]:
         ("Task", record.task),
         ("Explained", f"{target.label} ({output}{target.kind})"),
         ("Is the predicted label", predicted),
-        ("Features", f"{len(record.features):,} {record.features.kind}{divided}"),
+        ("Features", f"{counted(record)}{divided}"),
         ("Features not kept", masking if record.features.spans else None),
         ("Regions not kept", _REGIONS.get(asked.image_masking or "")),
         *((f"Input: {name}", _argument(value)) for name, value in asked.arguments.items()),

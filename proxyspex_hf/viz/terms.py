@@ -35,7 +35,8 @@ class Member:
     Attributes:
         label: its text, with nothing invisible in it.
         occurrence: 1, 2, … where several features read the same, else 0.
-        after_gap: whether other features lie between it and the member before.
+        after_gap: whether other pieces of the text lie between it and the member before; patches
+            and names have no such order.
     """
 
     label: str
@@ -73,6 +74,8 @@ class _Speller:
         self.labels = [visible(label) for label in record.features.labels]
         total, seen = Counter(self.labels), Counter[str]()
         self.occurrence = []
+        features = record.features
+        self.first_in_text = features.text_start if features.spans else len(features)
         for label in self.labels:
             seen[label] += 1
             self.occurrence.append(seen[label] if total[label] > 1 else 0)
@@ -81,7 +84,11 @@ class _Speller:
         """The members of ``term`` in reading order."""
         before = (term.members[0] - 1, *term.members[:-1])
         return [
-            Member(self.labels[i], self.occurrence[i], after_gap=i != previous + 1)
+            Member(
+                self.labels[i],
+                self.occurrence[i],
+                after_gap=i != previous + 1 and previous >= self.first_in_text,
+            )
             for previous, i in zip(before, term.members, strict=True)
         ]
 

@@ -13,7 +13,9 @@ from proxyspex_hf.viz.terms import Member, Term, ranked_terms, spell
 from proxyspex_hf.viz.together import finding
 from proxyspex_hf.viz.verdict import flip, flip_parts, scale_of, verdict_of
 from proxyspex_hf.viz.wording import (
+    all_gone,
     decimals_for,
+    in_quotes,
     kind_words,
     near_input_warning,
     nouns,
@@ -21,6 +23,7 @@ from proxyspex_hf.viz.wording import (
     percent,
     r2_interval,
     r2_text,
+    score_name,
     shortened,
     signed,
     verdict,
@@ -62,20 +65,19 @@ def render_text(
 
 
 def _head(record: ExplanationRecord, decimals: int, width: int) -> Iterator[str]:
-    target, many = record.target, nouns(record)[1]
-    scale = scale_of(target)
+    target, scale = record.target, scale_of(record.target)
     if scale.share is not None:
         said = verdict_of(record, record.full_value).text
-        turned = "".join(text for _, text in flip_parts(record, flip(record)))
+        turned = in_quotes(flip_parts(record, flip(record)))
         yield from wrapped(visible(f"{said} {turned}"), width)
     if scale.hint is not None:
         yield from wrapped(
             f"{visible(target.kind)}: {scale.hint}".replace("\N{MINUS SIGN}", "-"), width
         )
-    gone = "masked" if record.settings.masking == "mask" else "deleted"
     yield from wrapped(
-        f"{visible(shortened(target.label))} {signed(record.full_value, decimals, '-')} "
-        f"(all {many} {gone}: {signed(record.empty_value, decimals, '-')}), "
+        f"{visible(shortened(target.label))}: {score_name(target)} "
+        f"{signed(record.full_value, decimals, '-')} "
+        f"({all_gone(record)}: {signed(record.empty_value, decimals, '-')}), "
         f"{visible(record.provenance.model)}",
         width,
     )

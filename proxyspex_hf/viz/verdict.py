@@ -128,6 +128,8 @@ def verdict_of(record: ExplanationRecord, value: float) -> Verdict:
         return Verdict(f"{name[:1].upper()}{name[1:]} {said} for {before}", label, after)
     if scale.of == "likelihood":
         return Verdict("“", label, f"” is {percent_text(share)} likely, token by token.")
+    if target.index is None:
+        return Verdict("“", label, f"” is {percent_text(share)} likely.")
     if target.other is not None and share < 0.5:
         label, share = shortened(target.other), 1.0 - share
     return Verdict(f"{percent_text(share)} ", label, f"{_adverb(share, _is_predicted(target))}.")
@@ -233,7 +235,7 @@ def short_verdict(record: ExplanationRecord, value: float) -> str:
     """The same for a sentence that follows: what the output is was said before."""
     scale = scale_of(record.target)
     share = scale.read(value)
-    if scale.of == "probability":
+    if scale.of == "probability" and record.target.index is not None:
         return verdict_of(record, value).text
     if share is not None:
         return f"{percent_text(share)} likely."

@@ -57,11 +57,10 @@ def counted_nouns(record: ExplanationRecord) -> list[tuple[str, str, int, int]]:
     return [(*region, 0, regions), (*text, regions, spans)]
 
 
-def features_counted(record: ExplanationRecord) -> str:
-    """How many features there are of each kind, as in “48 patches and 8 words”."""
-    return " and ".join(
-        f"{count:,} {one if count == 1 else many}" for one, many, _, count in counted_nouns(record)
-    )
+def counted(record: ExplanationRecord) -> str:
+    """How many features there are of each kind, as in “48 patches and 1 word”."""
+    each = counted_nouns(record)
+    return " and ".join(f"{count:,} {one if count == 1 else many}" for one, many, _, count in each)
 
 
 def of_kind(count: int, kind: str) -> str:
@@ -70,9 +69,24 @@ def of_kind(count: int, kind: str) -> str:
     return f"{count:,} {one if count == 1 else many}"
 
 
+def all_gone(record: ExplanationRecord) -> str:
+    """``all words masked``: what becomes of the features in the mask that keeps none.
+
+    Regions of a picture, and stretches of sound, are never deleted.
+    """
+    features, many = record.features, nouns(record)[1]
+    if record.settings.masking == "mask" or not features.spans:
+        return f"all {many} masked"
+    if not features.regions:
+        return f"all {many} deleted"
+    (_, regions, _, _), (_, words, _, _) = counted_nouns(record)
+    return f"all {regions} masked and all {words} deleted"
+
+
 def score_name(target: Target) -> str:
-    """What the explained number is called in a sentence."""
-    return "score" if target.kind in ("logit", "value") else visible(target.kind)
+    """What the explained number is called in a sentence. (A pipeline's own "score" is a
+    probability: a logit is not called so.)"""
+    return "score" if target.kind == "value" else visible(target.kind)
 
 
 def shortened(text: str, most: int = 200) -> str:
@@ -195,10 +209,14 @@ def sentence(
     """What a feature or a combination does at the input, in words, and how much."""
     shown = [visible(label) for label in labels]
     if kind in _TOGETHER:
-        parts = together_parts(shown, kind, value, interval, minus="-")
-        return "".join(f"“{text}”" if what == "quoted" else text for what, text in parts)
+        return in_quotes(together_parts(shown, kind, value, interval, minus="-"))
     does = "lowers" if kind == "lowers alone" else "raises"
     return f"“{shown[0]}” {does} it: {number(value, interval)}"
+
+
+def in_quotes(parts: Iterable[tuple[str, str]]) -> str:
+    """Pieces of a sentence as one text."""
+    return "".join(f"“{text}”" if what == "quoted" else text for what, text in parts)
 
 
 #: What raising and lowering the value mean, in the sentence's words, where not just that.

@@ -129,6 +129,19 @@ def test_the_mask_token_is_found_in_a_text_that_is_cut() -> None:
     np.testing.assert_allclose(function(masks), expected, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("features", "notes"),
+    [
+        ("words", ()),
+        ("sentences", ("'The plot is <mask>.' holds the <mask>, and so it is never masked.",)),
+        ([(4, 15), (20, 25)], ("'plot is <ma' holds the <mask>, and so it is never masked.",)),
+    ],
+)
+def test_a_feature_that_holds_the_mask_token_is_named(features: Any, notes: Any) -> None:
+    function = bind(filler(), "The plot is <mask>. Never funny.", features=features)
+    assert function.notes == notes
+
+
 def test_a_tokenizer_without_character_offsets(tmp_path: Any) -> None:
     """Its mask tokens are counted all the same."""
     words = ["<cls>", "<pad>", "<eos>", "<unk>", *"LAGVSERTIDPKQNFYMHWC", "<mask>"]

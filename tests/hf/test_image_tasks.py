@@ -11,7 +11,7 @@ from PIL import Image
 from tiny_pipelines import audio_classifier, clip, image_classifier, picture, vision_language
 
 from proxyspex_hf import InputError, InteractionExplainer, ProxySpexWarning
-from proxyspex_hf.hf.masked_image import regions_of
+from proxyspex_hf.hf.masked_image import _grid, regions_of
 
 
 def masks_of(n: int, count: int = 6) -> np.ndarray:
@@ -215,6 +215,34 @@ def test_an_image_and_a_question(mask_text: bool) -> None:
     assert function.way == "together"
 
 
+@pytest.mark.parametrize(
+    ("text", "features", "labels"),
+    [
+        ("<image>\nWas it great?", "words", ("Was", "it", "great?")),
+        ("<image>Was it great?", "sentences", ("Was it great?",)),
+        ("Was <image> great?", "words", ("Was", "great?")),
+    ],
+)
+def test_the_place_of_the_image_is_never_masked(text: str, features: Any, labels: Any) -> None:
+    pipe = vision_language()
+    value = {"image": picture(32, 32), "text": text, "mask_text": True}
+    function = bind(pipe, value, patches=(1, 2), max_new_tokens=3, features=features)
+    assert function.features.labels[2:] == labels
+    masks = masks_of(function.n_features)
+    for mask in masks:
+        assert function.masked_input(mask)["text"].count("<image>") == 1
+    expected = [function.score(function.by_pipeline(mask))[0] for mask in masks]
+    np.testing.assert_allclose(function(masks), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(("width", "height"), [(1, 1), (3, 900), (900, 3), (40, 30)])
+def test_about_48_patches_of_an_image_of_any_shape(width: int, height: int) -> None:
+    rows, columns = _grid(width, height, None)
+    assert 1 <= rows <= height
+    assert 1 <= columns <= width
+    assert rows * columns <= 49
+
+
 def test_sound() -> None:
     pipe = audio_classifier()
     rng = np.random.default_rng(0)
@@ -232,12 +260,18 @@ def test_sound() -> None:
         bind(pipe, {"raw": wave, "sampling_rate": 8_000})
 
 
+AMONG = {"image": picture(), "candidate_labels": ["a", "b"]}
+SHOWN = {"image": picture(), "text": "<image> What?", "mask_text": True}
+WAVE = np.sin(np.arange(800, dtype=np.float32) / 20)
+
+
 @pytest.mark.parametrize(
     ("make", "value", "options", "message"),
     [
         (image_classifier, 7, {}, "expected an image"),
         (image_classifier, "no such file.png", {}, "cannot read the image"),
-        (image_classifier, picture(), {"patches": 0}, "cannot divide an image of 32 x 32"),
+        (image_classifier, picture(), {"patches": 0}, "patches must be at least 1"),
+        (image_classifier, picture(), {"patches": (0, 2)}, "cannot divide an image of 32 x 32"),
         (image_classifier, picture(), {"patches": (1.5, 2)}, "each of patches must be an integer"),
         (image_classifier, picture(), {"patches": (2,)}, "a number or .rows, columns., got"),
         (image_classifier, picture(), {"patches": "squares"}, "or 'superpixels', got 'squares'"),
@@ -245,8 +279,19 @@ def test_sound() -> None:
         (clip, {"image": picture()}, {}, "explains {'image': …, 'text': caption}"),
         (clip, {"image": picture(), "text": "a"}, {"value": "contrastive loss"}, "others="),
         (clip, {"image": picture(), "candidate_labels": "ab"}, {}, "must be a list of texts"),
-        (vision_language, {"image": picture()}, {}, "image-text-to-text explains"),
+        (clip, {"image": picture(), "text": "a"}, {"hypothesis_template": "{}!"}, "a caption: it"),
+        (clip, {**AMONG, "others": [(picture(), "a")]}, {}, "'others' has no meaning beside"),
+        (clip, AMONG, {"hypothesis_template": "none"}, "one {} in the label's place"),
+        (clip, AMONG, {"masking": "delete"}, "has no meaning here: .* no words that are masked"),
+        (image_classifier, picture(), {"features": "tokens"}, "features='tokens' has no meaning"),
+        (vision_language, {"image": picture()}, {}, "explains .* an input with 'image'"),
+        (vision_language, {**SHOWN, "text": "<image>"}, {}, "'<image>' has no words to mask"),
+        (vision_language, {**SHOWN, "mask_text": False}, {"mask_token": "x"}, "no meaning here"),
         (audio_classifier, [1, 2], {}, "explains a mono recording"),
+        (audio_classifier, WAVE, {"masking": "delete"}, "masking='delete' has no meaning here"),
+        (audio_classifier, WAVE, {"patches": True}, "stretches of time. must be an integer"),
+        (audio_classifier, WAVE, {"patches": 801}, "must lie between 1 and 800, got 801"),
+        (audio_classifier, WAVE, {"patches": (2, 3)}, "a number of stretches of time, got .2, 3"),
     ],
 )
 def test_bad_input_is_refused(make: Any, value: Any, options: dict, message: str) -> None:

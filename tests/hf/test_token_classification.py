@@ -251,7 +251,7 @@ def test_words_of_a_script_without_spaces() -> None:
         ({"text": TEXT, "words": "art"}, {}, "token-classification explains a text"),
         (TEXT, {"aggregation_strategy": "mean"}, "must be one of 'none', 'simple'"),
         (TEXT, {"target": "ORG"}, "is not a label of this model"),
-        ({"text": "art", "word": "art"}, {"masking": "delete"}, "nothing is left to mask"),
+        ({"text": "art", "word": "art"}, {"masking": "delete"}, "every feature holds a part"),
         ({"text": "word " * 200 + "art", "word": "art"}, {}, "lies beyond what the model reads"),
     ],
 )

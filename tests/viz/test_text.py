@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from record_factory import (
     additive,
+    captioned_record,
     constant,
     from_effects,
     make_record,
@@ -18,9 +19,11 @@ from record_factory import (
 
 from proxyspex_hf.core.faithfulness import DensityScore
 from proxyspex_hf.errors import InputError
+from proxyspex_hf.explanation import InteractionExplanation
 from proxyspex_hf.record.inputs import Features
-from proxyspex_hf.record.record import Target
+from proxyspex_hf.record.record import ExplanationRecord, Target
 from proxyspex_hf.viz import render_text
+from proxyspex_hf.viz.summary import facts
 from proxyspex_hf.viz.wording import number
 
 
@@ -40,7 +43,7 @@ def test_the_whole_output() -> None:
         provenance={"notes": ("The text was cut.",)},
     )
     assert render_text(record, width=60) == (
-        f"POSITIVE {record.full_value:+.2f} (all words masked: {record.empty_value:+.2f}),\n"
+        f"POSITIVE: logit {record.full_value:+.2f} (all words masked: {record.empty_value:+.2f}),\n"
         "acme/distil-sentiment\n"
         "Note: The text was cut.\n"
         "\n"
@@ -58,6 +61,34 @@ def test_the_whole_output() -> None:
         f"{len(record.queries)} model calls ({record.queries.n_fit} fitted, "
         f"{len(record.queries) - record.queries.n_fit} held out)\n"
     )
+
+
+def test_what_is_masked_and_what_is_deleted() -> None:
+    record = captioned_record()
+    assert "This a red dot: similarity +0.50 (all patches and words masked: " in head(record)
+    settings = replace(record.settings, masking="delete")
+    deleted = replace(record, settings=settings)
+    assert "(all patches masked and all words deleted: " in head(deleted)
+    features = replace(record.features, labels=record.features.labels[:4], spans=(), kind="patches")
+    spectrum = from_effects({(): 0.5, (0, 3): 2.0}, 4)
+    alone = make_record("", spectrum, features=features, picture=record.picture)
+    assert "(all patches masked: " in head(replace(alone, settings=settings))
+    assert "row 1, column 1 × row 2, column 2" in render_text(alone)
+    assert repr(InteractionExplanation(record)).startswith(
+        "InteractionExplanation('This a red dot', 4 patches and 3 words, "
+    )
+    assert ("Features", "4 patches and 3 words") in facts(record)
+
+
+def head(record: ExplanationRecord) -> str:
+    return render_text(record, width=200).split("\n\n")[0]
+
+
+def test_features_are_quoted_where_they_would_run_together() -> None:
+    target = Target("POSITIVE", 1, "log-odds", "POSITIVE", "NEGATIVE")
+    effects = {(): 0.5, (0,): 0.4, (1,): 0.3}
+    record = make_record("Well, funny. so", from_effects(effects, 3), target=target)
+    assert "Without “Well” and “funny”: 55% NEGATIVE, barely." in head(record)
 
 
 def test_top_limits_the_rows_and_says_so() -> None:

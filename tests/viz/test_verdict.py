@@ -12,7 +12,7 @@ from record_factory import from_effects, make_record, review_record, with_doubt
 
 from proxyspex_hf.app.examples import EXAMPLES, load_example
 from proxyspex_hf.record.record import Target
-from proxyspex_hf.viz.verdict import flip, flip_parts, scale_of, verdict_of
+from proxyspex_hf.viz.verdict import flip, flip_parts, scale_of, short_verdict, verdict_of
 from proxyspex_hf.viz.wording import ordinal, together_parts
 
 TWO = {"predicted": "POSITIVE", "other": "NEGATIVE"}
@@ -28,7 +28,7 @@ TWO = {"predicted": "POSITIVE", "other": "NEGATIVE"}
         ("probability", 0.45, "55% NEGATIVE, barely."),
         ("log-probability", math.log(0.9), "90% POSITIVE."),
         ("margin", -1.25, "POSITIVE trails the next label by 1.25."),
-        ("logit", 0.174, "Score +0.174 for POSITIVE."),
+        ("logit", 0.174, "Logit +0.174 for POSITIVE."),
     ],
 )
 def test_a_value_in_words(kind: str, value: float, said: str) -> None:
@@ -47,6 +47,10 @@ def test_likelihood_rises_as_log_perplexity_falls() -> None:
     said = [verdict_of(record, math.log(1 / share)).text for share in (0.4, 0.8)]
     assert said == [f"“in Oslo” is {p}% likely, token by token." for p in (40, 80)]
     assert scale_of(record.target).up == -1
+    for kind, value in (("probability", 0.25), ("log-probability", math.log(0.25))):
+        of_output = replace(record, target=replace(record.target, kind=kind))
+        assert verdict_of(of_output, value).text == "“in Oslo” is 25% likely."
+        assert short_verdict(of_output, value) == "25% likely."
     caption = make_record("a dot", target=Target("a dot", None, "similarity", None))
     assert verdict_of(caption, 17.4).text == "Similarity +17.4 for “a dot”."
 
@@ -151,7 +155,7 @@ def test_what_is_left_of_a_sum_is_zero() -> None:
     assert text == "Without alpha: +0.00."
     small = make_record("a b", from_effects({(): 3e-12, (0,): 2e-12}, 2))
     assert verdict_of(small, small.spectrum.evaluate(np.array([[False, True]]))[0]).text == (
-        "Score +1.00e-12 for POSITIVE."
+        "Logit +1.00e-12 for POSITIVE."
     )
 
 

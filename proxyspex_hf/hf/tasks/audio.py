@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from proxyspex_hf.checks import as_masks
+from proxyspex_hf.checks import as_integer, as_masks
 from proxyspex_hf.errors import InputError
 from proxyspex_hf.hf.failures import first_line
 from proxyspex_hf.hf.model_inputs import differ
@@ -52,9 +52,7 @@ class AudioClassification(SignalClassification):
                 f"The model reads the first {len(self._wave) / rate:.2f} of {len(wave) / rate:.2f} "
                 "seconds: the rest is not read and not explained.",
             )
-        count = _SEGMENTS if options.patches is None else options.patches
-        if not isinstance(count, int) or not 1 <= count <= len(self._wave):
-            raise InputError(f"patches must be a number of stretches of time, got {count!r}.")
+        count = _stretches(options.patches, len(self._wave))
         self._owner = np.arange(len(self._wave)) * count // len(self._wave)
         self.features = _features(count, len(self._wave) / rate)
         self.picture = _drawn(self._wave.astype(np.float32))
@@ -151,6 +149,15 @@ def _samples_read(stages: Stages, count: int, rate: float) -> int:
         middle = (low + high) // 2
         low, high = (low, middle) if enough(middle) else (middle, high)
     return high
+
+
+def _stretches(patches: Any, samples: int) -> int:
+    """Into how many stretches of time the samples are divided."""
+    if patches is None:
+        return min(_SEGMENTS, samples)
+    if isinstance(patches, (tuple, list, str)):
+        raise InputError(f"patches must be a number of stretches of time, got {patches!r:.60}.")
+    return as_integer("patches (stretches of time)", patches, 1, samples)
 
 
 def _features(count: int, seconds: float) -> Features:

@@ -20,6 +20,7 @@ from proxyspex_hf.hf.text.limits import longest_input
 from proxyspex_hf.hf.text.prepared import read_words
 from proxyspex_hf.hf.text.site import Places, overlap
 from proxyspex_hf.hf.value_function import Claims, Unread
+from proxyspex_hf.record.inputs import Features
 from proxyspex_hf.record.record import Target
 
 
@@ -66,7 +67,8 @@ class FillMask(SiteInput):
         )
         if words.text != cut.text:
             raise InputError("the pipeline adds tokens to this text that leave it no room: cut it.")
-        super().__init__(stages, replace(words, notes=cut.notes), options, [span])
+        kept = _kept_whole(cut.features, words.features, mask)
+        super().__init__(stages, replace(words, notes=(*cut.notes, *kept)), options, [span])
         self._value = options.value
         kind = value_name(options.value, CLASS_VALUES)
         logits = self.whole[0]
@@ -169,6 +171,18 @@ class FillMask(SiteInput):
             for token, held in zip(encoded["input_ids"], encoded["offset_mapping"], strict=True)
             if overlap(tuple(held), here)
         ]
+
+
+def _kept_whole(every: Features, masked: Features, mask: str) -> tuple[str, ...]:
+    """A note where a feature has words of its own beside the mask token, and is not one for that:
+    it is never masked."""
+    left = zip(every.labels, every.spans, strict=True)
+    whole = [label for label, span in left if span not in set(masked.spans)]
+    return tuple(
+        f"{label!r} holds the {mask}, and so it is never masked."
+        for label in whole
+        if any(map(str.isalnum, label.replace(mask, "")))
+    )
 
 
 def _most(pipe: Any, how: Mapping[str, Any]) -> int | None:

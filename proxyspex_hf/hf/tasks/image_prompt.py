@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -39,7 +40,7 @@ from proxyspex_hf.hf.text.masking import MaskedText
 from proxyspex_hf.hf.text.parts import prompt_features
 from proxyspex_hf.hf.value_function import BoundInput, packed, unpacked
 from proxyspex_hf.prompts import Prompt, PromptPart
-from proxyspex_hf.record.inputs import Features
+from proxyspex_hf.record.inputs import Features, Part
 from proxyspex_hf.record.record import Target
 
 
@@ -47,11 +48,11 @@ class ImagePrompt(BoundInput):
     """The set function of an image and a question under an image-text-to-text pipeline.
 
     The input is ``{"image": …, "text": …}``: the image's patches are masked, the text is not; with
-    ``"mask_text": True`` its words are, too. Where the processor has a chat template, both are put
-    into a message of the user's; else the pipeline reads the text as it is given, and only one that
-    it cannot answer so begins with the processor's token for an image (``notes`` say so). The value
-    is made of the log-probabilities of the pipeline's own output (or of ``target``) when the model
-    is made to say it, as for text-generation.
+    ``"mask_text": True`` its words are, too, but never the processor's token for an image. Where
+    the processor has a chat template, both are put into a message of the user's; else the pipeline
+    reads the text as it is given, and only one that it cannot answer so begins with that token
+    (``notes`` say so). The value is made of the log-probabilities of the pipeline's own output (or
+    of ``target``) when the model is made to say it, as for text-generation.
 
     Raises:
         InputError: another input, or an option that does not fit it.
@@ -103,7 +104,7 @@ class ImagePrompt(BoundInput):
 
     def _make_room(self, stages: Stages) -> None:
         """Begin the text with the image's token where the pipeline cannot answer it without."""
-        token = str(getattr(self._processor, "image_token", "") or "")
+        token = self._image_token
         if getattr(self._processor, "chat_template", None) or not token or token in self._question:
             return
         try:
@@ -116,6 +117,11 @@ class ImagePrompt(BoundInput):
                 f"with {token!r} and a new line before it.",
             )
 
+    @property
+    def _image_token(self) -> str:
+        """What stands in a text for the image; empty where the processor has no such token."""
+        return str(getattr(self._processor, "image_token", "") or "")
+
     def _mask_words(self, question: str, options: FeatureOptions) -> None:
         """Make the words of the question features, in the prompt as it is rendered."""
         self.text, (start,) = located(
@@ -124,15 +130,12 @@ class ImagePrompt(BoundInput):
             ["the question"],
             "leave mask_text out",
         )
-        found, self.parts = prompt_features(
-            self.text,
-            Prompt((PromptPart(question, "question", masked=True),)),
-            start - len(question) + len(question.lstrip()),
-            options.features,
-            self._tokenizer,
-        )
+        begin = start - len(question) + len(question.lstrip())
+        asked = _prompt(question, self._image_token)
+        found, _ = prompt_features(self.text, asked, begin, options.features, self._tokenizer)
         self.mask_token = resolve_mask_token(self._tokenizer, options.masking, options.mask_token)
         self._place = (start, start + len(question.strip()))
+        self.parts = (Part("question", *self._place),)
         self._words = MaskedText(
             self._tokenizer,
             self.text,
@@ -274,12 +277,28 @@ class ImagePrompt(BoundInput):
             ) from error
 
 
+def _prompt(question: str, token: str) -> Prompt:
+    """The question in parts: all of it masked but the token that stands for the image."""
+    pieces = re.split(f"({re.escape(token)})", question) if token else [question]
+    if not any(piece.strip() for piece in pieces if piece != token):
+        raise InputError(f"the text {question!r:.60} has no words to mask: leave mask_text out.")
+    return Prompt(
+        tuple(PromptPart(piece, "question", masked=piece != token) for piece in pieces if piece)
+    )
+
+
+def _brief(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return f"an input with {', '.join(map(repr, value))}"
+    return "a chat" if isinstance(value, (list, tuple)) else type(value).__name__
+
+
 def _read(value: Any) -> tuple[Any, str, bool]:
     fits = isinstance(value, Mapping) and {"image", "text"} <= set(value)
     if not fits or set(value) - {"image", "text", "mask_text"}:
         raise InputError(
             "image-text-to-text explains {'image': …, 'text': …}, with 'mask_text': True if the "
-            f"words are features, too; got {type(value).__name__}."
+            f"words are features, too; got {_brief(value)}."
         )
     if not isinstance(value["text"], str) or not value["text"].strip():
         raise InputError(f"'text' must be a text, got {value['text']!r:.60}.")

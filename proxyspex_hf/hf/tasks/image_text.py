@@ -27,6 +27,7 @@ from proxyspex_hf.hf.stages import Stages
 from proxyspex_hf.hf.targets import CLASS_VALUES, Applied, class_score, value_name, wanted_targets
 from proxyspex_hf.hf.tasks.classification import check_value, scores_beside
 from proxyspex_hf.hf.tasks.image_classification import image_tokens
+from proxyspex_hf.hf.tasks.zero_shot import checked_template
 from proxyspex_hf.hf.text.prepared import Words, read_words
 from proxyspex_hf.hf.text.tokens import token_arrays
 from proxyspex_hf.hf.value_function import BoundInput, Claims, packed, unpacked
@@ -57,6 +58,13 @@ class ImageText(BoundInput):
         self._pipe, self._value = pipe, options.value
         image, text, labels, others, template = _read(value, pipe)
         template = template if template is not None else options.hypothesis_template
+        if template is not None and text is not None:
+            raise InputError(
+                "hypothesis_template has no meaning with a caption: it makes one of each of the "
+                "candidate labels."
+            )
+        if template is not None:
+            checked_template(template, labels)
         self.stages = Stages(
             pipe,
             candidate_labels=list(labels) if text is None else [text],
@@ -370,6 +378,8 @@ def _read(
         isinstance(labels, str) or not all(map(_is_text, labels)) or not labels
     ):
         raise InputError("'candidate_labels' must be a list of texts, at least one.")
+    if "text" not in value and value.get("others"):
+        raise InputError("'others' has no meaning beside 'candidate_labels': give a 'text'.")
     template = value.get("hypothesis_template")
     return value["image"], text, labels, value.get("others", ()), template
 

@@ -68,13 +68,16 @@ _TAKEN_BY = {
     ),
 }
 
+#: Options that only have a meaning where words are features.
+_OF_WORDS = ("features", "masking", "mask_token")
+
 #: What a plain function from masks or texts to numbers is called in explanations.
 FUNCTION = "function"
 
 
 def task_of(pipe: Any) -> str:
-    """The task of a pipeline or a served model; one made from its class directly does not know
-    its own.
+    """The task of a pipeline or a served model, as the table names it: the pipeline's own name may
+    be another ("sentiment-analysis", "ner", a subclass's), and one made from its class has none.
 
     Raises:
         InputError: not a pipeline.
@@ -95,12 +98,40 @@ def task_of(pipe: Any) -> str:
             "expected a transformers pipeline, or a function from masks (b, n) or texts to "
             f"numbers, got {type(pipe).__name__}: {way}"
         )
-    if pipe.task:
-        return str(pipe.task)
+    named = str(pipe.task or "")
+    if named in TASKS:
+        return named
     # TextClassificationPipeline -> text-classification, also of a subclass of it
     names = [each.__name__.removesuffix("Pipeline") for each in type(pipe).__mro__]
     tasks = [re.sub(r"(?<=[a-z])(?=[A-Z])", "-", name).lower() for name in names]
-    return next((task for task in tasks if task in TASKS), tasks[0])
+    return next((task for task in tasks if task in TASKS), named or tasks[0])
+
+
+def supported_task(pipe: Any) -> str:
+    """The same, of what can be explained.
+
+    Raises:
+        InputError: not a pipeline, or a task that is not in the table.
+    """
+    task = task_of(pipe)
+    if task not in (*TASKS, FUNCTION):
+        raise InputError(
+            f"task {task!r} is not supported; supported: {', '.join(TASKS)}. CONTRIBUTING.md tells "
+            "how to add one; a function from masks or texts to numbers can be given instead of a "
+            "pipeline."
+        )
+    return task
+
+
+def _check_without_words(task: str, options: FeatureOptions) -> None:
+    """Raises: InputError: an option about words."""
+    for name in _OF_WORDS:
+        given = getattr(options, name)
+        if given != getattr(FeatureOptions, name):
+            raise InputError(
+                f"{name}={given!r:.60} has no meaning here: this input of {task} has no words that "
+                "are masked."
+            )
 
 
 def bind(pipe: Any, value: Any, options: FeatureOptions) -> BoundInput:
@@ -109,22 +140,18 @@ def bind(pipe: Any, value: Any, options: FeatureOptions) -> BoundInput:
     Raises:
         InputError: not a pipeline, a task that is not in the table, or an unusable input.
     """
-    task = task_of(pipe)
+    task = supported_task(pipe)
     if task == FUNCTION:
         of = FunctionOfTexts if isinstance(value, str) else FunctionOfFeatures
         return of(pipe, value, options)
-    if task not in TASKS:
-        raise InputError(
-            f"task {task!r} is not supported; supported: {', '.join(TASKS)}. CONTRIBUTING.md tells "
-            "how to add one; a function from masks or texts to numbers can be given instead of a "
-            "pipeline."
-        )
     for name, tasks in _TAKEN_BY.items():
         if getattr(options, name) != getattr(FeatureOptions, name) and task not in tasks:
             raise InputError(f"{name} has no meaning for {task}; it has for {', '.join(tasks)}.")
     if isinstance(pipe, ServedModel):
         return SERVED_TASKS[task](pipe, value, options)
     bound = TASKS[task](pipe, value, options)
+    if not bound.features.spans:
+        _check_without_words(task, options)
     bound.retry = options.retry
     confirm(bound)
     return bound

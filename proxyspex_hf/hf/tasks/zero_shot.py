@@ -262,15 +262,19 @@ def _read(pipe: Any, value: Any, options: FeatureOptions) -> tuple[str, _Asked]:
         multi = bool(pipe._postprocess_params.get("multi_label", False))
     if not isinstance(multi, bool):
         raise InputError(f"multi_label must be True or False, got {multi!r:.60}.")
-    return text, _Asked(pipe, labels, _checked(template, labels), multi)
+    return text, _Asked(pipe, labels, checked_template(template, labels), multi)
 
 
 def _first(given: Mapping[str, Any], name: str, option: Any) -> Any:
     return option if given.get(name) is None else given[name]
 
 
-def _checked(template: Any, labels: Sequence[str]) -> str:
-    """The template, if it makes a hypothesis of every label."""
+def checked_template(template: Any, labels: Sequence[str]) -> str:
+    """The template, if it makes a hypothesis of every label.
+
+    Raises:
+        InputError: it has no place for a label.
+    """
     try:
         bare = [label for label in labels if template.format(label) == template]
     except Exception as error:

@@ -243,7 +243,10 @@ def _without(features: Features, fixed: tuple[int, int]) -> Features:
         if span[1] <= fixed[0] or fixed[1] <= span[0]
     ]
     if not rows:
-        raise InputError("nothing is left to mask beside the fixed part of the text.")
+        raise InputError(
+            "every feature holds a part of the text that is never masked: use smaller ones, such "
+            "as features='words', or a longer text."
+        )
     return Features(tuple(r[0] for r in rows), tuple(r[1] for r in rows), features.kind)
 
 

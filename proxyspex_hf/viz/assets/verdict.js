@@ -19,6 +19,7 @@ const verdictOf = (value) => {
   const marks = data.scale.quoted ? ["“", "”."] : ["", "."];
   if (share === null) return [`${name[0].toUpperCase()}${name.slice(1)} ${signed(value, digitsOf(value))} for ${marks[0]}`, label, marks[1]];
   if (of === "likelihood") return ["“", label, `” is ${percentText(share)} likely, token by token.`];
+  if (data.scale.quoted) return ["“", label, `” is ${percentText(share)} likely.`];
   const turned = other !== null && share < 0.5, p = turned ? 1 - share : share;
   const adverb = p > 0.95 ? ", clearly" : p >= 0.5 && p < 0.6 ? ", barely" : p > 0.4 && p < 0.5 && !data.scale.predicted ? ", just not" : "";
   return [`${percentText(p)} `, turned ? other : label, `${adverb}.`];

@@ -101,7 +101,7 @@ parts.whatif = (() => {
     // Of the whole input the model's own answer is known.
     const fitted = predict(view.kept), value = out() ? fitted : data.full, p = shareOf(value), ends = known(removed());
     const [before, name] = verdictOf(value);
-    share.textContent = p === null ? "" : data.scale.of === "likelihood" ? `${percentText(p)} likely ` : `${before}${name} `;
+    share.textContent = p === null ? "" : data.scale.of === "likelihood" || data.scale.quoted ? `${percentText(p)} likely ` : `${before}${name} `;
     now.textContent = signed(value);
     now.dataset.value = String(value);
     now.title = data.score;
