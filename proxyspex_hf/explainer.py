@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
 
@@ -383,7 +383,7 @@ class InteractionExplainer:
         known = Asked(queries.masks, queries.densities, [queries.values])
         told = Told.stored(record)
         said = {} if told is None else {asker: told}
-        with self._kept([asker], chosen):
+        with self._memory.until_done(self.pipe, [asker], chosen.value):
             (made,) = explained(self.pipe, [[asker]], chosen, keep=False, known=known, told=said)
         if isinstance(made, ProxySpexError):
             raise made
@@ -398,16 +398,6 @@ class InteractionExplainer:
         (asker,) = self._memory.askers(self.pipe, [pair], chosen.value, chosen.cache_dir)
         return asker
 
-    @contextmanager
-    def _kept(self, askers: Sequence[Asker], chosen: ExplainerOptions) -> Iterator[None]:
-        """What is answered inside is remembered until it is done, also where it is interrupted."""
-        try:
-            yield
-        except BaseException:
-            self._memory.keep(self.pipe, askers, chosen.value)
-            raise
-        self._memory.forget()
-
     def _explain(
         self,
         inputs: Sequence[Bound | ProxySpexError],
@@ -421,12 +411,19 @@ class InteractionExplainer:
         check_sibling(chosen)
         count = sum(len(each) for each in inputs if isinstance(each, dict))
         keep = chosen.errors == "keep" and not (alone and count == 1)
-        inputs, told = told_by_sibling(chosen, inputs, values, keep=keep)
-        bound = [pair for each in inputs if isinstance(each, dict) for pair in each.values()]
-        askers = self._memory.askers(self.pipe, bound, chosen.value, chosen.cache_dir)
-        said = {asker: each for asker, each in zip(askers, told, strict=True) if each is not None}
-        with self._kept(askers, chosen):
-            made = explained(self.pipe, _by_input(inputs, askers), chosen, keep=keep, told=said)
+        sibling = chosen.sibling
+        # Of the sibling, too, nothing is asked twice where this is interrupted.
+        held = (
+            sibling._memory.held() if isinstance(sibling, InteractionExplainer) else nullcontext()
+        )
+        with held:
+            inputs, told = told_by_sibling(chosen, inputs, values, keep=keep)
+            bound = [pair for each in inputs if isinstance(each, dict) for pair in each.values()]
+            askers = self._memory.askers(self.pipe, bound, chosen.value, chosen.cache_dir)
+            pairs = zip(askers, told, strict=True)
+            said = {asker: each for asker, each in pairs if each is not None}
+            with self._memory.until_done(self.pipe, askers, chosen.value):
+                made = explained(self.pipe, _by_input(inputs, askers), chosen, keep=keep, told=said)
         for note in dict.fromkeys(note for each, _ in bound for note in each.notes):
             warnings.warn(note, ProxySpexWarning, stacklevel=3)
         rest = iter(made)

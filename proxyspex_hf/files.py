@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from uuid import uuid4
 
 from proxyspex_hf.checks import quoted
@@ -13,6 +14,8 @@ from proxyspex_hf.errors import InputError, SchemaError
 
 #: Where the system lists what a process has open, by number.
 _OPEN = "/dev/fd"
+#: What puts a file's content into a stream.
+_Write = Callable[[BinaryIO], object]
 #: As many links as Linux follows.
 _MOST_LINKS = 40
 
@@ -28,8 +31,10 @@ def as_path(path: Any) -> Path:
     return Path(path)
 
 
-def write_whole(path: str | Path, content: str | bytes) -> None:
+def write_whole(path: str | Path, content: str | bytes | _Write) -> None:
     """Write a file through a temporary one beside it: interrupted, the old one is still there.
+
+    ``content`` may write itself into a stream: what is too large to be held twice.
 
     What stands at the path keeps its nature: of a link, the file it leads to is written; a file
     keeps its mode, and its owner where root writes it; a device, a pipe or an open file
@@ -40,16 +45,16 @@ def write_whole(path: str | Path, content: str | bytes) -> None:
     """
     target = as_path(path)
     try:
-        data = content if isinstance(content, bytes) else content.encode("utf-8")
+        write = content if callable(content) else _writer(content)
         opened = _open_file(target)
         there = None if opened is not None else _status(target)
         if opened is not None:
-            _write(os.dup(opened), data)
+            _write(os.dup(opened), write)
         elif there is not None and not stat.S_ISREG(there.st_mode):
             # Neither made nor emptied; a folder is refused by the system.
-            _write(os.open(target, os.O_WRONLY), data)
+            _write(os.open(target, os.O_WRONLY), write)
         else:
-            _replace(Path(os.path.realpath(target)), data, there)
+            _replace(Path(os.path.realpath(target)), write, there)
     except OSError as error:
         raise InputError(f"cannot write {target}: {error.strerror or error}.") from error
     except ValueError as error:  # half a character in the text, or a null byte in the path
@@ -79,12 +84,17 @@ def _open_file(target: Path) -> int | None:
     return None
 
 
-def _write(handle: int, data: bytes) -> None:
+def _writer(content: str | bytes) -> _Write:
+    data = content if isinstance(content, bytes) else content.encode("utf-8")
+    return lambda stream: stream.write(data)
+
+
+def _write(handle: int, write: _Write) -> None:
     with os.fdopen(handle, "wb") as stream:
-        stream.write(data)
+        write(stream)
 
 
-def _replace(target: Path, data: bytes, there: os.stat_result | None) -> None:
+def _replace(target: Path, write: _Write, there: os.stat_result | None) -> None:
     """Put a new file in the place of what is ``there``, with its mode and owner."""
     temporary = target.parent / f".{uuid4().hex}.part"
     # The permissions of any new file: the system applies the umask, which cannot be read without
@@ -92,7 +102,7 @@ def _replace(target: Path, data: bytes, there: os.stat_result | None) -> None:
     mode = 0o666 if there is None else 0o600
     handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode)
     try:
-        _write(handle, data)
+        _write(handle, write)
         if there is not None:
             if hasattr(os, "geteuid") and os.geteuid() == 0:
                 os.chown(temporary, there.st_uid, there.st_gid)

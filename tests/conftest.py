@@ -36,6 +36,8 @@ from proxyspex_hf.demo import DEMO_MODEL
 settings.register_profile("without deadlines", deadline=None)
 settings.load_profile("without deadlines")
 
+#: Milliseconds that a page may take to come to what a test waits for; a busy machine is slow.
+PATIENCE = 120_000
 FLAGS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
     *("--disable-background-networking", "--disable-component-update"),
@@ -51,6 +53,14 @@ def browser() -> Iterator[Any]:
 
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable, args=FLAGS)
+        own = browser.new_context
+
+        def new_context(**options: Any) -> Any:
+            context = own(**options)
+            context.set_default_timeout(PATIENCE)
+            return context
+
+        browser.new_context = new_context
         yield browser
         browser.close()
 

@@ -57,6 +57,26 @@ def test_json_is_the_ranked_list(capsys: pytest.CaptureFixture[str], tmp_path: P
     assert json.loads(capsys.readouterr().out) == printed
 
 
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--buget", "3"), "--buget 3. Did you mean --budget?"),
+        (("--targets=NEGATIVE",), "--targets=NEGATIVE. Did you mean --target?"),
+        (("--zzz",), "unrecognized arguments: --zzz\n"),
+        (("more", "words"), "unrecognized arguments: more words\n"),
+        (("--budget", "many"), "argument --budget: a whole number of masks or auto, got 'many'"),
+    ],
+)
+def test_a_misspelled_option_is_answered_by_its_command(
+    capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], says: str
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(explain(*arguments))
+    said = capsys.readouterr().err
+    assert said.startswith("usage: proxyspex-hf explain ")
+    assert says in said
+
+
 def test_a_sibling_is_explained_first(tmp_path: Path) -> None:
     out = tmp_path / "e.json"
     text = f"{SIX_WORDS} and it is never dull at all"

@@ -34,22 +34,25 @@ def python(code: str, **environment: str) -> str:
 
 
 def test_the_core_loads_nothing_of_hugging_face() -> None:
-    """One import after the other in one process, then an explanation fitted again."""
+    """One import after the other in one process, then an explanation shown and fitted again."""
     heavy = [
         *("torch", "transformers", "datasets", "huggingface_hub"),
         *("httpx2", "gradio", "tokenizers"),
     ]
+    fitting = ["lightgbm", "sklearn", "pandas", "pyarrow", "scipy.stats"]
     code = (
         "import sys\n"
-        f"def heavy(): return [m for m in {heavy} if m in sys.modules]\n"
+        f"def heavy(more=[]): return [m for m in {heavy} + more if m in sys.modules]\n"
         "import proxyspex_hf; print(heavy())\n"
         "import proxyspex_hf.core; print(heavy())\n"
         "import proxyspex_hf.viz; print(heavy())\n"
         "import proxyspex_hf.studies; print(heavy())\n"
-        f"e = proxyspex_hf.InteractionExplanation.load({str(STORED)!r}); e.refit()\n"
-        "print(heavy())\n"
+        f"e = proxyspex_hf.InteractionExplanation.load({str(STORED)!r})\n"
+        "str(e), e.to_html(), e.removal_curve([1, 2]), proxyspex_hf.compare(e, e)\n"
+        f"print(heavy({fitting}))\n"
+        "e.refit(); print(heavy(), 'lightgbm' in sys.modules)\n"
     )
-    assert python(code).split("\n") == ["[]"] * 5 + [""]
+    assert python(code).split("\n") == ["[]"] * 5 + ["[] True", ""]
 
 
 def test_a_checkout_that_is_not_installed_explains() -> None:

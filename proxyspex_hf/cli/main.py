@@ -19,6 +19,7 @@ from proxyspex_hf import __version__
 from proxyspex_hf.cli.app import add_app_command
 from proxyspex_hf.cli.dataset import add_dataset_command
 from proxyspex_hf.cli.hub import add_hub_commands
+from proxyspex_hf.cli.parser import Command
 from proxyspex_hf.cli.served import add_server_options, check_server_options, served_model
 from proxyspex_hf.cli.show import (
     add_output,
@@ -104,7 +105,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLES,
     )
     parser.add_argument("--version", action="version", version=f"proxyspex-hf {__version__}")
-    commands = parser.add_subparsers(required=True, metavar="command")
+    commands = parser.add_subparsers(required=True, metavar="command", parser_class=Command)
 
     explain = commands.add_parser(
         "explain",
@@ -173,7 +174,7 @@ def _effort(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--alpha", type=float, help="fit alpha * n * log2(n) masks (default 2)")
     group.add_argument(
         "--budget",
-        type=lambda text: text if text == "auto" else int(text),
+        type=_budget,
         metavar="N",
         help="exact number of masks to fit instead, or auto: as many as --r2 needs",
     )
@@ -200,6 +201,16 @@ def _effort(parser: argparse.ArgumentParser) -> None:
         action=argparse.BooleanOptionalAction,
         help="progress bars (default: in a terminal)",
     )
+
+
+def _budget(given: str) -> int | str:
+    """A number of masks, or the word for as many as a goal needs."""
+    try:
+        return given if given == "auto" else int(given)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"a whole number of masks or auto, got {given!r}"
+        ) from None
 
 
 def _options(given: argparse.Namespace) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import f
+from scipy.special import fdtri
 
 from proxyspex_hf.checks import BoolArray, FloatArray
 from proxyspex_hf.core.masks import sample_masks
@@ -142,7 +142,7 @@ def r2_interval(
     error, spread = (
         _freedom(np.square(deviation), weights, worth) for deviation in (off, values - mean)
     )
-    low, high = (float(f.ppf(q, error, spread)) for q in (0.05, 0.95))
+    low, high = (float(fdtri(error, spread, q)) for q in (0.05, 0.95))
     return max(1.0 - (1.0 - r2) / low, _LOWEST), max(1.0 - (1.0 - r2) / high, _LOWEST)
 
 

@@ -7,12 +7,15 @@ after a few of their masks were asked again: no key holds all that a hook or a u
 from __future__ import annotations
 
 import warnings
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from proxyspex_hf.checks import FloatArray
 from proxyspex_hf.errors import InputError, ProxySpexError, ProxySpexWarning
 from proxyspex_hf.hf.answers import Asker
 from proxyspex_hf.hf.identity import as_text, hooks_of, identity_of, key_of
@@ -44,12 +47,33 @@ class _Same:
         return id(self.thing)
 
 
+@dataclass(frozen=True)
+class _Answers:
+    """Values by packed mask, in a tenth of what a dict takes: there may be millions."""
+
+    masks: bytes
+    values: FloatArray
+
+    @classmethod
+    def of(cls, answers: dict[bytes, float]) -> _Answers:
+        return cls(b"".join(answers), np.array(list(answers.values())))
+
+    def by_mask(self) -> dict[bytes, float]:
+        width = len(self.masks) // len(self.values)
+        starts = range(0, len(self.masks), width)
+        return {
+            self.masks[start : start + width]: value
+            for start, value in zip(starts, self.values.tolist(), strict=True)
+        }
+
+
 class Memory:
     """The answers of one explainer's earlier calls."""
 
     def __init__(self) -> None:
         self._asked: Hashable = None
-        self._left: dict[Hashable, dict[bytes, float]] = {}
+        self._left: dict[Hashable, _Answers] = {}
+        self._held = False
 
     def askers(
         self,
@@ -89,9 +113,37 @@ class Memory:
         _ask_again([asker for asker in askers if asker.answers])
         return askers
 
-    def keep(self, pipe: Any, askers: Sequence[Asker], value: Any) -> None:
-        """Remember what an interrupted call has learnt, and of which function."""
-        new = {_place(a.bound, value): a.answers for a in askers if a.answers and a.store is None}
+    @contextmanager
+    def until_done(self, pipe: Any, askers: Sequence[Asker], value: Any) -> Iterator[None]:
+        """What is answered inside is remembered where it is interrupted, and forgotten else."""
+        try:
+            yield
+        except BaseException:
+            self._keep(pipe, askers, value)
+            raise
+        if self._held:
+            self._keep(pipe, askers, value)
+        else:
+            self.forget()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """What whole calls inside are answered is remembered, too, until this is done."""
+        outer, self._held = self._held, True
+        try:
+            yield
+        finally:
+            self._held = outer
+        if not outer:
+            self.forget()
+
+    def _keep(self, pipe: Any, askers: Sequence[Asker], value: Any) -> None:
+        """Remember what a call has learnt, and of which function."""
+        new = {
+            _place(asker.bound, value): _Answers.of(asker.answers)
+            for asker in askers
+            if asker.answers and asker.store is None
+        }
         if not new:
             return
         asked = _asked(pipe, askers[0].bound)
@@ -109,7 +161,9 @@ class Memory:
             self.forget()
             return
         for asker in askers:
-            asker.recall(self._left.get(_place(asker.bound, value), {}))
+            left = self._left.get(_place(asker.bound, value))
+            if left is not None:
+                asker.recall(left.by_mask())
 
 
 def _asked(pipe: Any, bound: BoundInput) -> Hashable:

@@ -19,9 +19,6 @@ from proxyspex_hf.app import Limits, Models, Settings, running
 from proxyspex_hf.app.launch import Running
 from proxyspex_hf.app.models import SHIPPED
 
-#: Milliseconds that a page may take to come to what a test waits for; a busy machine is slow.
-_PATIENCE = 120_000
-
 
 @dataclass
 class Calls:
@@ -171,7 +168,7 @@ class Opened:
 
     def shown(self, text: str) -> None:
         """Wait until the picture is of an input that holds ``text``."""
-        self.page.locator("#explanation", has_text=text).first.wait_for(timeout=_PATIENCE)
+        self.page.locator("#explanation", has_text=text).first.wait_for()
 
 
 @pytest.fixture
@@ -181,7 +178,6 @@ def visit(browser: Any, app: App) -> Iterator[Callable[..., Opened]]:
 
     def visit(query: str = "") -> Opened:
         page = browser.new_context(viewport={"width": 1200, "height": 900}).new_page()
-        page.set_default_timeout(_PATIENCE)
         result = Opened(page)
         page.on("console", lambda m: result.complaints.append(m.text) if m.type == "error" else 0)
         page.on("pageerror", lambda error: result.complaints.append(str(error)))

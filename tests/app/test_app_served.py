@@ -26,7 +26,6 @@ def test_a_served_model_is_explained_on_the_page(
     def use(app: Running) -> None:
         """In place of waiting for Ctrl-C."""
         page = browser.new_context().new_page()
-        page.set_default_timeout(30_000)
         page.goto(app.url)
         page.wait_for_selector('.psx[aria-busy="false"]', state="attached")
         page.get_by_role("tab", name="Explain your own").click()

@@ -149,6 +149,24 @@ def test_an_interrupted_call_is_continued_after_a_few_masks() -> None:
     assert rows_asked(pipe, lambda: explainer(TEXT)) >= binding + 64
 
 
+def test_a_sibling_is_not_asked_again_after_an_interruption() -> None:
+    pipe, small = roberta_pipeline(), roberta_pipeline()
+    texts = [f"{TEXT}, and {more} it was never funny at all" for more in ("then", "perhaps")]
+    sibling = InteractionExplainer(small, proxy="gaussian")
+    explainer = InteractionExplainer(
+        pipe, proxy="gaussian", target="POSITIVE", sibling=sibling, budget=30
+    )
+    with pytest.raises(KeyboardInterrupt):
+        explainer(texts, progress=stop_late)
+    binding = sum(rows_asked(small, lambda t=t: sibling.value_function(t)) for t in texts)
+    found: list[Any] = []
+    assert rows_asked(small, lambda: found.extend(explainer(texts))) == binding + 2 * AGAIN
+    fresh = InteractionExplainer(pipe, proxy="gaussian", target="POSITIVE", budget=30)
+    assert found == fresh(texts, sibling=InteractionExplainer(small, proxy="gaussian"))
+    # What was explained is not kept: weights may change without a word.
+    assert rows_asked(small, lambda: explainer(texts[0])) > binding + 100
+
+
 @pytest.mark.parametrize("masks", ["of a pipeline", "of texts", "of features"])
 def test_a_function_that_answers_otherwise_now_is_asked_anew(masks: str) -> None:
     shift = 0.0

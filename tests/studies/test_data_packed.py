@@ -54,6 +54,21 @@ def test_files_are_mapped(tmp_path: Path) -> None:
         np.testing.assert_array_equal(opened.bits, packed.bits)
 
 
+def test_masks_are_saved_whole_into_the_file_they_are_mapped_from(tmp_path: Path) -> None:
+    path = tmp_path / "masks.npy"
+    PackedMasks.sample(3000, 2000, seed=3).save(path)
+    mapped = PackedMasks.open(path, 3000)
+    before = mapped.bits.copy()
+    mapped.save(path)
+    np.testing.assert_array_equal(PackedMasks.open(path, 3000).bits, before)
+    np.testing.assert_array_equal(mapped.bits, before)
+    with pytest.raises(InputError, match=r"\.npy file, got the name 'masks'"):
+        mapped.save("masks")
+    with pytest.raises(InputError, match="cannot write"):
+        mapped.save(tmp_path / "none" / "masks.npy")
+    assert [file.name for file in tmp_path.iterdir()] == ["masks.npy"]
+
+
 @pytest.mark.parametrize("density", [0.5, 0.2])
 def test_a_larger_sample_begins_with_the_smaller(tmp_path: Path, density: float) -> None:
     few = PackedMasks.sample(70, 100, density=density, seed=1)

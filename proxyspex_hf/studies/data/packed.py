@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from proxyspex_hf.checks import BoolArray, FloatArray, as_fraction, as_integer, as_masks
+from proxyspex_hf.checks import BoolArray, FloatArray, as_fraction, as_integer, as_masks, quoted
 from proxyspex_hf.errors import InputError
+from proxyspex_hf.files import as_path, write_whole
 
 #: Bytes of unpacked or drawn features held at once where the caller sets no bound of its own.
 _BLOCK_BYTES = 64 * 2**20
@@ -47,6 +48,14 @@ def new_map(path: str | Path, dtype: Any, shape: tuple[int, ...]) -> Any:
             Path(path).unlink(missing_ok=True)
             raise
     return made
+
+
+def _npy(path: str | Path) -> Path:
+    """A path by whose name :meth:`PackedMasks.open` knows that a header comes before the rows."""
+    named = as_path(path)
+    if named.suffix != ".npy":
+        raise InputError(f"packed masks are written to a .npy file, got the name {quoted(path)}.")
+    return named
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,8 +144,8 @@ class PackedMasks:
                 memory.
 
         Raises:
-            InputError: ``density`` outside (0, 1), no mask, no feature; a path that cannot be
-                written, or a disk without room for all of them.
+            InputError: ``density`` outside (0, 1), no mask, no feature; a path that is no .npy or
+                cannot be written, or a disk without room for all of them.
         """
         n = as_integer("n_features", n_features, 1, 2**31 - 1)
         m = as_integer("n_masks", n_masks, 1, 2**40)
@@ -147,7 +156,7 @@ class PackedMasks:
             bits: NDArray[np.uint8] = np.empty(shape, np.uint8)
         else:
             try:
-                bits = new_map(path, np.uint8, shape)
+                bits = new_map(_npy(path), np.uint8, shape)
             except OSError as error:
                 raise InputError(f"cannot write {path}: {error.strerror or error}.") from error
         step = max(1, _BLOCK_BYTES // (8 * n))
@@ -159,8 +168,14 @@ class PackedMasks:
         return cls(bits, n)
 
     def save(self, path: str | Path) -> None:
-        """Write the bits as a ``.npy`` file that :meth:`open` maps."""
-        np.save(path, self.bits, allow_pickle=False)
+        """Write the bits as a ``.npy`` file that :meth:`open` maps.
+
+        The file stands whole or not at all: these masks may be mapped from the very one.
+
+        Raises:
+            InputError: a name that does not end in ``.npy``; the path cannot be written.
+        """
+        write_whole(_npy(path), lambda stream: np.save(stream, self.bits, allow_pickle=False))
 
     def __len__(self) -> int:
         return len(self.bits)

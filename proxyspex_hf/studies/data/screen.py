@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtr
 
 from proxyspex_hf.checks import FloatArray
 from proxyspex_hf.core.progress import Reporter
@@ -251,7 +251,7 @@ def _accept(
     sums, squares = correlations(masks, residual, ranked, density, limits.block_rows)
     z = np.divide(sums, np.sqrt(squares), out=np.zeros_like(sums), where=squares > 0)
     order = np.argsort(-np.abs(z), kind="stable")
-    p_values = 2.0 * norm.sf(np.abs(z[order]))
+    p_values = 2.0 * ndtr(-np.abs(z[order]))
     q = p_values * n_tested / np.arange(1, len(order) + 1)
     q = np.minimum.accumulate(q[::-1])[::-1]
     return [

@@ -291,15 +291,14 @@ class HeadAttribution:
         try:
             pair = (self.function, self.function)
             (asker,) = self._memory.askers(self.pipe, [pair], None, self._cache_dir)
-            try:
-                yield asker
-            except BaseException:
-                self.function.release()
-                self._memory.keep(self.pipe, [asker], None)
-                raise
+            with self._memory.until_done(self.pipe, [asker], None):
+                try:
+                    yield asker
+                finally:
+                    # Before what is learnt is kept: a key reads the model as it is.
+                    self.function.release()
         finally:
             self.function.release()
-        self._memory.forget()
 
 
 def _scores(function: HeadMasks, masks: BoolArray, progress: ProgressCallback | None) -> HeadScores:
