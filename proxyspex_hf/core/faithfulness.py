@@ -156,7 +156,8 @@ def _freedom(squared: FloatArray, weights: FloatArray, worth: float) -> float:
 
 
 def _importance(masks: BoolArray, densities: FloatArray, density: float) -> FloatArray:
-    """How much likelier each mask is at a density than in the mixture it was drawn from."""
+    """How much likelier each mask is at a density than in the mixture it was drawn from; where all
+    are less likely, compared with the likeliest, for squares of the rest may be beyond float64."""
     n = masks.shape[1]
     kept = masks.sum(axis=1)
 
@@ -167,7 +168,8 @@ def _importance(masks: BoolArray, densities: FloatArray, density: float) -> Floa
         return np.zeros(0)
     levels, counts = np.unique(densities, return_counts=True)
     parts = [log_probability(p) for p in levels] + np.log(counts / len(densities))[:, None]
-    return np.asarray(np.exp(log_probability(density) - np.logaddexp.reduce(parts)))
+    logs = log_probability(density) - np.logaddexp.reduce(parts)
+    return np.asarray(np.exp(logs - min(0.0, float(logs.max()))))
 
 
 def held_out_masks(

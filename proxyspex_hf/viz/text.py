@@ -137,7 +137,8 @@ def _trust(record: ExplanationRecord, width: int) -> Iterator[str]:
     many, queries = nouns(record)[1], record.queries
     left_out = is_left_out(record)
     for score in sorted(record.faithfulness, key=lambda score: score.density):
-        masks = f"worth {score.n_masks:,} masks" if left_out else f"{score.n_masks:,} masks"
+        masks = "1 mask" if score.n_masks == 1 else f"{score.n_masks:,} masks"
+        masks = f"worth {masks}" if left_out else masks
         yield from wrapped(
             f"keeps {percent(score.density):>3} of the {many}: R² {r2_text(score.r2, '-'):>5}"
             f"{r2_interval(score, '-')} {verdict(score.r2)}, additive "

@@ -303,3 +303,16 @@ def test_every_round_learns_its_kernel_to_the_end(monkeypatch: pytest.MonkeyPatc
         end = minimised(problem, problem.start, problem.scale, 300, 20)
         loss, _ = problem(problem.from_kernel(kernel))
         assert loss < end.fun + 0.5
+
+
+@pytest.mark.parametrize("n", [60, 400, 760, 1000, 1400, 3000])
+def test_r2_where_no_drawn_mask_is_near_is_not_measured(n: int) -> None:
+    # At half of the features and n = 1000, weights are 1e-220 at most, whose squares are 0.
+    rng = np.random.default_rng(0)
+    masks = rng.random((300, n)) < 0.5
+    values, drawn = masks @ rng.normal(size=n), np.full(300, 0.5)
+    off = values + rng.normal(size=300)
+    far = left_out_r2(masks, values, off, drawn, 0.9, linear=off)
+    assert (far.r2, far.linear_r2, far.interval) == (None, None, None)
+    assert far.n_masks < 8
+    assert left_out_r2(masks, values, off, drawn, 0.5).n_masks == 300
