@@ -218,7 +218,10 @@ _OPTIONS = (
     *("cache_dir", "top", "model", "tokenizer", "dialect", "labels", "concurrency", "patience"),
     *("max_new_tokens", "engine", "workers", "num_gpus", "shard_size", "config_name"),
 )
-_ARGUMENT = re.compile(rf"(?<![\w-])({'|'.join(_OPTIONS)}|push_to|token)=")
+#: The last group is there where no value follows, not even "...".
+_ARGUMENT = re.compile(
+    rf"(?<![\w-])({'|'.join(_OPTIONS)}|push_to|token)=(?=([\s,;:)`]|\.(?!\.)|$)?)"
+)
 
 
 def in_options(error: ProxySpexError, given: argparse.Namespace) -> str:
@@ -231,6 +234,8 @@ def in_options(error: ProxySpexError, given: argparse.Namespace) -> str:
 
     def option(found: re.Match[str]) -> str:
         name = named.get(found[1], found[1]).replace("_", "-")
-        return f"--{name} " if name else found[0]
+        if not name:
+            return found[0]
+        return f"--{name} " if found[2] is None else f"--{name}"
 
     return _ARGUMENT.sub(option, str(error))

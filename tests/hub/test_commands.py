@@ -93,7 +93,13 @@ def test_what_a_failed_push_left_is_pushed(
         (["pull", REPO, "--all", "missing"], 2, "a directory that exists"),
         (["pull", REPO, "abcdef", "--all", "."], 2, "leave out the id"),
         (["list", "nonsense//"], 2, "repo_id must be 'owner/name', got 'nonsense//'"),
-        (["list", REPO, "--token", ""], 2, "the token is empty"),
+        (
+            ["list", REPO, "--token", ""],
+            2,
+            "the token is empty. Pass it as the Hub shows it, or leave "
+            "--token out to use that of `hf auth login` or HF_TOKEN.",
+        ),
+        (["list", "me/none"], 1, "log in with `hf auth login` or pass --token."),
         (["list", REPO, "--config-name", "queries"], 2, "config_name must be"),
     ],
 )
@@ -109,3 +115,24 @@ def test_what_cannot_be_done_is_told(
     monkeypatch.chdir(tmp_path)
     assert main(arguments) == code
     assert message in capsys.readouterr().err
+
+
+def test_an_interrupted_push_says_where_it_waits(
+    hub: HubServer,
+    several: list[InteractionExplanation],
+    outbox: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    several[0].save(tmp_path / "e.json")
+    monkeypatch.setattr("huggingface_hub.HfApi.create_commit", interrupted)
+    assert main(["push", str(tmp_path / "e.json"), REPO]) == 130
+    (kept,) = outbox.iterdir()
+    said = capsys.readouterr().err
+    assert "interrupted; no file was left incomplete. Nothing is lost: " in said
+    assert f"what was to be pushed is kept in {kept}." in said
+    assert f"`proxyspex-hf push {kept} {REPO}` sends it again." in said
