@@ -44,10 +44,10 @@ def held_input(record: ExplanationRecord) -> tuple[Any, dict[str, Any]]:
     if plain and picture is None and record.text:
         return record.text, {"features": spans}
     if plain and picture is not None and record.task == "image-classification":
-        return _opened(picture), {"patches": _division(record)}
+        return _opened(picture), {"patches": record.features.division}
     if plain and picture is not None and record.task == "zero-shot-image-classification" and spans:
         inputs = {"image": _opened(picture), "text": record.text}
-        return inputs, {"features": spans, "patches": _division(record)}
+        return inputs, {"features": spans, "patches": record.features.division}
     raise InputError(
         f"an explanation of {record.task} does not hold its whole input: pass inputs=... "
         "as it was given to the explainer."
@@ -71,8 +71,8 @@ def options_again(record: ExplanationRecord) -> dict[str, Any]:
         options["image_masking"] = asked.image_masking
     if asked.features in _DIVISIONS[:-1]:
         options["features"] = asked.features
-    if record.features.region_kind in ("patches", "superpixels"):
-        options["patches"] = _division(record)
+    if record.features.regions:
+        options["patches"] = record.features.division
     for name, kind in CALL_OPTIONS.items():
         given = asked.arguments.get(name)
         if given is not None and not isinstance(given, kind):
@@ -95,9 +95,3 @@ def _opened(picture: Picture) -> Image.Image:
             return opened.convert("RGB")
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise InputError(f"the picture of the explanation is damaged: {error}.") from error
-
-
-def _division(record: ExplanationRecord) -> tuple[int, int] | str:
-    """How the picture was divided, as the option ``patches``."""
-    superpixels = record.features.region_kind == "superpixels"
-    return "superpixels" if superpixels else record.features.grid

@@ -102,6 +102,13 @@ class Features:
         return len({y for _, y in begins}), len({x for x, _ in begins})
 
     @property
+    def division(self) -> int | tuple[int, int] | str:
+        """How the regions were made, as the option ``patches``."""
+        if self.region_kind == "superpixels":
+            return "superpixels"
+        return len(self.regions) if self.region_kind == "segments" else self.grid
+
+    @property
     def text_start(self) -> int:
         """Index of the first feature that is a piece of the text."""
         return len(self.regions)

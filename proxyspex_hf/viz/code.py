@@ -116,8 +116,7 @@ def _options(record: ExplanationRecord) -> dict[str, str]:
     elif asked.mask_token is not None and asked.mask_token != "[MASK]":  # noqa: S105
         options["mask_token"] = asked.mask_token
     if features.regions:
-        superpixels = features.region_kind == "superpixels"
-        options["patches"] = "superpixels" if superpixels else features.grid
+        options["patches"] = features.division
         if asked.image_masking not in (None, "zero"):
             options["image_masking"] = asked.image_masking
     target = record.target
@@ -203,7 +202,10 @@ def _input(record: ExplanationRecord) -> tuple[list[str], list[str], str]:
         return [], [], repr(pair)
     if "candidate_labels" in given or "reference" in given or "word" in given:
         known = ("candidate_labels", "hypothesis_template", "reference", "word")
-        return [], [], repr({"text": record.text, **{k: given[k] for k in known if k in given}})
+        named = {k: given[k] for k in known if k in given}
+        if "character" in given and "stop" in given:  # the word may stand there twice
+            named["word"] = (given["character"], given["stop"])
+        return [], [], repr({"text": record.text, **named})
     return [], [], repr(record.text)
 
 

@@ -66,7 +66,7 @@ def render_text(
 
 def _head(record: ExplanationRecord, decimals: int, width: int) -> Iterator[str]:
     target, scale = record.target, scale_of(record.target)
-    if scale.share is not None:
+    if scale.share is not None or scale.even is not None:
         said = verdict_of(record, record.full_value).text
         turned = in_quotes(flip_parts(record, flip(record)))
         yield from wrapped(visible(f"{said} {turned}"), width)

@@ -235,7 +235,8 @@ def short_verdict(record: ExplanationRecord, value: float) -> str:
     """The same for a sentence that follows: what the output is was said before."""
     scale = scale_of(record.target)
     share = scale.read(value)
-    if scale.of == "probability" and record.target.index is not None:
+    named = scale.of == "probability" and record.target.index is not None
+    if named or record.target.kind == "margin":
         return verdict_of(record, value).text
     if share is not None:
         return f"{percent_text(share)} likely."

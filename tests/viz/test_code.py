@@ -175,3 +175,46 @@ def test_code_says_that_a_sibling_came_first() -> None:
     assert "sibling" not in python_code(with_doubt(record))
     told = with_doubt(record, sibling=Sibling(random_spectrum(4, 6)))
     assert "# A sibling was explained first" in python_code(told)
+
+
+WAVE = np.sin(np.arange(8000, dtype=np.float32) / 20)
+AGAIN: list[tuple[str, Any, dict[str, Any]]] = [
+    ("audio_classifier", WAVE, {"patches": 4}),
+    ("token_classifier", "Jim lives in Oslo.", {}),
+    ("token_classifier", {"text": "Jim saw Jim.", "word": (8, 11)}, {"target": "LOC"}),
+    ("token_classifier", "Jim lives in Oslo.", {"aggregation_strategy": "simple"}),
+    ("zero_shot", {"text": "Never a bad film", "candidate_labels": ["a", "b"]}, {"target": "b"}),
+    ("zero_shot", {"text": "Never bad", "candidate_labels": ["a", "b"]}, {"multi_label": True}),
+    ("filler", "The plot is <mask> and dull.", {"value": "probability"}),
+    ("embedder", "The plot is dull.", {}),
+    ("embedder", {"text": "The plot is dull.", "reference": "a film"}, {}),
+    (
+        "vision_language",
+        {"image": Image.new("RGB", (32, 32), "red"), "text": "<image> a film", "mask_text": True},
+        {"patches": (2, 2), "max_new_tokens": 3},
+    ),
+]
+
+
+@pytest.mark.filterwarnings("ignore:Explained is the class of")
+@pytest.mark.parametrize(("make", "value", "options"), AGAIN, ids=range(len(AGAIN)))
+def test_an_input_of_any_task_is_explained_again(
+    make: str, value: Any, options: dict[str, Any]
+) -> None:
+    import tiny_pipelines
+
+    pipe = getattr(tiny_pipelines, make)()
+    explanation = InteractionExplainer(pipe, progress=False)(value, **options)
+    code = python_code(explanation.record)
+    code = code[: code.index("pipe = ")] + code[code.index("\n", code.index("pipe = ")) :]
+    code = code.replace("sound = ...", "sound = value")
+    names: dict[str, Any] = {"pipe": pipe, "value": value}
+    exec(compile(code, "copied", "exec"), names)
+    again = names["explanation"].record
+    assert (again.features, again.target) == (explanation.features, explanation.record.target)
+    assert again.settings.arguments == explanation.record.settings.arguments
+    np.testing.assert_array_equal(again.queries.values, explanation.record.queries.values)
+    if value is WAVE:  # divided as it was, whatever this explainer would do
+        queries = explanation.record.queries
+        asked = InteractionExplainer(pipe).ask(explanation, queries.masks, inputs=value)
+        np.testing.assert_allclose(asked, queries.values, atol=1e-6)

@@ -91,6 +91,16 @@ def test_features_are_quoted_where_they_would_run_together() -> None:
     assert "Without “Well” and “funny”: 55% NEGATIVE, barely." in head(record)
 
 
+def test_a_margin_is_told_in_words_too() -> None:
+    effects = {(): 0.5, (0,): 0.9, (1,): 0.3}
+    target = Target("joy", 2, "margin", "joy")
+    record = make_record("so very glad", from_effects(effects, 3), target=target)
+    assert head(record).startswith(
+        "joy leads the next label by 0.50. Without “so”: joy trails the next label by 0.40.\n"
+        "joy: margin +0.50 ("
+    )
+
+
 def test_top_limits_the_rows_and_says_so() -> None:
     text = render_text(review_record(), top=3)
     assert "+0.92" in text

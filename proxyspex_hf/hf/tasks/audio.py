@@ -157,7 +157,7 @@ def _stretches(patches: Any, samples: int) -> int:
         return min(_SEGMENTS, samples)
     if isinstance(patches, (tuple, list, str)):
         raise InputError(f"patches must be a number of stretches of time, got {patches!r:.60}.")
-    return as_integer("patches (stretches of time)", patches, 1, samples)
+    return as_integer("patches (a number of stretches of time)", patches, 1, samples)
 
 
 def _features(count: int, seconds: float) -> Features:

@@ -61,7 +61,8 @@ class ImageClassification(SignalClassification):
         try:
             given = self.stages.inputs(value)
         except ModelError as error:
-            raise InputError(f"{error} Give a PIL image or the path of a file.") from error
+            said = str(error).removesuffix(".")
+            raise InputError(f"{said}. Give a PIL image or the path of a file.") from error
         if differ(read, given, _HALF_STEP):
             raise InputError(
                 "this pipeline's processor does not read the array as the image that it shows (it "

@@ -91,7 +91,7 @@ class TokenClassification(SiteInput):
         index = predicted if wanted is None else wanted
         self.target = Target(self._label(index), index, kind, self._label(predicted))
         shown, word = self.text[slice(*place)], self.text[slice(*word_around(self.text, place))]
-        self.arguments = {"word": word, "character": place[0]}
+        self.arguments = {"word": word, "character": place[0], "stop": place[1]}
         part = "" if shown == word else f"token {shown!r} in the "
         note = f"Explained is the class of the {part}word {word!r}"
         if self._strategy != "none":
