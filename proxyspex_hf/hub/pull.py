@@ -9,13 +9,15 @@ from proxyspex_hf.errors import InputError, SchemaError
 from proxyspex_hf.hub.entries import HubEntry
 from proxyspex_hf.hub.faults import patiently
 from proxyspex_hf.hub.repository import (
+    ANEW,
     DEFAULT_CONFIG,
     Snapshot,
     check_place,
     hub_api,
+    index_path,
     paths_of,
 )
-from proxyspex_hf.hub.rows import ID_LENGTH, record_from_rows
+from proxyspex_hf.hub.rows import ID_LENGTH, Row, record_from_rows
 from proxyspex_hf.hub.schema import EXPLANATIONS, QUERIES
 from proxyspex_hf.progress_bar import hub_bar
 from proxyspex_hf.record.record import ExplanationRecord
@@ -58,7 +60,7 @@ def pull_one(
         with snapshot.table(places[0], EXPLANATIONS) as table:
             row = table.row(entry.id, entry.row)
         with snapshot.table(places[1], QUERIES) as table:
-            return record_from_rows(row, table.row(entry.id, entry.row))
+            return _record(row, table.row(entry.id, entry.row), places[0])
 
     return patiently(read, repo_id, "pull from")
 
@@ -115,9 +117,21 @@ def _of_file(
         for row, asked in zip(table.rows(), queries.rows(), strict=True):
             if row["id"] in wanted:
                 missing.discard(row["id"])
-                yield record_from_rows(row, asked)
+                yield _record(row, asked, places[0])
     if missing:
-        raise SchemaError(f"{places[0]} does not hold {sorted(missing)[0]}.")
+        raise SchemaError(
+            f"{places[0]} does not hold {sorted(missing)[0]}, which {index_path(config)} names. "
+            f"{ANEW}"
+        )
+
+
+def _record(row: Row, asked: Row, place: str) -> ExplanationRecord:
+    """The explanation of two rows; what is wrong with it is told with its id, so that the others
+    can be asked for by theirs."""
+    try:
+        return record_from_rows(row, asked)
+    except SchemaError as error:
+        raise SchemaError(f"{row['id']} in {place}: {error}") from error
 
 
 def entries_of(snapshot: Snapshot, config: str) -> list[HubEntry]:

@@ -16,7 +16,6 @@ from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 from proxyspex_hf.checks import quoted
 from proxyspex_hf.errors import InputError, SchemaError
 from proxyspex_hf.hub.entries import INDEX, LISTED_COLUMNS, HubEntry
-from proxyspex_hf.hub.rows import Row
 from proxyspex_hf.hub.schema import Column
 from proxyspex_hf.hub.tables import MAX_LISTED_BYTES, MAX_ROWS, Allowance, Table
 from proxyspex_hf.record.json_reader import Reader
@@ -32,6 +31,8 @@ _FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}\.parquet")
 _REVISION = re.compile(r"(?!.*\.\.)(?!\.$)[^\x00-\x20\x7f~^:?*\[\\]+")
 #: As a header can carry it.
 _TOKEN = re.compile(r"[!-~]+")
+#: What helps where the index is wrong.
+ANEW = "It follows from the other files: delete it on the Hub, and the next push makes it anew."
 #: Folders and files of a repository that hold something else.
 _TAKEN = ("queries", "index", "README.md")
 
@@ -209,12 +210,8 @@ class Snapshot:
         allowance = Allowance(MAX_LISTED_BYTES)
         index = index_path(config)
         if index in self.sizes:
-            for row in self._index(index, allowance):
-                # A list cannot be looked up in a set.
-                if str(row.get("file")) in files:
-                    position = Reader(row, "").integer("row", 0, 10**9)
-                    entry = HubEntry.from_row(row, str(row["file"]), position)
-                    found.setdefault(entry.id, entry)
+            for entry in self._index(index, files, allowance):
+                found.setdefault(entry.id, entry)
         listed = {entry.file for entry in found.values()}
         for file in sorted(files - listed):
             path = paths_of(config, file)[0]
@@ -229,15 +226,18 @@ class Snapshot:
                     found.setdefault(entry.id, entry)
         return newest_first(found.values())
 
-    def _index(self, path: str, allowance: Allowance) -> Iterator[Row]:
+    def _index(self, path: str, files: set[str], allowance: Allowance) -> Iterator[HubEntry]:
+        """What the index says of ``files``."""
         try:
             with self.table(path, INDEX, allowance=allowance) as table:
-                yield from table.rows()
+                for row in table.rows():
+                    # A list cannot be looked up in a set.
+                    if str(row.get("file")) in files:
+                        position = Reader(row, "").integer("row", 0, 10**9)
+                        yield HubEntry.from_row(row, str(row["file"]), position)
         except SchemaError as error:
-            raise SchemaError(
-                f"{error} It follows from the other files: delete it on the Hub, and the next push "
-                "makes it anew."
-            ) from error
+            said = str(error) if path in str(error) else f"{path}: {error}"
+            raise SchemaError(f"{said} {ANEW}") from error
 
 
 def index_path(config: str) -> str:

@@ -14,10 +14,12 @@ from proxyspex_hf.hub.entries import HubEntry, read_id
 from proxyspex_hf.hub.faults import patiently
 from proxyspex_hf.hub.pull import entries_of
 from proxyspex_hf.hub.repository import (
+    ANEW,
     DEFAULT_CONFIG,
     Snapshot,
     check_place,
     hub_api,
+    index_path,
     paths_of,
 )
 from proxyspex_hf.hub.rows import MAX_EFFECTS, Row
@@ -148,7 +150,10 @@ def _read(
                     found[row["id"]] = Summarized.from_row(row)
     missing = [entry.id for entry in entries if entry.id not in found]
     if missing:
-        raise SchemaError(f"{snapshot.repo_id} does not hold {missing[0]}, which its index names.")
+        raise SchemaError(
+            f"{snapshot.repo_id} does not hold {missing[0]}, which {index_path(config)} names. "
+            f"{ANEW}"
+        )
     ordered = [(entry.id, found[entry.id]) for entry in entries]
     return (
         tuple(row for _, row in ordered if row is not None),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hub_server import HubServer
@@ -13,6 +15,7 @@ from proxyspex_hf import (
     HubError,
     InteractionExplanation,
     SchemaError,
+    hub_summary,
     pull_explanations,
     push_explanations,
 )
@@ -284,6 +287,49 @@ def test_a_pull_request_is_not_made_twice(
     with pytest.raises(HubError, match=r"Look whether the pull request was made; if not, `.*-pr`"):
         several[1].push_to_hub(REPO, create_pr=True)
     assert [ref for ref in hub.repo(REPO).refs if ref.startswith("refs/pr")] == ["refs/pr/1"]
+
+
+def changed(table: pa.Table, name: str, values: list[Any]) -> bytes:
+    """A Parquet file with other values in a column."""
+    place = table.schema.get_field_index(name)
+    field, stream = table.schema.field(place), io.BytesIO()
+    pq.write_table(table.set_column(place, field, pa.array(values, field.type)), stream)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [("row", -1, "row must be an integer from 0"), ("id", "f" * 32, "does not hold f{32}, which")],
+)
+def test_an_index_that_says_wrong_things_can_be_made_anew(
+    name: str, value: Any, said: str, hub: HubServer, several: list[InteractionExplanation]
+) -> None:
+    push_explanations(several[:2], REPO)
+    path = "index/explanations.parquet"
+    table = pq.read_table(io.BytesIO(hub.files(REPO)[path]))
+    hub.put(REPO, {path: changed(table, name, [value, table[name].to_pylist()[1]])})
+    for read in (lambda: list(pull_explanations(REPO)), lambda: hub_summary(REPO)):
+        with pytest.raises(SchemaError, match=rf"{said}.*delete it on the Hub") as caught:
+            read()
+        assert path in str(caught.value)
+    hub.repo(REPO).commit("main", {}, {path}, "delete it")
+    assert len(list(pull_explanations(REPO))) == 2
+
+
+def test_what_is_wrong_with_one_of_many_is_told_with_its_id(
+    hub: HubServer, several: list[InteractionExplanation]
+) -> None:
+    push_explanations(several[:3], REPO)
+    (path,) = (p for p in hub.files(REPO) if p.startswith("explanations/"))
+    table = pq.read_table(io.BytesIO(hub.files(REPO)[path]))
+    first, second, third = table["id"].to_pylist()
+    hub.put(REPO, {path: changed(table, "schema_version", [3, 9, 3])})
+    said = rf"^{second} in {path}: the explanation has schema version 9"
+    with pytest.raises(SchemaError, match=said):
+        list(pull_explanations(REPO))
+    with pytest.raises(SchemaError, match=said):
+        InteractionExplanation.from_hub(REPO, id=second)
+    assert len(list(pull_explanations(REPO, [first, third]))) == 2
 
 
 def test_a_damaged_index_can_be_made_anew(
