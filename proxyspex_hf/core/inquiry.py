@@ -222,6 +222,12 @@ def _next(
             taken = np.concatenate([taken, new])
             parts.append(new)
             densities.append(np.full(len(new), density))
+    missing = to_draw - sum(map(len, parts))
+    if missing and how.rounds > 1 and how.n_features <= MAX_ENUMERATED:
+        # At some densities there are no more masks, or hardly any that are drawn.
+        rest = _others(enumerated(how.n_features), taken)
+        parts.append(rest[rng.permutation(len(rest))[:missing]])
+        densities.append(np.zeros(len(parts[-1])))
     drawn = np.concatenate(parts), np.concatenate(densities)
     return (chosen, np.zeros(len(chosen))), drawn
 

@@ -78,7 +78,20 @@ _SCALES = {
 
 def scale_of(target: Target) -> Scale:
     """How the explained value reads."""
-    return _SCALES.get(target.kind, Scale(None, "score"))
+    plain = Scale(None, "score")
+    return plain if _judged_on(target) else _SCALES.get(target.kind, plain)
+
+
+def _judged_on(target: Target) -> str | None:
+    """The examples over which the number is a mean, as where attention heads are explained; None
+    where it is of one input, and may be a share of it."""
+    before = f"{target.kind} on "
+    return target.label.removeprefix(before) if target.label.startswith(before) else None
+
+
+def _named(target: Target) -> str:
+    """What the number is of, in a sentence that says which number it is."""
+    return shortened(_judged_on(target) or target.label)
 
 
 def speaks_for(kind: str, target: Target) -> bool:
@@ -114,7 +127,7 @@ def verdict_of(record: ExplanationRecord, value: float) -> Verdict:
     '.'
     """
     target, scale = record.target, scale_of(record.target)
-    label, share = shortened(target.label), scale.read(value)
+    label, share = _named(target), scale.read(value)
     if share is None:
         decimals = _digits(record, value)
         if target.kind == "margin":
@@ -264,7 +277,7 @@ def scale_data(target: Target) -> dict[str, Any]:
         "hint": scale.hint,
         "name": score_name(target),
         "margin": target.kind == "margin",
-        "label": shortened(target.label),
+        "label": _named(target),
         "quoted": target.index is None,
         "other": None if target.other is None else shortened(target.other),
         "predicted": _is_predicted(target),

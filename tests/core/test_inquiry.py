@@ -316,3 +316,12 @@ def test_r2_where_no_drawn_mask_is_near_is_not_measured(n: int) -> None:
     assert (far.r2, far.linear_r2, far.interval) == (None, None, None)
     assert far.n_masks < 8
     assert left_out_r2(masks, values, off, drawn, 0.5).n_masks == 300
+
+
+@pytest.mark.parametrize("budget", [900, 1000, 1020])
+def test_as_many_masks_are_asked_as_were_wanted_where_few_are_left(budget: int) -> None:
+    how = plan(10, budget=budget)
+    asked = ask(inquiry(how, seed=0), lambda masks: [masks.sum(axis=1) ** 2.0])
+    assert len(np.unique(asked.masks, axis=0)) == len(asked.masks) == budget
+    again = ask(inquiry(how, seed=0), lambda masks: [masks.sum(axis=1) ** 2.0])
+    np.testing.assert_array_equal(asked.masks, again.masks)

@@ -19,6 +19,8 @@ from proxyspex_hf.core.masks import all_masks
 from proxyspex_hf.core.progress import Progress
 from proxyspex_hf.studies import Choice, HeadAttribution, Labelled
 from proxyspex_hf.studies.heads.pruning import energy_of, random_masks
+from proxyspex_hf.viz.verdict import flip, verdict_of
+from proxyspex_hf.viz.wording import signed
 
 
 def either_head(first: tuple[int, int], second: tuple[int, int]) -> Any:
@@ -108,6 +110,11 @@ def test_few_heads_are_explained_exactly() -> None:
     np.testing.assert_allclose(explanation.predict(masks), truth, atol=2e-5)
     record = explanation.record
     assert record.target.label == "log-probability on 4 examples"
+    # A mean over examples is no share of any of them, and has no point at which it turns.
+    said = verdict_of(record, record.full_value).text
+    assert said == f"Log-probability {signed(explanation.value, 2)} for “4 examples”."
+    assert flip(record).flips is None
+    assert "%" not in str(explanation).split("effect")[0]
     assert record.settings.arguments["layers"] == [2]
     assert record.provenance.model == "DistilBertForSequenceClassification"
 
