@@ -100,7 +100,7 @@ def test_the_shipped_model_is_taken_where_none_is_named(
         "Using the small classifier of film reviews that ships; --model names another.\n"
     )  # and no bar: this is not a terminal
     assert printed.out.isascii()
-    assert printed.out.startswith("91% POSITIVE. Without not: 94% NEGATIVE.\n")
+    assert printed.out.startswith('91% POSITIVE. Without "not": 94% NEGATIVE.\n')
     assert "not x ... bad (both needed)" in printed.out
     assert picture.read_bytes().startswith(b"\x89PNG")
 
