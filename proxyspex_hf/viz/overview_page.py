@@ -152,7 +152,7 @@ def render_overview_text(
     hint = scale_of(target).hint
     for more in (hint, note):
         out += wrapped(more, width) if more else []
-    out += ["", f"{'inputs':>12}  {'mean effect ± 90%':>24}  words"]
+    out += ["", f"{'inputs':>12}  {'mean effect ± 90%':>24}  combination"]
     for row in group.rows[:top]:
         said = number(row.mean, row.interval, decimals)
         start = f"{f'{row.count:,} of {row.total:,}':>12}  {said:>24}  "
