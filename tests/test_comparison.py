@@ -58,7 +58,7 @@ def test_what_both_have_is_subtracted_and_what_one_has_stands_last() -> None:
     assert [d.difference is None for d in found.differences][-2:] == [True, True]
     frame = found.to_dataframe()
     assert list(frame.labels)[: len(found.top(2))] == [" × ".join(d.labels) for d in found.top(2)]
-    assert "before: Score" in str(found)
+    assert "before: Logit" in str(found)
 
 
 def test_intervals_add_up_as_those_of_independent_errors() -> None:

@@ -58,8 +58,11 @@ class _Answers:
     def of(cls, answers: dict[bytes, float]) -> _Answers:
         return cls(b"".join(answers), np.array(list(answers.values())))
 
+    def __len__(self) -> int:
+        return len(self.values)
+
     def by_mask(self) -> dict[bytes, float]:
-        width = len(self.masks) // len(self.values)
+        width = len(self.masks) // len(self)
         starts = range(0, len(self.masks), width)
         return {
             self.masks[start : start + width]: value
