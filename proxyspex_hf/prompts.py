@@ -144,8 +144,8 @@ def hotpotqa_prompt(documents: Sequence[tuple[str, str]], question: str) -> Prom
         'Title: Rex'
     """
     parts = []
-    for document in documents:
-        if isinstance(document, str) or len(document) != 2:
+    for document in documents if isinstance(documents, Iterable) else [documents]:
+        if not isinstance(document, (tuple, list)) or len(document) != 2:
             raise InputError(
                 "documents must be pairs (title, content), such as [('Rex', 'Rex is a dog.')]; "
                 f"one is {quoted(document)}."

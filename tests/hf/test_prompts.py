@@ -618,6 +618,8 @@ def test_the_place_of_a_question_about_an_image(question: str, trim: bool) -> No
     [
         (lambda: hotpotqa_prompt({"Rex": "a dog"}, "Who?"), r"pairs \(title, content\).*'Rex'"),
         (lambda: hotpotqa_prompt("Rex is a dog.", "Who?"), r"pairs \(title, content\)"),
+        (lambda: hotpotqa_prompt(None, "Who?"), r"pairs \(title, content\).*one is None"),
+        (lambda: hotpotqa_prompt([5], "Who?"), r"pairs \(title, content\).*one is 5"),
         (
             lambda: hotpotqa_prompt([("Rex", None)], "Who?"),
             "'Rex' of a prompt must be a text.*None",
