@@ -10,12 +10,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hub_server import HubServer
 from hub_server.clients import environment_for, point_to
 from inference_server import InferenceServer
 from tiny_pipelines import generator
 
+from proxyspex_hf import InteractionExplainer, ProxySpexError
 from proxyspex_hf.cli.main import _parser
 
 ROOT = Path(__file__).parents[1]
@@ -85,6 +87,54 @@ def test_the_page_on_reading_shows_what_print_gives(start: dict[str, Any]) -> No
     (value, *_) = re.findall(r"[+-][\d.]+", shown)
     assert shown.startswith(start["explanation"].label)
     assert float(value) == pytest.approx(start["explanation"].value, abs=0.01)
+
+
+def test_the_page_on_reading_says_what_the_model_does_without_two_words(
+    start: dict[str, Any],
+) -> None:
+    page = TEXTS["docs/howto/reading.md"]
+    (number,) = re.findall(r"the score falls by ([\d.]+)$", page, re.M)
+    function = start["explainer"].value_function(start["explanation"].record.text)
+    mask = np.ones((2, function.n_features), bool)
+    mask[1, [9, 11]] = False
+    assert [function.features.labels[i] for i in (9, 11)] == ["dull", "never"]
+    whole, without = function(mask)
+    assert whole - without == pytest.approx(float(number), abs=0.01)
+
+
+def test_the_page_on_problems_quotes_what_is_said(start: dict[str, Any]) -> None:
+    """Each message as it comes, with what differs from case to case left open."""
+    explainer, text = start["explainer"], start["explanation"].record.text
+    of_masks = InteractionExplainer(lambda masks: masks.sum(axis=1), progress=False)
+    broken = InteractionExplainer(lambda masks: np.full(len(masks), np.nan), progress=False)
+    failing = [
+        lambda: InteractionExplainer(start["pipe"].model),
+        lambda: explainer(text, budget=5),
+        lambda: explainer(text, alpha=2, budget=30),
+        lambda: explainer(text, budget="auto"),
+        lambda: explainer(text, target="X"),
+        lambda: explainer(text, max_new_tokens=3),
+        lambda: broken(6),
+        lambda: of_masks(6, cache_dir="answers"),
+    ]
+    page = TEXTS["docs/howto/problems.md"]
+    quoted = re.findall(r"^\| `(.*?)`", page[: page.index("## It takes too long")], re.M)
+    sources = "".join(path.read_text("utf-8") for path in (ROOT / "proxyspex_hf").rglob("*.py"))
+    sources = re.sub(r'"\s*f?"', "", sources)
+    patterns = {
+        message: re.escape(message).replace("…", ".*").replace(r"\ n\ ", r"\ \d+\ ")
+        for message in quoted
+    }
+    for fails in failing:
+        with pytest.raises(ProxySpexError) as raised:
+            fails()
+        said = str(raised.value)
+        (message,) = [m for m, pattern in patterns.items() if re.match(pattern, said)]
+        del patterns[message]
+    assert len(patterns) == 4
+    for message in patterns:  # what cannot be had here stands in the code at least
+        longest = max(re.split(r"…|\[", message), key=len).strip()
+        assert longest in sources, message
 
 
 @pytest.fixture

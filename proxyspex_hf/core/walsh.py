@@ -6,7 +6,6 @@ import math
 import sys
 
 import numpy as np
-from numpy.typing import NDArray
 
 from proxyspex_hf.checks import FloatArray
 from proxyspex_hf.core.masks import all_masks
@@ -16,6 +15,7 @@ from proxyspex_hf.core.values import is_constant, level_and_scale, rounding_of
 from proxyspex_hf.errors import InputError
 
 #: By how many times its own rounding the terms that are taken for rounding may change a value.
+#: Convention: real terms below the threshold, of which there may be 2^n, add up to more.
 _ROUNDED_AWAY = 4.0
 
 
@@ -54,26 +54,22 @@ def exact_terms(table: FloatArray) -> tuple[FourierSpectrum, FourierSpectrum]:
     # A large level must not round what varies: it is added to ∅ alone, at the end.
     level, _ = level_and_scale(table)
     varying = np.zeros_like(table) if is_constant(table) else table - level
-    every = walsh_hadamard(varying)
-    noise, rounding = _rounding_of_sums(varying), rounding_of(table)
-    kept = np.abs(every) > noise
+    whole = _spectrum_of(every := walsh_hadamard(varying))
+    least, rounding = _rounding_of_sums(varying), rounding_of(table)
     # Values that were rounded themselves leave up to as much in each of the terms.
-    larger = np.abs(every) > noise + rounding
-    without = walsh_hadamard(np.where(larger, 0.0, every)) * len(table)
-    if np.abs(without).max() <= _ROUNDED_AWAY * rounding:
-        kept = larger
-    kept[0] = True
-    whole, few = _spectrum_of(every), _spectrum_of(every, kept)
+    below = np.where(np.abs(every) > least + rounding, 0.0, every)
+    if np.abs(walsh_hadamard(below)).max() * len(table) <= _ROUNDED_AWAY * rounding:
+        least += rounding
+    kept = (np.abs(whole.coefficients) > least) | (whole.orders == 0)
+    few = whole.select(np.flatnonzero(kept))
     return whole.rescaled(level, 1.0), few.rescaled(level, 1.0)
 
 
-def _spectrum_of(
-    coefficients: FloatArray, kept: slice | NDArray[np.bool_] = slice(None)
-) -> FourierSpectrum:
-    """Of coefficients indexed by bit sets, (2^n,): all of them, or those that are kept."""
+def _spectrum_of(coefficients: FloatArray) -> FourierSpectrum:
+    """Of coefficients indexed by bit sets, (2^n,)."""
     n = len(coefficients).bit_length() - 1
-    support = pack_support([np.flatnonzero(row).tolist() for row in all_masks(n)[kept]])
-    return FourierSpectrum.from_arrays(support, coefficients[kept], n)
+    support = pack_support([np.flatnonzero(row).tolist() for row in all_masks(n)])
+    return FourierSpectrum.from_arrays(support, coefficients, n)
 
 
 def _rounding_of_sums(values: FloatArray) -> float:

@@ -49,7 +49,7 @@ class _Same:
 
 @dataclass(frozen=True)
 class _Answers:
-    """Values by packed mask, in a tenth of what a dict takes: there may be millions."""
+    """Values by packed mask, without a dict's objects for each: there may be millions."""
 
     masks: bytes
     values: FloatArray

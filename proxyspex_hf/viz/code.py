@@ -111,9 +111,10 @@ def _options(record: ExplanationRecord) -> dict[str, str]:
         options["features"] = list(features.spans)
     elif features.spans and features.kind != "words":
         options["features"] = features.kind
-    if asked.masking != "mask" and features.spans:
+    # Of the mask and its token: without words they are refused.
+    if features.spans and asked.masking != "mask":
         options["masking"] = asked.masking
-    elif asked.mask_token is not None and asked.mask_token != "[MASK]":  # noqa: S105
+    elif features.spans and asked.mask_token not in (None, "[MASK]"):
         options["mask_token"] = asked.mask_token
     if features.regions:
         options["patches"] = features.division

@@ -218,3 +218,16 @@ def test_an_input_of_any_task_is_explained_again(
         queries = explanation.record.queries
         asked = InteractionExplainer(pipe).ask(explanation, queries.masks, inputs=value)
         np.testing.assert_allclose(asked, queries.values, atol=1e-6)
+
+
+@pytest.mark.parametrize("older", [{"masking": "delete"}, {"mask_token": "film"}])
+def test_what_an_older_file_says_of_words_is_left_out_where_there_are_none(
+    older: dict[str, Any],
+) -> None:
+    from tiny_pipelines import audio_classifier
+
+    pipe = audio_classifier()
+    record = InteractionExplainer(pipe, progress=False)(WAVE, patches=4).record
+    code = python_code(replace(record, settings=replace(record.settings, **older)))
+    assert "mask" not in code
+    assert "patches=4" in code
