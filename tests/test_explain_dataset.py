@@ -161,6 +161,35 @@ def test_hub_shards_are_one_commit_each_and_resumed_from_the_hub(
             call(explainer=explainer_of(rule))
 
 
+def test_who_may_not_push_is_told_before_the_first_row(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rule = Counting()
+    rows = [{"text": text} for text in TEXTS[:3]]
+    with HubServer() as hub:
+        hub.add_user("hf_me", "me")
+        hub.add_user("hf_reader", "me", can_write=False)
+        hub.create("me/there")
+        hub.create("you/there")
+        point_to(hub, monkeypatch, home / "home")
+        call = partial(explain_dataset, rows, "text", explainer_of(rule))
+        for place in ("me/there", "me/new"):
+            with pytest.raises(HubError, match=rf"push to '{place}': your token may not write"):
+                call(push_to=place, token="hf_reader")
+        with pytest.raises(HubError, match="push to 'you/there': your token may not write"):
+            call(push_to="you/there")
+        with pytest.raises(HubError, match="exists and is public, but private=True"):
+            call(push_to="me/there", private=True)
+        assert not rule.whole
+        assert [len(hub.repo(name).log()) for name in ("me/there", "you/there")] == [1, 1]
+        # A server that does not know the question is no reason to stop.
+        unknown = hub.fail("GET", "/auth-check/write", status=404, times=1)
+        assert call(push_to="me/other", revision="draft").explained == 3
+        assert unknown.seen == 1
+        assert not [path for path in hub.files("me/other") if path.startswith("rows/")]
+        assert [path for path in hub.files("me/other", "draft") if path.startswith("rows/")]
+
+
 def test_files_and_columns(home: Path) -> None:
     folder = home / "data"
     folder.mkdir()

@@ -81,7 +81,8 @@ def explain_dataset(
             input: ``{"context": "story", "question": "query"}``.
         explainer: an explainer, or a function without arguments that makes one: with an engine, it
             runs where the work is done, and nothing large travels.
-        push_to: ``"owner/name"`` of a data set on the Hub, one commit per shard.
+        push_to: ``"owner/name"`` of a data set on the Hub, one commit per shard. It is made, and
+            whether you may write there is asked, before the first row.
         out: a folder instead, with the same layout.
         engine: ``"ray"`` divides the rows among actors (extra ``[ray]``); default this process.
         workers: how many actors; with ``engine`` only.
@@ -99,7 +100,8 @@ def explain_dataset(
     Raises:
         InputError: an argument that cannot be used.
         ModelError: the model's server or network is gone.
-        HubError: a shard could not be pushed; what it holds stays on disk.
+        HubError: you may not push there, or a shard could not be pushed; what it holds stays on
+            disk.
 
     Example:
         >>> rows = [{"text": "not good"}, {"text": ""}]

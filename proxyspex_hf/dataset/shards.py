@@ -27,7 +27,12 @@ class Shards(Protocol):
         ...
 
     def finished(self) -> list[Done]:
-        """What became of the rows that its shards list."""
+        """What became of the rows that its shards list.
+
+        Raises:
+            HubError: no shard could be added there.
+            InputError: the same of a folder.
+        """
         ...
 
     def add(self, records: Sequence[ExplanationRecord], done: Sequence[Done]) -> str:
@@ -56,19 +61,17 @@ class HubShards:
         return f"hub:{self.repo_id}/{self.config}@{self.revision}"
 
     def finished(self) -> list[Done]:
-        from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
-
         from proxyspex_hf.hub.faults import patiently
-        from proxyspex_hf.hub.repository import Snapshot, hub_api
+        from proxyspex_hf.hub.push import ready_for_writing
+        from proxyspex_hf.hub.repository import hub_api
 
         def read() -> list[Done]:
-            try:
-                snapshot = Snapshot(hub_api(self.token), self.repo_id, self.revision)
-            except (RepositoryNotFoundError, RevisionNotFoundError):
-                return []  # it is made with the first shard
-            return self._listed(snapshot)
+            api = hub_api(self.token)
+            return self._listed(
+                ready_for_writing(api, self.repo_id, self.revision, private=self.private)
+            )
 
-        return patiently(read, self.repo_id, "read")
+        return patiently(read, self.repo_id, "push to")
 
     def _listed(self, snapshot: Snapshot) -> list[Done]:
         folder = f"rows/{self.config}/"

@@ -96,9 +96,12 @@ def _status(error: BaseException) -> tuple[int, float | None]:
 
 
 def refused_writing(error: BaseException | None) -> bool:
-    """Whether what the Hub refused was to change something, not to look at it."""
+    """Whether what the Hub refused was to change something, or whether one may; not to look."""
     response = getattr(error, "response", None)
-    return response is not None and response.request.method not in ("GET", "HEAD")
+    if response is None:
+        return False
+    asked = response.request
+    return asked.method not in ("GET", "HEAD") or asked.url.path.endswith("/auth-check/write")
 
 
 def _wait_after(error: BaseException, tries: int) -> float | None:

@@ -8,10 +8,15 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from http import HTTPStatus
 from pathlib import Path
 
 from huggingface_hub import CommitOperationAdd, HfApi
-from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
+from huggingface_hub.errors import (
+    HfHubHTTPError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
 
 from proxyspex_hf.errors import HubError, InputError, ProxySpexError
 from proxyspex_hf.hub.card import picture_path, render_card
@@ -149,7 +154,9 @@ def _again(how: _Push, folder: Path) -> str:
 
 def _attempt(how: _Push, packed: Sequence[Packed], outbox: Outbox) -> PushResult:
     """One try. Safe to repeat: it begins with what the repository holds by then."""
-    snapshot = _opened(how)
+    snapshot = _opened(
+        how.api, how.repo_id, how.revision, private=how.private, create_pr=how.create_pr
+    )
     collections = {name: snapshot.entries(name) for name in snapshot.configs()}
     known = {entry.id for entry in collections.get(how.config, [])}
     ids = tuple(item.entry.id for item in packed)
@@ -194,23 +201,46 @@ def _message(count: int) -> str:
     return f"Add {count} explanation{'' if count == 1 else 's'}"
 
 
-def _opened(how: _Push) -> Snapshot:
+def ready_for_writing(
+    api: HfApi, repo_id: str, revision: str | None, *, private: bool | None
+) -> Snapshot:
+    """The repository as it is, made first where there is none; the same for a branch. Who may not
+    write there is told so now, before anything is computed to be pushed.
+
+    Raises:
+        HfHubHTTPError: the Hub refuses.
+        HubError: it is public, and was to be private.
+    """
+    snapshot = _opened(api, repo_id, revision, private=private, create_pr=False)
+    try:
+        api.auth_check(repo_id, repo_type="dataset", write=True)
+    except HfHubHTTPError as error:
+        # A server without this question; the repository itself was there a moment ago.
+        if error.response.status_code != HTTPStatus.NOT_FOUND:
+            raise
+    return snapshot
+
+
+def _opened(
+    api: HfApi, repo_id: str, revision: str | None, *, private: bool | None, create_pr: bool
+) -> Snapshot:
     """The repository as it is, made first where there is none; the same for a branch."""
     try:
-        snapshot = Snapshot(how.api, how.repo_id, how.revision)
+        snapshot = Snapshot(api, repo_id, revision)
     except RevisionNotFoundError:
-        if how.create_pr or how.revision is None or how.revision.startswith("refs/"):
+        if create_pr or revision is None or revision.startswith("refs/"):
             raise
-        how.api.create_branch(how.repo_id, branch=how.revision, repo_type="dataset", exist_ok=True)
-        snapshot = Snapshot(how.api, how.repo_id, how.revision)
+        api.create_branch(repo_id, branch=revision, repo_type="dataset", exist_ok=True)
+        snapshot = Snapshot(api, repo_id, revision)
     except RepositoryNotFoundError:
-        how.api.create_repo(how.repo_id, private=how.private, repo_type="dataset", exist_ok=True)
+        api.create_repo(repo_id, private=private, repo_type="dataset", exist_ok=True)
         with suppress(RevisionNotFoundError):
-            return Snapshot(how.api, how.repo_id, how.revision)
-        return _opened(how)  # now it exists, the branch does not
-    if how.private and not snapshot.private:
+            return Snapshot(api, repo_id, revision)
+        # Now it exists, the branch does not.
+        return _opened(api, repo_id, revision, private=private, create_pr=create_pr)
+    if private and not snapshot.private:
         raise HubError(
-            f"{how.repo_id} exists and is public, but private=True was asked for. Make it private "
+            f"{repo_id} exists and is public, but private=True was asked for. Make it private "
             "in its settings, or choose another repo_id."
         )
     return snapshot

@@ -210,6 +210,10 @@ class Handler(BaseHTTPRequestHandler):
         ]
         self._send(200, {"branches": heads, "converts": [], "tags": []})
 
+    def may_write(self, kind: str, name: str) -> None:
+        self._writable(kind, name)
+        self._send(200, {})
+
     def branch(self, kind: str, name: str, branch: str) -> None:
         start = json.loads(self.body or b"{}").get("startingPoint", "main")
         try:
@@ -385,6 +389,7 @@ ROUTES: list[tuple[str, str, Callable[..., None]]] = [
     ("GET", _API, Handler.info),
     ("GET", rf"{_API}/revision/{_REV}", Handler.info),
     ("GET", rf"{_API}/refs", Handler.refs),
+    ("GET", rf"{_API}/auth-check/write", Handler.may_write),
     ("POST", rf"{_API}/branch/(?P<branch>.+)", Handler.branch),
     ("GET", rf"{_API}/tree/{_REV}(?P<folder>/.*)?", Handler.tree),
     ("POST", rf"{_API}/paths-info/{_REV}", Handler.paths_info),
