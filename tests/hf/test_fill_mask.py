@@ -13,6 +13,9 @@ from tiny_pipelines import SIZES, filler
 
 from proxyspex_hf import InputError, InteractionExplainer, ModelError
 
+#: The pipeline's own float32 scores are up to 1e-5 of themselves from those of float64 here; which
+#: way differs from processor to processor.
+CLOSE = {"rtol": 3e-5, "atol": 1e-6}
 TEXT = "It could have been <mask>, but the plot is dull."
 
 
@@ -69,7 +72,7 @@ def test_the_value_is_the_pipelines_score_at_the_texts_own_mask(masking: str, mo
     values = function(masks)
     assert values[0] == pytest.approx(top["score"], rel=1e-4)
     expected = [own_score(pipe, function, mask) for mask in masks]
-    np.testing.assert_allclose(values, expected, atol=1e-6)
+    np.testing.assert_allclose(values, expected, **CLOSE)
     assert np.ptp(expected) > 1e-3
 
 
@@ -119,14 +122,14 @@ def test_the_mask_token_is_found_in_a_text_that_is_cut() -> None:
     assert function.notes[0].startswith("The text was cut: the model takes 40 tokens")
     masks = masks_of(function.n_features, 4)
     expected = [own_score(pipe, function, mask) for mask in masks]
-    np.testing.assert_allclose(function(masks), expected, atol=1e-6)
+    np.testing.assert_allclose(function(masks), expected, **CLOSE)
     with pytest.raises(InputError, match="lies beyond what the model reads"):
         bind(pipe, f"{long} the <mask>, too")
     pipe.tokenizer.truncation_side = "left"
     function = bind(pipe, f"{long} the <mask>, too", value="probability")
     masks = masks_of(function.n_features, 4)
     expected = [own_score(pipe, function, mask) for mask in masks]
-    np.testing.assert_allclose(function(masks), expected, atol=1e-6)
+    np.testing.assert_allclose(function(masks), expected, **CLOSE)
 
 
 @pytest.mark.parametrize(
@@ -164,7 +167,7 @@ def test_a_tokenizer_without_character_offsets(tmp_path: Any) -> None:
         rows = rows if isinstance(rows[0], list) else [rows]
         own = rows[int((~mask[:3]).sum())]
         expected += [row["score"] for row in own if row["token_str"] == "V"]
-    np.testing.assert_allclose(function(masks), expected, atol=1e-6)
+    np.testing.assert_allclose(function(masks), expected, **CLOSE)
     assert np.ptp(expected) > 1e-3
 
 
