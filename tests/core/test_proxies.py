@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sklearn.ensemble import RandomForestRegressor
-from sklearn.linear_model import LassoCV
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LassoCV, lasso_path
 from sklearn.model_selection import PredefinedSplit
 
 from proxyspex_hf.core import FourierSpectrum, ProxySPEX, sample_masks
 from proxyspex_hf.core.baselines.forest import RandomForest, extract_forest, read_sklearn
 from proxyspex_hf.core.baselines.synthetic import complete_hierarchy
 from proxyspex_hf.core.progress import Progress
+from proxyspex_hf.core.proxies import lasso
 from proxyspex_hf.core.proxies.base import make_folds
 from proxyspex_hf.core.proxies.lasso import AdditiveModel, Lasso
 from proxyspex_hf.core.trees import extract_spectrum
@@ -76,6 +82,56 @@ def test_lasso_through_proxyspex_stays_additive_and_finds_the_weights() -> None:
     for members, value in truth.to_dict().items():
         assert found[members] == pytest.approx(value, abs=5e-3)
     assert all(abs(v) < 5e-3 for s, v in found.items() if s not in truth.to_dict())
+
+
+@settings(max_examples=40)
+@given(
+    n=st.integers(2, 60), m=st.integers(4, 60), seed=st.integers(0, 999),
+    scale=st.sampled_from([1e-150, 1.0, 1e150]), kind=st.sampled_from(["add", "and", "one", "any"]),
+)  # fmt: skip
+def test_every_penalty_of_the_path_is_solved(
+    n: int, m: int, seed: int, scale: float, kind: str
+) -> None:
+    """Features that outnumber the masks, columns that equal others, masks of every size."""
+    rng = np.random.default_rng(seed)
+    masks = rng.random((m, n)) < rng.random((m, 1))
+    values = {
+        "add": masks @ rng.normal(size=n),
+        "and": masks[:, :2].all(axis=1) * 1.0,
+        "one": (np.arange(m) == 3) * 1.0,
+        "any": rng.normal(size=m),
+    }[kind]
+    centred, target = masks - masks.mean(axis=0), values - values.mean()
+    penalties = np.logspace(0, -3, 30) * (np.abs(centred.T @ target).max() / m or 1e-3)
+    models = lasso._path(masks, scale * values, scale * penalties)
+    weights = np.array([model.weights for model in models]).T / scale
+
+    def objective(weights: np.ndarray) -> np.ndarray:
+        missed = np.square(target[:, None] - centred @ weights).mean(axis=0) / 2
+        return missed + penalties * np.abs(weights).sum(axis=0)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        _, known, _ = lasso_path(centred, target, alphas=penalties, tol=1e-8, max_iter=10**5)
+    assert (objective(weights) <= objective(known) + 1.1e-4 * np.square(target).mean()).all()
+
+
+def test_the_path_of_more_features_than_masks_is_exact() -> None:
+    rng = np.random.default_rng(0)
+    masks = rng.random((60, 150)) < rng.random((60, 1))
+    values = masks[:, :40] @ rng.normal(size=40)
+    penalties = np.logspace(0, -3, 100) * lasso._largest_penalty(masks, values)
+    weights = np.array([model.weights for model in lasso._path(masks, values, penalties)]).T
+    centred = masks - masks.mean(axis=0)
+    slopes = centred.T @ (values[:, None] - values.mean() - centred @ weights) / len(values)
+    # Karush, Kuhn and Tucker's conditions, which coordinate descent stops short of.
+    assert (np.abs(slopes).max(axis=0) <= penalties * (1 + 1e-6)).all()
+    active = np.abs(weights) > 1e-9
+    off = (
+        np.abs(slopes - np.sign(weights) * penalties)[active]
+        / np.broadcast_to(penalties, weights.shape)[active]
+    )
+    assert off.max() < 1e-6
 
 
 def test_lasso_leaves_the_global_generator_alone() -> None:

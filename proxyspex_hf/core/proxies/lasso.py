@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import lasso_path
+from sklearn.linear_model import lars_path, lasso_path
 
 from proxyspex_hf.checks import BoolArray, FloatArray
 from proxyspex_hf.core.progress import ProgressCallback, Reporter
@@ -19,6 +19,11 @@ from proxyspex_hf.core.proxies.base import CVEntry, CVReport, Folds
 from proxyspex_hf.core.spectrum import FourierSpectrum
 from proxyspex_hf.core.trees import Extraction
 from proxyspex_hf.errors import InputError
+
+#: A path of the LASSO over m masks has about m kinks, more where weights leave it again.
+_MOST_KINKS = 8
+#: Duality gap as a share of the values' squares: scikit-learn's.
+_TOLERANCE = 1e-4
 
 
 @dataclass(frozen=True)
@@ -156,7 +161,55 @@ def _path(
     """One model for each penalty, which descend."""
     mean, level = design.mean(axis=0), float(values.mean())
     centred, target = np.asfortranarray(design - mean), values - level
-    many = len(design) > len(mean)
+    weights = None
+    if len(centred) <= len(mean):
+        weights = _by_least_angle(centred, target, penalties)
+    if weights is None:
+        weights = _by_coordinates(centred, target, penalties)
+    return [AdditiveModel(level - float(mean @ column), column.copy()) for column in weights.T]
+
+
+def _by_least_angle(
+    centred: FloatArray, target: FloatArray, penalties: FloatArray
+) -> FloatArray | None:
+    """Weights, (n, penalties), read off the exact path, which is linear between its kinks.
+
+    Where features outnumber masks, coordinate descent takes thousands of sweeps and still ends off
+    the optimum. None where rounding has led the path astray, which its optimality tells.
+    """
+    # Its tolerances are absolute numbers, made for values of about 1.
+    scale = float(np.abs(target).max()) or 1.0
+    target, penalties = target / scale, penalties / scale
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # columns that equal others
+        kinks, _, path = lars_path(
+            centred,
+            target,
+            method="lasso",
+            alpha_min=float(penalties[-1]),
+            max_iter=_MOST_KINKS * len(centred),
+        )
+    weights = np.array([np.interp(penalties, kinks[::-1], row[::-1]) for row in path])
+    return weights * scale if _are_optimal(weights, centred, target, penalties) else None
+
+
+def _are_optimal(
+    weights: FloatArray, centred: FloatArray, target: FloatArray, penalties: FloatArray
+) -> bool:
+    """Whether the duality gap is within what coordinate descent is content with."""
+    residual = target[:, None] - centred @ weights
+    squared = np.square(residual).sum(axis=0)
+    allowed = len(target) * penalties
+    steepest = np.maximum(np.abs(centred.T @ residual).max(axis=0), allowed)
+    dual = residual * (allowed / steepest)  # feasible: no slope above the penalty
+    primal = squared / 2 + allowed * np.abs(weights).sum(axis=0)
+    gap = primal - (target @ dual - np.square(dual).sum(axis=0) / 2)
+    return bool((gap <= _TOLERANCE * np.square(target).sum()).all())
+
+
+def _by_coordinates(centred: FloatArray, target: FloatArray, penalties: FloatArray) -> FloatArray:
+    """Weights, (n, penalties), by coordinate descent."""
+    many = len(centred) > centred.shape[1]
     with warnings.catch_warnings():
         # Where features outnumber masks the smallest penalties may not settle to the last digit;
         # the held-out error judges the models as they are.
@@ -167,7 +220,8 @@ def _path(
             alphas=penalties,
             precompute=np.dot(centred.T, centred) if many else False,
             Xy=np.dot(centred.T, target) if many else None,
+            tol=_TOLERANCE,
             random_state=0,  # unused, but without one numpy's global generator is drawn from
             check_input=False,  # else every penalty looks at every number again
         )
-    return [AdditiveModel(level - float(mean @ column), column.copy()) for column in weights.T]
+    return np.asarray(weights)
