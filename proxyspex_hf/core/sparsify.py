@@ -20,9 +20,11 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
+from scipy.sparse import csr_array
 
 from proxyspex_hf.checks import BoolArray, FloatArray, IntArray
 from proxyspex_hf.core.faithfulness import weighted_r2
+from proxyspex_hf.core.sets import sizes_of
 from proxyspex_hf.core.spectrum import FourierSpectrum, parities
 
 #: Candidate terms for each one that is kept, at each of the densities looked at.
@@ -43,6 +45,8 @@ _STEP = 0.15
 _GROUPS = 5
 #: At most how many coefficients of a spectrum are projected; the others are too small to matter.
 _MAX_KNOWN = 20_000
+#: Up to as many features, products of dense rows are as fast as those of sparse ones.
+_DENSE = 256
 
 
 class Projectable(Protocol):
@@ -67,11 +71,11 @@ class KnownSpectrum:
     def correlations(self, support: IntArray, mean: float) -> FloatArray:
         known = self.spectrum.top(_MAX_KNOWN)
         n = known.n_features
-        powers, members = _powers(mean, n), _membership(known.support, n)
+        powers, members = _powers(mean, n), membership(known.support, n)
         blocks = np.array_split(support, len(support) // 256 + 1)
         return np.concatenate(
             [
-                powers[_distances(_membership(block, n), members)] @ known.coefficients
+                powers[_distances(membership(block, n), members)] @ known.coefficients
                 for block in blocks
             ]
         )
@@ -179,7 +183,7 @@ class _Products:
     """E[chi_S chi_T] over a mixture of densities, and over masks that count beside it."""
 
     def __init__(self, rows: IntArray, mixture: Sequence[DensityShare], n_features: int) -> None:
-        self.members = _membership(rows, n_features)
+        self.members = membership(rows, n_features)
         self._rows = rows
         self._by_distance = np.zeros(2 * rows.shape[1] + 1)
         for part in mixture:
@@ -301,11 +305,18 @@ def _powers(mean: float, largest: int) -> FloatArray:
 
 def _distances(a: Any, b: Any) -> IntArray:
     """|S Δ T| for every pair of rows, which say 0 or 1 of each feature."""
-    return np.asarray(a.sum(axis=1)[:, None] + b.sum(axis=1) - 2.0 * (a @ b.T), dtype=np.int32)
+    common = a @ b.T
+    if not isinstance(common, np.ndarray):
+        common = common.toarray()
+    return np.asarray(a.sum(axis=1)[:, None] + b.sum(axis=1) - 2.0 * common, dtype=np.int32)
 
 
-def _membership(rows: IntArray, n_features: int) -> Any:
-    """(k, n) 0/1, single precision: counts are exact in it."""
-    out = np.zeros((len(rows), n_features + 1), dtype=np.float32)
-    np.put_along_axis(out, rows.astype(np.intp), 1.0, axis=1)  # padding lands on the last column
+def membership(support: IntArray, n_features: int) -> Any:
+    """(k, n) 0/1, in single precision, in which counts are exact; sparse where n is large."""
+    if n_features > _DENSE:
+        there, ends = support >= 0, np.concatenate([[0], np.cumsum(sizes_of(support))])
+        ones = np.ones(int(ends[-1]), dtype=np.float32)
+        return csr_array((ones, support[there], ends), shape=(len(support), n_features))
+    out = np.zeros((len(support), n_features + 1), dtype=np.float32)
+    np.put_along_axis(out, support.astype(np.intp), 1.0, axis=1)  # padding lands on the last column
     return out[:, :-1]

@@ -102,16 +102,19 @@ def test_coefficients_equal_the_transform_of_all_subsets(seed: int, n: int, reac
     n=st.integers(1, 7),
     reach=st.integers(0, 3),
     density=st.floats(0.05, 0.95),
+    rows=st.sampled_from([0, 256]),  # features up to which they are dense
 )
 def test_correlations_equal_the_sum_over_all_subsets(
-    seed: int, n: int, reach: int, density: float
+    seed: int, n: int, reach: int, density: float, rows: int
 ) -> None:
     expansion = random_expansion(seed, n, reach)
     (masks, values), exact = dense(expansion)
     kept = masks.sum(axis=1)
     probability = density**kept * (1 - density) ** (n - kept)
     want = parities(masks, exact.support) @ (probability * values)
-    got = expansion.correlations(exact.support, 1 - 2 * density)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("proxyspex_hf.core.sparsify._DENSE", rows)
+        got = expansion.correlations(exact.support, 1 - 2 * density)
     np.testing.assert_allclose(got, want, atol=1e-11 * np.abs(values).max())
 
 

@@ -16,6 +16,7 @@ from proxyspex_hf.core.sparsify import (
     KnownSpectrum,
     mask_densities,
     mask_weights,
+    membership,
     sparsify,
 )
 from proxyspex_hf.core.spectrum import parities
@@ -46,17 +47,39 @@ def decaying(n: int = 9, seed: int = 0) -> FourierSpectrum:
     ).spectrum
 
 
-@settings(max_examples=30, deadline=None)
-@given(spectrum=spectra(max_features=6), density=st.floats(0.1, 0.9))
+@settings(max_examples=40, deadline=None)
+@given(
+    spectrum=spectra(max_features=6),
+    density=st.floats(0.1, 0.9),
+    rows=st.sampled_from([0, 256]),  # features up to which they are dense
+)
 def test_correlations_equal_the_sum_over_all_subsets(
-    spectrum: FourierSpectrum, density: float
+    spectrum: FourierSpectrum, density: float, rows: int
 ) -> None:
     masks = all_masks(spectrum.n_features)
     kept = masks.sum(axis=1)
     probability = density**kept * (1 - density) ** (spectrum.n_features - kept)
     want = parities(masks, spectrum.support) @ (probability * spectrum.evaluate(masks))
-    got = KnownSpectrum(spectrum).correlations(spectrum.support, 1 - 2 * density)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("proxyspex_hf.core.sparsify._DENSE", rows)
+        got = KnownSpectrum(spectrum).correlations(spectrum.support, 1 - 2 * density)
     np.testing.assert_allclose(got, want, atol=1e-9 * (1 + np.abs(want).max()))
+
+
+def test_rows_of_many_features_are_sparse_and_give_the_same_terms(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    support = np.array([[-1, -1], [0, -1], [2, -1], [0, 2]], dtype=np.int32)
+    want = [[0, 0, 0], [1, 0, 0], [0, 0, 1], [1, 0, 1]]
+    np.testing.assert_array_equal(membership(support, 3), want)
+    wide = membership(support, 1000)
+    assert wide.nnz == 4
+    np.testing.assert_array_equal(wide[:, :3].toarray(), want)
+    mixture = [DensityShare(0.5, 0.5), DensityShare(0.8, 0.5)]
+    dense = sparsify(KnownSpectrum(decaying()), mixture, 9, k=40, full_value=3.0)
+    monkeypatch.setattr("proxyspex_hf.core.sparsify._DENSE", 0)
+    sparse = sparsify(KnownSpectrum(decaying()), mixture, 9, k=40, full_value=3.0)
+    assert sparse.to_dict() == dense.to_dict()
 
 
 def test_on_uniform_masks_it_is_the_largest_terms() -> None:

@@ -15,11 +15,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from proxyspex_hf.checks import FloatArray, IntArray
 from proxyspex_hf.core.proxies.kernel import MaskKernel
-from proxyspex_hf.core.sets import as_sets, differs, stacked, united
-from proxyspex_hf.core.sparsify import KnownSpectrum
+from proxyspex_hf.core.sets import as_sets, differs, sizes_of, stacked, united
+from proxyspex_hf.core.sparsify import KnownSpectrum, membership
 from proxyspex_hf.core.spectrum import FourierSpectrum
 
 #: Sets of one order that the beam extends by one feature.
@@ -93,12 +94,9 @@ class KernelExpansion:
         alpha, beta = kernel.factors
         out = _products(*_ratios(self, alpha + mean * beta, mean * alpha + beta), support)
 
-        member = np.zeros((len(support), n + 1))
-        np.put_along_axis(member, support.astype(np.intp), 1.0, axis=1)
-        member = member[:, :n]
-        order = member.sum(axis=1)
+        member, order = membership(support, n), sizes_of(support)
 
-        def share(distance: FloatArray) -> FloatArray:
+        def share(distance: NDArray[np.int64]) -> FloatArray:
             """E[chi] of as many features; that of none is 1 whatever their mean."""
             return np.asarray(np.power(mean, np.maximum(distance, 0.0)), dtype=np.float64)
 
