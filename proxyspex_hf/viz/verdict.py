@@ -86,7 +86,9 @@ def _judged_on(target: Target) -> str | None:
     """The examples over which the number is a mean, as where attention heads are explained; None
     where it is of one input, and may be a share of it."""
     before = f"{target.kind} on "
-    return target.label.removeprefix(before) if target.label.startswith(before) else None
+    if target.index is not None or not target.label.startswith(before):  # a class has a place
+        return None
+    return target.label.removeprefix(before)
 
 
 def _named(target: Target) -> str:

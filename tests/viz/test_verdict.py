@@ -55,6 +55,16 @@ def test_likelihood_rises_as_log_perplexity_falls() -> None:
     assert verdict_of(caption, 17.4).text == "Similarity +17.4 for “a dot”."
 
 
+def test_a_mean_over_examples_is_no_share_of_one_input() -> None:
+    of_heads = Target("log-probability on 4 examples", None, "log-probability", None)
+    said = verdict_of(make_record("some text", target=of_heads), -0.139).text
+    assert said == "Log-probability \N{MINUS SIGN}0.139 for “4 examples”."
+    # A class is one, whatever it is called.
+    of_class = Target("log-probability on 4 examples", 2, "log-probability", None)
+    said = verdict_of(make_record("some text", target=of_class), -0.139).text
+    assert said == "87% log-probability on 4 examples."
+
+
 def test_the_flip_is_the_fewest_words_found_and_what_the_explanation_predicts() -> None:
     record = load_example("short").record
     n, found = len(record.features), flip(record)
