@@ -26,7 +26,7 @@ from proxyspex_hf.hf.loading import load_pipeline
 from proxyspex_hf.hf.memory import Memory
 from proxyspex_hf.hf.options import FeatureOptions
 from proxyspex_hf.hf.several import bind_each, inputs_of, is_missing
-from proxyspex_hf.hf.tasks.table import FUNCTION, supported_task, task_of
+from proxyspex_hf.hf.tasks.table import FUNCTION, check_task_name, supported_task, task_of
 from proxyspex_hf.hf.value_function import BoundInput, packed
 from proxyspex_hf.options import CallKeywords, EffortKeywords, ExplainerOptions, Keywords
 from proxyspex_hf.recording import of_same_input
@@ -110,14 +110,18 @@ class InteractionExplainer:
             options: as for the explainer itself.
 
         Raises:
-            InputError: the model cannot be loaded so, or did not come out quantized.
+            InputError: the model cannot be loaded so, did not come out quantized, or the task is
+                none that can be explained.
 
         Example:
             >>> small = InteractionExplainer.from_pretrained(DEMO_MODEL, budget=40)
             >>> small.pipe.task
             'text-classification'
         """
-        ExplainerOptions().changed(options)  # before minutes of loading, not after
+        # Before minutes of loading, not after.
+        ExplainerOptions().changed(options)
+        if task is not None:
+            check_task_name(task)
         pipe = load_pipeline(
             model,
             task=task,

@@ -154,6 +154,7 @@ def test_a_dash_reads_standard_input(
         (explain(text="bad \udcff film"), 2, "bytes that are not characters"),
         (["explain", "a", "--model", "no/such/model"], 2, "cannot load 'no/such/model'"),
         (explain("--task", "chess"), 2, "cannot load .* for chess"),
+        (explain("--task", "object-detection", "--model", "no/such"), 2, "is not supported"),
         (explain("--value", "logits"), 2, "--value 'logits' is unknown for this task"),
         (["show", "missing.json"], 2, "cannot read missing.json"),
         (explain("--image", "e.gif"), 2, "--image must end in .svg or .png"),

@@ -332,8 +332,11 @@ def _show(given: argparse.Namespace) -> int:
 
 def _pipeline(given: argparse.Namespace) -> Any:
     from proxyspex_hf.hf.loading import load_pipeline, quieten
+    from proxyspex_hf.hf.tasks.table import check_task_name
 
     quieten()
+    if given.task is not None:
+        check_task_name(given.task)  # before minutes of loading, not after
     quantization = getattr(given, "quantization", None)
     where = "device" if quantization is None else "device_map"
     where_to: dict[str, Any] = {where: given.device}

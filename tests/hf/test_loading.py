@@ -112,6 +112,9 @@ def test_a_device_map_works_unchanged() -> None:
         (DEMO_MODEL, {"quantization": "2bit"}, "quantization must be '8bit', '4bit' or None"),
         ("no/such-model", {"task": "text-classification"}, "cannot load 'no/such-model'"),
         (DEMO_MODEL, {"task": "no-such-task"}, "cannot load"),
+        # Before anything is loaded: there is no such model.
+        ("no/such-model", {"task": "object-detection"}, "task 'object-detection' is not supported"),
+        ("no/such-model", {"task": "ner"}, "cannot load 'no/such-model' for ner"),
         (DEMO_MODEL, {"aplha": 2}, "unknown option 'aplha'"),
     ],
 )

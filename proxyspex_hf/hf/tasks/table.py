@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from transformers import Pipeline
+from transformers.pipelines import PIPELINE_REGISTRY
 
 from proxyspex_hf.errors import InputError
 from proxyspex_hf.hf.confirm import confirm
@@ -107,6 +108,17 @@ def task_of(pipe: Any) -> str:
     return next((task for task in tasks if task in TASKS), named or tasks[0])
 
 
+def check_task_name(named: str) -> None:
+    """Find out before a model is loaded for it whether a task of transformers is in the table.
+
+    Raises:
+        InputError: it is not.
+    """
+    known = PIPELINE_REGISTRY.get_supported_tasks()
+    if named in known:  # of others, transformers says which there are
+        _check(PIPELINE_REGISTRY.task_aliases.get(named, named))
+
+
 def supported_task(pipe: Any) -> str:
     """The same, of what can be explained.
 
@@ -114,13 +126,17 @@ def supported_task(pipe: Any) -> str:
         InputError: not a pipeline, or a task that is not in the table.
     """
     task = task_of(pipe)
+    _check(task)
+    return task
+
+
+def _check(task: str) -> None:
     if task not in (*TASKS, FUNCTION):
         raise InputError(
             f"task {task!r} is not supported; supported: {', '.join(TASKS)}. CONTRIBUTING.md tells "
             "how to add one; a function from masks or texts to numbers can be given instead of a "
             "pipeline."
         )
-    return task
 
 
 def _check_without_words(task: str, options: FeatureOptions) -> None:
