@@ -177,8 +177,10 @@ def _by_least_angle(
     Where features outnumber masks, coordinate descent takes thousands of sweeps and still ends off
     the optimum. None where rounding has led the path astray, which its optimality tells.
     """
+    scale = float(np.abs(target).max())
+    if scale == 0.0:
+        return np.zeros((centred.shape[1], len(penalties)))
     # Its tolerances are absolute numbers, made for values of about 1.
-    scale = float(np.abs(target).max()) or 1.0
     target, penalties = target / scale, penalties / scale
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # columns that equal others
@@ -201,7 +203,8 @@ def _are_optimal(
     squared = np.square(residual).sum(axis=0)
     allowed = len(target) * penalties
     steepest = np.maximum(np.abs(centred.T @ residual).max(axis=0), allowed)
-    dual = residual * (allowed / steepest)  # feasible: no slope above the penalty
+    # Feasible: no slope above the penalty.
+    dual = residual * np.divide(allowed, steepest, out=np.ones_like(allowed), where=steepest > 0)
     primal = squared / 2 + allowed * np.abs(weights).sum(axis=0)
     gap = primal - (target @ dual - np.square(dual).sum(axis=0) / 2)
     return bool((gap <= _TOLERANCE * np.square(target).sum()).all())
