@@ -15,9 +15,11 @@ demo: $(VENV)/.installed
 app: $(VENV)/.dev
 	$(BIN)/proxyspex-hf app
 
-# Everything but what its last line names; the longest files first, one on each core at a time.
-# Compiled modules are kept: tests start the package in many processes.
-PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+# Everything but what its last line names; the longest files first, and one more at a time than there are
+# cores: many tests wait for a server or a page. Compiled modules are kept: tests start the package in many
+# processes.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(1 + (os.cpu_count() or 1))')
+PYTEST = PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 test: $(VENV)/.test
 	$(PYTEST)
 

@@ -197,6 +197,8 @@ def run(
         counts[dataset] = int(count)
     study = Study(options.setting, options.seed, Memory(options.cache), counts)
     found = measure(study)
+    if not found["rows"]:
+        parser.error("no input is left: this figure has none of the data sets that --inputs leaves")
     names = dict.fromkeys(row["dataset"] for row in found["rows"] if "dataset" in row)
     result = {
         "figure": name,

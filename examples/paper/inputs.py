@@ -149,7 +149,6 @@ def stories(study: Study, sizes: Sizes) -> Iterator[Case]:
         _pipe("text-generation", str(local_copy())),
         features="words",
         max_new_tokens=16,
-        mask_token=STORY_MASK,
     )
     for i, (story, question) in enumerate(_stories(study, sizes), 1):
         prompt = drop_prompt(story, question)
@@ -196,9 +195,6 @@ def _pairs(study: Study, sizes: Sizes) -> tuple[list[Any], list[Any]]:
     return pairs[: min(sizes.inputs, len(pairs) - 32)], pairs[-32:]
 
 
-#: The figures of stories were measured with this token, the default at the time.
-STORY_MASK = "<|endoftext|>"
-
 #: The paper's numbers of inputs are 20, 50 and 50; there are 17 different stories.
 DATASETS = {
     "sentiment": Dataset(
@@ -224,7 +220,8 @@ DATASETS = {
         medium=Sizes(
             20, (2,), (300, 100), (500,), features=(60, 80), mixed=False,
             deeper=(
-                (3, {"alphas": (2, 4, 6, 8), "alpha_of_one": 2, "spex": ((2,), "hard")}),
+                (5, {"alphas": (2, 4, 6, 8), "alpha_of_one": 2}),
+                (3, {"spex": ((2,), "hard")}),
                 (1, {"mixed": True}),
             ),
         ),
@@ -254,6 +251,7 @@ DATASETS = {
         medium=Sizes(
             50, (2,), (1000, 100), (500,), mixed=False,
             deeper=(
+                (10, {"alphas": (2, 4, 6, 8), "alpha_of_one": 2}),
                 (
                     2,
                     {
