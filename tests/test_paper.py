@@ -255,6 +255,18 @@ def removal_was_asked(rows: list[dict[str, Any]]) -> None:
         assert np.isfinite(row["predicted"])
 
 
+def test_a_figure_without_inputs_says_so(
+    paper: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        paper("common").run(
+            "figure", "", lambda _: {"rows": []}, lambda *_: None, ("dataset",),
+            ["--cache", str(tmp_path), "--out", str(tmp_path), "--inputs", "captions=0"],
+        )  # fmt: skip
+    assert "no input is left" in capsys.readouterr().err
+    assert not (tmp_path / "figure.json").exists()
+
+
 def test_the_first_inputs_get_more(paper: Any) -> None:
     sizes = paper("cases").Sizes(
         4, (2,), deeper=((3, {"mixed": False}), (1, {"alphas": (2, 8), "alpha_of_one": 2}))

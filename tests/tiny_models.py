@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from tiny_pieces import unigrams
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import (
     GPT2Config,
@@ -59,16 +60,10 @@ def byte_level_tokenizer(*, mask: bool) -> PreTrainedTokenizerFast:
 
 def metaspace_tokenizer() -> PreTrainedTokenizerFast:
     """Unigram pieces with a visible space, as SentencePiece's, with an unknown token only."""
-    tokenizer = Tokenizer(models.Unigram())
+    tokenizer = Tokenizer(unigrams("reviews, unigrams"))
+    tokenizer.add_special_tokens(["<pad>", "<unk>", "</s>"])
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     tokenizer.decoder = decoders.Metaspace()
-    trainer = trainers.UnigramTrainer(
-        vocab_size=200,
-        special_tokens=["<pad>", "<unk>", "</s>"],
-        unk_token="<unk>",
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(CORPUS, trainer)
     tokenizer.post_processor = processors.TemplateProcessing(
         "$A </s>", special_tokens=[("</s>", 2)]
     )

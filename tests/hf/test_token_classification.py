@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tiny_pieces
 import torch
 import transformers as tf
 from tiny_models import byte_level_tokenizer
 from tiny_pipelines import SIZES, token_classifier
-from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers, trainers
+from tokenizers import AddedToken, Tokenizer, normalizers, pre_tokenizers
 from tokenizers.processors import TemplateProcessing
 
 from proxyspex_hf import InputError, InteractionExplainer
@@ -33,12 +34,11 @@ def bind(pipe: Any, inputs: Any, /, **options: Any) -> Any:
 
 
 def word_pieces() -> Any:
-    made = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    made = Tokenizer(tiny_pieces.word_pieces("tags, word pieces"))
+    specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    made.add_special_tokens(specials)
     made.normalizer = normalizers.BertNormalizer()
     made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    trainer = trainers.WordPieceTrainer(vocab_size=60, special_tokens=specials, show_progress=False)
-    made.train_from_iterator([TEXT] * 9, trainer)
     made.post_processor = TemplateProcessing(
         "[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
     )
@@ -49,13 +49,9 @@ def word_pieces() -> Any:
 
 def unigrams() -> Any:
     """As XLM-RoBERTa's: a masked word leaves the space before it as a token of its own."""
-    made = Tokenizer(models.Unigram())
+    made = Tokenizer(tiny_pieces.unigrams("tags, unigrams"))
+    made.add_special_tokens(["<s>", "<pad>", "</s>", "<unk>", "<mask>"])
     made.pre_tokenizer = pre_tokenizers.Metaspace()
-    specials = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
-    trainer = trainers.UnigramTrainer(
-        vocab_size=60, special_tokens=specials, unk_token="<unk>", show_progress=False
-    )
-    made.train_from_iterator([TEXT, "the film was great"] * 9, trainer)
     made.post_processor = TemplateProcessing(
         "<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
     )

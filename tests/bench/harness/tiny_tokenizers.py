@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 from tiny_models import CORPUS, byte_level_tokenizer, metaspace_tokenizer
+from tiny_pieces import unigrams, word_pieces
 from tokenizers import (
     AddedToken,
     Tokenizer,
@@ -21,12 +22,11 @@ from transformers import PreTrainedTokenizerFast
 def wordpiece() -> PreTrainedTokenizerFast:
     """BERT's: words in pieces, and types that tell the texts of a pair apart."""
     names = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer = Tokenizer(word_pieces("reviews, word pieces"))
+    tokenizer.add_special_tokens(names)
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece()
-    trainer = trainers.WordPieceTrainer(vocab_size=250, special_tokens=names, show_progress=False)
-    tokenizer.train_from_iterator(CORPUS, trainer)
     tokenizer.post_processor = post.TemplateProcessing(
         single="[CLS]:0 $A:0 [SEP]:0",
         pair="[CLS]:0 $A:0 [SEP]:0 $B:1 [SEP]:1",
@@ -50,13 +50,10 @@ def roberta() -> PreTrainedTokenizerFast:
 def unigram_mask() -> PreTrainedTokenizerFast:
     """XLM-RoBERTa's: Unigram with a mask token."""
     names = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
-    tokenizer = Tokenizer(models.Unigram())
+    tokenizer = Tokenizer(unigrams("reviews, unigrams with a mask"))
+    tokenizer.add_special_tokens(names)
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
     tokenizer.decoder = decoders.Metaspace(prepend_scheme="always")
-    trainer = trainers.UnigramTrainer(
-        vocab_size=200, special_tokens=names, unk_token="<unk>", show_progress=False
-    )
-    tokenizer.train_from_iterator(CORPUS, trainer)
     tokenizer.post_processor = post.TemplateProcessing(
         single="<s> $A </s>",
         pair="<s> $A </s> </s> $B </s>",
