@@ -11,7 +11,13 @@ from hypothesis import strategies as st
 from strategies import spectra
 
 from proxyspex_hf.core import FourierSpectrum, all_masks, exact_spectrum
-from proxyspex_hf.core.effects import MAX_ORDER, effects_at_input, removal_masks
+from proxyspex_hf.core.effects import (
+    MAX_ORDER,
+    effects_at_input,
+    effects_of,
+    pairs_of,
+    removal_masks,
+)
 from proxyspex_hf.core.indices import interactions
 
 
@@ -33,6 +39,20 @@ def test_effects_are_losses_at_the_whole_input(spectrum: FourierSpectrum) -> Non
         )
     sizes = [abs(e.value) for e in found]
     assert sizes == sorted(sizes, reverse=True)
+
+
+@settings(max_examples=30, deadline=None)
+@given(spectra(max_features=6))
+def test_effects_that_are_asked_for_by_name(spectrum: FourierSpectrum) -> None:
+    n = spectrum.n_features
+    wanted = [t for r in (2, 1, 3) for t in combinations(range(n), r)]
+    scale = 1.0 + float(np.abs(spectrum.coefficients).sum()) * 2.0**MAX_ORDER
+    found = effects_of(wanted, spectrum, None)
+    assert [e.members for e in found] == wanted
+    for effect in found:
+        expected = by_definition(spectrum, effect.members)
+        assert effect.value == pytest.approx(expected, abs=1e-9 * scale)
+    assert [tuple(pair) for pair in pairs_of(n).tolist()] == list(combinations(range(n), 2))
 
 
 @settings(max_examples=20, deadline=None)
