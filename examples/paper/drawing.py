@@ -69,9 +69,16 @@ def names(rows: Sequence[Row], column: str) -> list[Any]:
 
 
 def head(axis: Any, title: str, rows: Sequence[Row]) -> None:
-    """A panel's title, with the number of inputs that its medians are over."""
+    """A panel's title, with the number of inputs that its medians are over; where a line has fewer,
+    it is not of the same inputs as the others, and its number follows."""
     count = len(names(rows, "input"))
-    axis.set_title(f"{title}, {count} input{'s' if count > 1 else ''}", fontsize=10)
+    lines: dict[str, set[str]] = {}
+    for row in rows:
+        mixed = ", mixed" if row.get("fitted") == "mixed" else ""
+        lines.setdefault(f"{row['method']}{mixed}", set()).add(row["input"])
+    fewer = [f"{STYLES[m]['label']}: {len(of)}" for m, of in lines.items() if len(of) < count]
+    said = f"{title}, {count} input{'s' if count > 1 else ''}"
+    axis.set_title("\n".join([said, *([", ".join(fewer)] if fewer else [])]), fontsize=9)
 
 
 def legend(figure: Figure, axes: Any) -> None:

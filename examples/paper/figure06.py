@@ -59,7 +59,7 @@ def draw(result: Row, path: Path) -> None:
             points = [(row["alpha"], row["r2"]) for row in whole if row["method"] == method]
             drawing.line(above, method, points)
         drawing.head(above, f"{DATASETS[dataset].title}, every α", whole)
-        drawing.head(below, "by density", here)
+        drawing.head(below, "by density", [row for row in near if row["dataset"] == dataset])
         above.set(xlabel="α (α·n·log₂n masks)", xticks=drawing.names(here, "alpha"))
         for method in ("default", "lasso"):
             for fitted, style in (("uniform", method), ("mixed", f"{method}, mixed")):

@@ -251,14 +251,8 @@ DATASETS = {
         medium=Sizes(
             50, (2,), (1000, 100), (500,), mixed=False,
             deeper=(
-                (10, {"alphas": (2, 4, 6, 8), "alpha_of_one": 2}),
-                (
-                    2,
-                    {
-                        "alphas": (1, 2, 4, 6, 8), "alpha_of_one": 2, "mixed": True,
-                        "spex": (range(1, 5), "hard"),
-                    },
-                ),
+                (10, {"alphas": (1, 2, 4, 6, 8), "alpha_of_one": 2}),
+                (2, {"mixed": True, "spex": (range(1, 5), "hard")}),
             ),
         ),
         full=Sizes(50, spex=(range(1, 10), "soft")),
