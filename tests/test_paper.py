@@ -267,6 +267,18 @@ def test_a_figure_without_inputs_says_so(
     assert not (tmp_path / "figure.json").exists()
 
 
+def test_a_title_says_which_line_is_of_fewer_inputs(paper: Any) -> None:
+    drawing = paper("drawing")
+    _, axes = drawing.panels(1, 1)
+    rows = [{"method": m, "input": i} for m in ("default", "lasso") for i in "abc"]
+    drawing.head(axes[0][0], "Reviews", rows)
+    assert axes[0][0].get_title() == "Reviews, 3 inputs"
+    rows += [{"method": "spex", "input": "a"}]
+    rows += [{"method": "default", "fitted": "mixed", "input": i} for i in "ab"]
+    drawing.head(axes[0][0], "Reviews", rows)
+    assert axes[0][0].get_title() == "Reviews, 3 inputs\nSPEX: 1, default, mixed masks: 2"
+
+
 def test_the_first_inputs_get_more(paper: Any) -> None:
     sizes = paper("cases").Sizes(
         4, (2,), deeper=((3, {"mixed": False}), (1, {"alphas": (2, 8), "alpha_of_one": 2}))

@@ -45,7 +45,8 @@ _STEP = 0.15
 _GROUPS = 5
 #: At most how many coefficients of a spectrum are projected; the others are too small to matter.
 _MAX_KNOWN = 20_000
-#: Up to as many features, products of dense rows are as fast as those of sparse ones.
+#: Up to as many features, products of dense rows are as fast as those of sparse ones: the two cross
+#: between 100 and 300 features, whether 2,000 sets are multiplied or 8,000.
 _DENSE = 256
 
 

@@ -30,8 +30,8 @@ class Shards(Protocol):
         """What became of the rows that its shards list.
 
         Raises:
-            HubError: no shard could be added there.
-            InputError: the same of a folder.
+            HubError: the data set cannot be read, or no shard could be added to it.
+            InputError: the folder cannot be read.
         """
         ...
 

@@ -20,7 +20,8 @@ from proxyspex_hf.core.spectrum import FourierSpectrum
 from proxyspex_hf.core.trees import Extraction
 from proxyspex_hf.errors import InputError
 
-#: A path of the LASSO over m masks has about m kinks, more where weights leave it again.
+#: A path of the LASSO over m masks has about m kinks, more where weights leave it again; one that
+#: is cut short is not optimal, and not taken.
 _MOST_KINKS = 8
 #: Duality gap as a share of the values' squares: scikit-learn's.
 _TOLERANCE = 1e-4

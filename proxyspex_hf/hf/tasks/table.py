@@ -116,7 +116,7 @@ def check_task_name(named: str) -> None:
     """
     known = PIPELINE_REGISTRY.get_supported_tasks()
     if named in known:  # of others, transformers says which there are
-        _check(PIPELINE_REGISTRY.task_aliases.get(named, named))
+        _check_in_table(PIPELINE_REGISTRY.task_aliases.get(named, named))
 
 
 def supported_task(pipe: Any) -> str:
@@ -126,11 +126,11 @@ def supported_task(pipe: Any) -> str:
         InputError: not a pipeline, or a task that is not in the table.
     """
     task = task_of(pipe)
-    _check(task)
+    _check_in_table(task)
     return task
 
 
-def _check(task: str) -> None:
+def _check_in_table(task: str) -> None:
     if task not in (*TASKS, FUNCTION):
         raise InputError(
             f"task {task!r} is not supported; supported: {', '.join(TASKS)}. CONTRIBUTING.md tells "
