@@ -116,7 +116,8 @@ def forced_log_probabilities(
         target: token ids, (t,).
         chosen: as for :func:`forced`.
     """
-    return _log_probabilities_of(_made_to_say(model.generate, (), inputs, target, chosen), target)
+    made = _made_to_say(model.generate, (), inputs, target, chosen)
+    return log_probabilities(_logits_of(made), target)
 
 
 def _made_to_say(
@@ -139,8 +140,8 @@ def _made_to_say(
         return generate(*args, **{**own, **settings})
 
 
-def _log_probabilities_of(made: Any, target: NDArray[np.int64]) -> torch.Tensor:
-    return log_probabilities(torch.stack(list(made.logits), dim=1), target)
+def _logits_of(made: Any) -> torch.Tensor:
+    return torch.stack(list(made.logits), dim=1)
 
 
 def _generating_by(generate: Callable[..., Any], stages: Stages) -> Stages:
@@ -153,8 +154,8 @@ def _generating_by(generate: Callable[..., Any], stages: Stages) -> Stages:
 
 
 def said_by_pipeline(stages: Stages, inputs: Any, target: NDArray[np.int64]) -> torch.Tensor:
-    """The same as the pipeline's own ``_forward`` says it: whatever that gives its model's
-    ``generate``, the model is made to say ``target``.
+    """The logits with which the pipeline's own ``_forward`` says ``target``, (1, t, vocabulary):
+    whatever it gives its model's ``generate``, the model is made to say that.
 
     Raises:
         ModelError: the model failed, or ``_forward`` does not call ``generate`` once.
@@ -165,7 +166,7 @@ def said_by_pipeline(stages: Stages, inputs: Any, target: NDArray[np.int64]) -> 
 
     def generate(*args: Any, **given: Any) -> Any:
         made = _made_to_say(model.generate, args, given, target, {*chosen, *given})
-        found.append(_log_probabilities_of(made, target))
+        found.append(_logits_of(made))
         return made if given.get("return_dict_in_generate") else made.sequences
 
     _generating_by(generate, stages).run(inputs)

@@ -130,6 +130,12 @@ def log_probabilities(logits: torch.Tensor, target: NDArray[np.int64]) -> torch.
     return found
 
 
+def logits_size(logits: torch.Tensor) -> float:
+    """Of the logits (…, vocabulary) that log-probabilities are differences of: about the size of the
+    largest."""
+    return float(logits.float().logsumexp(dim=-1).abs().max())
+
+
 def _for_rows(cache: Any, rows: int) -> Any:
     """A cache of one row as one of many: the model will append to it, so the first stays apart."""
     own = copy.deepcopy(cache)

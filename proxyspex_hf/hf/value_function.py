@@ -68,6 +68,8 @@ class BoundInput(ABC):
         batch_size: items in one forward pass; None lets the engine choose.
         retry: when a batch that failed is asked again; None is never.
         remote: whether a server answers, whose rounding is not known.
+        logits_size: of outputs that are log-probabilities, the size of the logits that they are
+            differences of: half precision rounds these.
         called: who answers, in messages.
     """
 
@@ -88,6 +90,7 @@ class BoundInput(ABC):
     batch_size: int | None = None
     retry: Retry | None = None
     remote: bool = False
+    logits_size: float = 0.0
     called: str = "the model"
 
     @property
@@ -351,9 +354,10 @@ def close(bound: BoundInput, found: FloatArray, expected: FloatArray) -> bool:
     finite = found.shape == expected.shape and np.isfinite(found).all()
     if not finite or not np.isfinite(expected).all():
         return False
-    of_spread, of_size = _ROUNDED if is_rounded(bound.model) else _EXACT
+    rounded = is_rounded(bound.model)
+    of_spread, of_size = _ROUNDED if rounded else _EXACT
     spread = float(np.ptp(expected, axis=0).max(initial=0.0))
-    size = float(np.abs(expected).max(initial=0.0))
+    size = float(np.abs(expected).max(initial=bound.logits_size if rounded else 0.0))
     return bool(np.abs(found - expected).max(initial=0.0) <= of_spread * spread + of_size * size)
 
 

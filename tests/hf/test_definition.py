@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
 from functools import partial
 from typing import Any
@@ -474,6 +475,56 @@ def test_an_own_output_ends_at_any_stop_token_of_the_model() -> None:
     assert function.target_ids.tolist() == whole[:3].tolist()
     with pytest.raises(InputError, match="ends its output at once"):
         bind(stopping_at(int(whole[0])), TEXT, masking="delete", max_new_tokens=12)
+
+
+def half_precise(largest: float) -> Any:
+    """A generator in bfloat16 whose largest logits are near a size."""
+    tokenizer = byte_level_tokenizer(mask=False)
+    torch.manual_seed(0)
+    config = tf.LlamaConfig(
+        vocab_size=len(tokenizer), hidden_size=64, num_hidden_layers=4, num_attention_heads=4,
+        num_key_value_heads=2, intermediate_size=128, pad_token_id=0, bos_token_id=0,
+        eos_token_id=0, initializer_range=0.3,
+    )  # fmt: skip
+    model = tf.LlamaForCausalLM(config)
+    with torch.no_grad():
+        model.lm_head.weight.mul_(largest / 10)
+    made = model.to(torch.bfloat16).eval()
+    return tf.TextGenerationPipeline(model=made, tokenizer=tokenizer, device="cpu")
+
+
+def by_generating(function: Any, masks: np.ndarray) -> np.ndarray:
+    rows = [function._by_generating(function._inputs(mask)) for mask in masks]
+    return function.score(np.concatenate(rows))
+
+
+@pytest.mark.parametrize("largest", [10.0, 30.0, 45.0])
+def test_large_logits_in_half_precision_are_read_in_batches(largest: float) -> None:
+    function = bind(half_precise(largest), TEXT, masking="delete", max_new_tokens=12)
+    masks = masks_of(function.n_features)
+    values = function(masks)
+    assert function.way == "together"
+    assert function.logits_size == pytest.approx(largest, rel=0.2)
+    step = torch.finfo(torch.bfloat16).eps * function.logits_size
+    np.testing.assert_allclose(values, by_generating(function, masks), atol=step)
+
+
+def test_a_cache_that_changes_what_is_said_is_noticed_in_half_precision() -> None:
+    pipe = half_precise(30.0)
+    forward = pipe.model.forward
+
+    def forgetting(*args: Any, past_key_values: Any = None, **given: Any) -> Any:
+        made = forward(*args, past_key_values=past_key_values, **given)
+        if past_key_values is not None and made.logits.shape[1] == 1:
+            made.logits = made.logits * 0.9
+        return made
+
+    forgetting.__signature__ = inspect.signature(forward)  # type: ignore[attr-defined]
+    pipe.model.forward = forgetting
+    function = bind(pipe, TEXT, masking="delete", max_new_tokens=12)
+    masks = masks_of(function.n_features)
+    assert function.way == "pipeline"
+    np.testing.assert_array_equal(function(masks), by_generating(function, masks))
 
 
 @pytest.mark.parametrize("family", ["mistral", "gemma2", "phi3"])

@@ -30,6 +30,7 @@ from proxyspex_hf.hf.sequence import (
     SEQUENCE_VALUES,
     known_output,
     log_probabilities,
+    logits_size,
     sequence_score,
 )
 from proxyspex_hf.hf.stages import Stages
@@ -204,8 +205,9 @@ class ImagePrompt(BoundInput):
         if self.stages is None:
             raise ModelError("there is no pipeline to ask.")
         with evaluating(self.model):
-            rows = said_by_pipeline(self.stages, self._inputs(mask), self.target_ids)
-        found: FloatArray = rows.double().cpu().numpy()
+            logits = said_by_pipeline(self.stages, self._inputs(mask), self.target_ids)
+        self.logits_size = max(self.logits_size, logits_size(logits))
+        found: FloatArray = log_probabilities(logits, self.target_ids).double().cpu().numpy()
         return found
 
     def items(self, masks: BoolArray) -> list[bytes]:
