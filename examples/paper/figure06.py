@@ -23,7 +23,7 @@ METHODS = ("default", "paper", "lasso")
 def measure(study: Study) -> Row:
     rows: list[Row] = []
     near: list[Row] = []
-    for case in cases(study, ("sentiment", "encoder", "stories", "captions")):
+    for case in cases(study, ("sentiment", "encoder", "stories", "articles", "captions")):
         for alpha in case.sizes.alphas:
             fits = {method: case.fit(method, alpha) for method in METHODS}
             spex = case.spex_at(alpha)

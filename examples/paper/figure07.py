@@ -28,7 +28,7 @@ LIMIT = 10.0
 
 def measure(study: Study) -> Row:
     rows: list[Row] = []
-    for case in cases(study, ("sentiment", "encoder", "stories", "captions")):
+    for case in cases(study, ("sentiment", "encoder", "stories", "articles", "captions")):
         alpha = case.sizes.alpha
         fits = {method: case.fit(method, alpha) for method in ("default", "paper", "lasso")}
         spex = case.spex_at(alpha)

