@@ -165,7 +165,7 @@ def run(
     size = parser.add_mutually_exclusive_group()
     for setting, text in (
         ("quick", "few inputs (the default)"),
-        ("medium", "what docs/paper.md is made of: an hour or two"),
+        ("medium", "what docs/paper.md is made of: hours of one core"),
         ("full", "as many as the paper"),
     ):
         size.add_argument(

@@ -131,8 +131,8 @@ def log_probabilities(logits: torch.Tensor, target: NDArray[np.int64]) -> torch.
 
 
 def logits_size(logits: torch.Tensor) -> float:
-    """Of the logits (…, vocabulary) that log-probabilities are differences of: about the size of the
-    largest."""
+    """About the size of the largest of logits (…, vocabulary), of which log-probabilities are
+    differences."""
     return float(logits.float().logsumexp(dim=-1).abs().max())
 
 
