@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -186,6 +187,28 @@ def test_the_keyboard_alone_is_enough(show: Show) -> None:
     tab.focus()
     page.keyboard.press("ArrowRight")
     assert page.locator('.psx [role="tab"][aria-selected="true"]').inner_text() == "How sure"
+
+
+@pytest.mark.parametrize("place", [".row >> nth=1", '[data-id="contains"]', "text=Pairs >> nth=0"])
+def test_tables_that_come_late_leave_the_keyboard_where_it_is(
+    show: Show, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    come, tables = threading.Event(), components.index_tables
+
+    def late(record: Any) -> Any:
+        come.wait(30)
+        return tables(record)
+
+    monkeypatch.setattr(components, "index_tables", late)
+    page = show(review_record()).page
+    page.locator(".psx .details > summary").click()
+    page.locator(f".psx .ranking >> {place}").focus()
+    at = "[document.activeElement.tagName, document.activeElement.textContent]"
+    before = page.evaluate(at)
+    assert page.locator(".psx [data-id=index] option").count() == 1
+    come.set()
+    page.wait_for_function("document.querySelectorAll('.psx [data-id=index] option').length > 1")
+    assert page.evaluate(at) == before
 
 
 def test_filters_by_order_sign_and_word(show: Show) -> None:

@@ -80,6 +80,14 @@ parts.details = (() => {
     panel.replaceChildren(...PANELS[view.tab][1]());
     remember?.();
   };
+  const nameOf = ({ dataset, ariaLabel, textContent }) => dataset.key ?? dataset.id ?? ariaLabel ?? textContent;
+  // Drawn anew, with the keyboard's focus on what it was on.
+  const again = () => {
+    const at = panel.contains(document.activeElement) ? document.activeElement : null;
+    select(view.tab);
+    const same = () => [...panel.querySelectorAll(at.tagName)].find((node) => nameOf(node) === nameOf(at)) ?? panel;
+    if (at) queueMicrotask(() => same().focus({ preventScroll: true })); // the list's rows come so, too
+  };
   // The figures behind a line of the story.
   const show = (name) => {
     fold.open = true;
@@ -115,7 +123,7 @@ parts.details = (() => {
       if (message.error) return announce(message.error);
       data.indices = message.tables;
       if (!tables().some(({ key }) => key === view.index)) view.index = EFFECT;
-      if (fold.open) select(view.tab);
+      if (fold.open) again();
       const known = new Set(tables().flatMap(({ rows }) => rows.map(([members]) => termKey(members))));
       if (view.wanted) view.chosen = view.wanted.filter((key) => known.has(key)).map(membersOf);
       view.wanted = null;
