@@ -120,8 +120,7 @@ def test_a_question_about_articles_leaves_out_a_name(
         ("Two\n\nBo Ek saw Ana Karl.\nAna Karl saw Bo Ek.", "Three\n\nRain.", "One\n\nIt rained.")
     ):
         (folder / f"{i}.txt").write_text(text, "utf-8")
-    package = SimpleNamespace(origin=str(tmp_path / "__init__.py"))
-    monkeypatch.setattr(articles, "find_spec", lambda name: package)
+    monkeypatch.setattr(articles, "folder_of", lambda *_: tmp_path)
     monkeypatch.setattr(articles, "GROUPS", (("Ana Karl", "arts", ("One", "Two")),))
     ((group, question),) = articles.groups()
     assert [article.title for article in group] == ["One", "Two"]

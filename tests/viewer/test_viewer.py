@@ -189,10 +189,8 @@ def test_the_keyboard_alone_is_enough(show: Show) -> None:
     assert page.locator('.psx [role="tab"][aria-selected="true"]').inner_text() == "How sure"
 
 
-@pytest.mark.parametrize("place", [".row >> nth=1", '[data-id="contains"]', "text=Pairs >> nth=0"])
-def test_tables_that_come_late_leave_the_keyboard_where_it_is(
-    show: Show, monkeypatch: pytest.MonkeyPatch, place: str
-) -> None:
+def late_tables(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """The tables of every index come when the event is set."""
     come, tables = threading.Event(), components.index_tables
 
     def late(record: Any) -> Any:
@@ -200,6 +198,14 @@ def test_tables_that_come_late_leave_the_keyboard_where_it_is(
         return tables(record)
 
     monkeypatch.setattr(components, "index_tables", late)
+    return come
+
+
+@pytest.mark.parametrize("place", [".row >> nth=1", '[data-id="contains"]', "text=Pairs >> nth=0"])
+def test_tables_that_come_late_leave_the_keyboard_where_it_is(
+    show: Show, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    come = late_tables(monkeypatch)
     page = show(review_record()).page
     page.locator(".psx .details > summary").click()
     page.locator(f".psx .ranking >> {place}").focus()
@@ -209,6 +215,20 @@ def test_tables_that_come_late_leave_the_keyboard_where_it_is(
     come.set()
     page.wait_for_function("document.querySelectorAll('.psx [data-id=index] option').length > 1")
     assert page.evaluate(at) == before
+
+
+def test_tables_that_come_late_leave_what_is_being_typed(
+    show: Show, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    come = late_tables(monkeypatch)
+    page = show(review_record()).page
+    page.locator(".psx .details > summary").click()
+    page.locator('.psx [data-id="contains"]').focus()
+    page.keyboard.type("mu")
+    come.set()
+    page.wait_for_function("document.querySelectorAll('.psx [data-id=index] option').length > 1")
+    page.keyboard.type("ch")
+    assert page.locator('.psx [data-id="contains"]').input_value() == "much"
 
 
 def test_filters_by_order_sign_and_word(show: Show) -> None:

@@ -81,12 +81,16 @@ parts.details = (() => {
     remember?.();
   };
   const nameOf = ({ dataset, ariaLabel, textContent }) => dataset.key ?? dataset.id ?? ariaLabel ?? textContent;
-  // Drawn anew, with the keyboard's focus on what it was on.
+  // Drawn anew, with the keyboard's focus on what it was on, and the caret where it was.
   const again = () => {
     const at = panel.contains(document.activeElement) ? document.activeElement : null;
+    const caret = at?.selectionStart ?? null;
     select(view.tab);
-    const same = () => [...panel.querySelectorAll(at.tagName)].find((node) => nameOf(node) === nameOf(at)) ?? panel;
-    if (at) queueMicrotask(() => same().focus({ preventScroll: true })); // the list's rows come so, too
+    if (at) queueMicrotask(() => { // the list's rows come so, too
+      const same = [...panel.querySelectorAll(at.tagName)].find((node) => nameOf(node) === nameOf(at)) ?? panel;
+      same.focus({ preventScroll: true });
+      if (caret !== null) same.setSelectionRange?.(caret, caret);
+    });
   };
   // The figures behind a line of the story.
   const show = (name) => {
