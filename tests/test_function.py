@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from proxyspex_hf import InputError, InteractionExplainer, InteractionExplanation, ModelError
+from proxyspex_hf.viz.view import view
+from proxyspex_hf.viz.wording import differs
 
 
 def game(masks: np.ndarray) -> np.ndarray:
@@ -86,6 +90,36 @@ def test_noise_of_a_function_is_measured_where_it_is_asked_for() -> None:
     assert 0.1 < noisy(4, noise=True).record.provenance.noise_floor < 2.0
     assert noisy(4).record.provenance.noise_floor is None
     assert InteractionExplainer(game)(5, noise=True).record.provenance.noise_floor == 0.0
+
+
+def test_answers_that_do_not_repeat_are_not_called_exact() -> None:
+    rng = np.random.default_rng(0)
+    found = InteractionExplainer(
+        lambda masks: masks.sum(axis=1) + rng.uniform(-1, 1, len(masks)), progress=False
+    )(4, noise=True)
+    noise = found.record.provenance.noise_floor
+    says = f"Asked again, the model's answers to the same masks differ by up to {noise:.4g}."
+    assert says in " ".join(str(found).split())
+    data = view(found.record, most_rows=None)
+    assert any(note.startswith(says) for note in data["notes"])
+    assert data["differs"]
+    assert data["sure"].startswith("Exact for the answers that came: ")
+    repeats = view(InteractionExplainer(game)(5, noise=True).record, most_rows=None)
+    assert not repeats["differs"]
+    assert repeats["sure"].startswith("Exact: ")
+
+
+@pytest.mark.parametrize("size", [1e-300, 1.0, 1e307])
+def test_a_difference_counts_beside_the_spread_of_the_answers(size: float) -> None:
+    record = InteractionExplainer(game, progress=False)(5).record
+    record = replace(
+        record,
+        queries=replace(record.queries, values=record.queries.values * size),
+    )
+    deviation = float(np.std(record.queries.values / size)) * size
+    for share, touched in ((0.049, False), (0.051, True)):
+        told = replace(record, provenance=replace(record.provenance, noise_floor=share * deviation))
+        assert (differs(told) is not None) == touched
 
 
 def test_what_a_function_gives_that_is_no_finite_number_is_told_of_the_function() -> None:

@@ -161,8 +161,9 @@ def _why(error: BaseException) -> str:
         if not refused_writing(refusal):
             return f"your token may not read there: pass one that may (token=).{told}"
         return (
-            "your token may not write there. Use one with write access (token=), a repository of "
-            f"your own, or create_pr=True to propose the change to its owner.{told}"
+            "your token may not write there. Use one with write access (token=), or a repository "
+            "of your own; push_to_hub and push_explanations take create_pr=True, which proposes "
+            f"the change to its owner.{told}"
         )
     if status == 404:
         return "a file that should be there was not found. Try again; it may just have been moved."

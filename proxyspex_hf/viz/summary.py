@@ -6,7 +6,7 @@ import numpy as np
 
 from proxyspex_hf.core.queries import Queries
 from proxyspex_hf.record.record import ExplanationRecord
-from proxyspex_hf.viz.wording import counted, nouns, r2_text, shortened
+from proxyspex_hf.viz.wording import counted, differs, nouns, r2_text, shortened
 
 _REGIONS = {"zero": "made black", "mean": "filled with the mean colour", "blur": "blurred"}
 
@@ -26,15 +26,26 @@ def is_left_out(record: ExplanationRecord) -> bool:
 
 def notes(record: ExplanationRecord) -> list[str]:
     """What changes the meaning of the rest; the warning of a poor fit is not among them."""
-    texts = list(record.provenance.notes)
     target = record.target
-    if target.predicted not in (None, target.label):
-        texts.insert(
-            0,
-            f"The model predicts {target.predicted} for this input; "
-            f"what is explained here is its score for {target.label}.",
-        )
-    return texts
+    if target.predicted in (None, target.label):
+        return notes_of_making(record)
+    other = (
+        f"The model predicts {target.predicted} for this input; "
+        f"what is explained here is its score for {target.label}."
+    )
+    return [other, *notes_of_making(record)]
+
+
+def notes_of_making(record: ExplanationRecord) -> list[str]:
+    """Those of how it was made: as noted then, and whether the answers repeat."""
+    noise = differs(record)
+    if noise is None:
+        return list(record.provenance.notes)
+    again = (
+        f"Asked again, the model's answers to the same masks differ by up to {_digits(noise)}. "
+        "What is shown is of the answers that came first; intervals count on answers that repeat."
+    )
+    return [*record.provenance.notes, again]
 
 
 def facts(record: ExplanationRecord) -> list[tuple[str, str]]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from proxyspex_hf.core.queries import Queries
 from proxyspex_hf.errors import InputError
 from proxyspex_hf.record.record import ExplanationRecord
-from proxyspex_hf.viz.summary import is_left_out
+from proxyspex_hf.viz.summary import is_left_out, notes_of_making
 from proxyspex_hf.viz.terms import Member, Term, ranked_terms, spell
 from proxyspex_hf.viz.together import finding
 from proxyspex_hf.viz.verdict import flip, flip_parts, scale_of, verdict_of
@@ -83,7 +83,7 @@ def _head(record: ExplanationRecord, decimals: int, width: int) -> Iterator[str]
     )
     if target.predicted not in (None, target.label):
         yield from wrapped(f"The model predicts {visible(str(target.predicted))}.", width)
-    for note in record.provenance.notes:
+    for note in notes_of_making(record):
         yield from wrapped(f"Note: {visible(note)}", width, "      ")
 
 

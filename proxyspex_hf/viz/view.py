@@ -24,6 +24,7 @@ from proxyspex_hf.viz.verdict import flip, flip_parts, scale_data, speaks_for, v
 from proxyspex_hf.viz.wording import (
     counted_nouns,
     decimals_for,
+    differs,
     how_sure,
     kind_words,
     near_input_warning,
@@ -100,6 +101,7 @@ def view(record: ExplanationRecord, *, most_rows: int | None = INDEX_ROWS) -> di
         "empty": record.empty_value,
         "exact": record.is_exact,
         "noise": record.provenance.noise_floor,
+        "differs": differs(record) is not None,
         "scores": [
             {
                 "density": s.density,

@@ -7,6 +7,8 @@ import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from decimal import ROUND_HALF_UP, Decimal
 
+import numpy as np
+
 from proxyspex_hf.core.faithfulness import DensityScore
 from proxyspex_hf.record.record import ExplanationRecord, Target
 
@@ -14,6 +16,9 @@ from proxyspex_hf.record.record import ExplanationRecord, Target
 GOOD, FAIR = 0.8, 0.5
 #: From this density on, masks are the neighbourhood of the actual input.
 NEAR_INPUT = 0.85
+#: Answers that differ by less than this share of their standard deviation repeat well enough: such
+#: noise would lower an R² by 0.001 or so.
+_NOISY = 0.05
 
 _NOUNS = {
     "words": ("word", "words"),
@@ -333,7 +338,8 @@ def how_sure(record: ExplanationRecord) -> str:
     """One line of how far to trust it where it matters: close to the actual input."""
     many = nouns(record)[1]
     if record.is_exact:
-        return f"Exact: the model was asked about every subset of the {many}."
+        asked = f"the model was asked about every subset of the {many}."
+        return f"Exact for the answers that came: {asked}" if differs(record) else f"Exact: {asked}"
     measured = [score for score in record.faithfulness if score.r2 is not None]
     if not measured:
         return "How well the explanation follows the model was not measured."
@@ -348,6 +354,16 @@ def how_sure(record: ExplanationRecord) -> str:
         else (f"With {percent(score.density)} of the {many} kept")
     )
     return f"{near} the explanation {says}: R² {r2_text(score.r2)}{r2_interval(score)}."
+
+
+def differs(record: ExplanationRecord) -> float | None:
+    """How far answers to the same masks were apart, where the numbers shown are touched by it."""
+    noise, values = record.provenance.noise_floor, record.queries.values
+    largest = float(np.abs(values).max())
+    # Divided first: the squares of the largest numbers would overflow.
+    if not noise or (largest and noise / largest <= _NOISY * float(np.std(values / largest))):
+        return None
+    return noise
 
 
 def near_input_warning(record: ExplanationRecord, minus: str = "\N{MINUS SIGN}") -> str | None:

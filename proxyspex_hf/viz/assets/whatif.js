@@ -106,7 +106,7 @@ parts.whatif = (() => {
     now.dataset.value = String(value);
     now.title = data.score;
     const apart = !out() && signed(fitted) !== signed(value);
-    range.textContent = apart ? `the explanation gives ${signed(fitted)}` : data.exact ? "exact" : ends ? sharesText(ends) : data.predicted.length ? (trigger || data.doubt ? "…" : "interval not in this file") : "";
+    range.textContent = apart ? `the explanation gives ${signed(fitted)}` : data.exact ? (data.differs ? "as it was answered" : "exact") : ends ? sharesText(ends) : data.predicted.length ? (trigger || data.doubt ? "…" : "interval not in this file") : "";
     ask.textContent = out() ? `${counted(removed())} taken out. Click again to put back.` : `Click ${data.nouns[1]} in the input to take them out.`;
     restore.disabled = out() === 0;
     strip(value);
