@@ -122,6 +122,47 @@ def test_a_picture_that_cannot_be_decoded_costs_no_other_row() -> None:
         assert rows[3].value.size == (4, 4)
 
 
+@pytest.mark.parametrize("kind", ["arrow", "pandas", "numpy", "torch", None])
+def test_a_stream_gives_its_rows(kind: str | None) -> None:
+    data = datasets.Dataset.from_dict({"text": ["not bad", "so good"], "more": [0, 1]})
+    for stream in (
+        data.to_iterable_dataset(),
+        data.to_iterable_dataset(num_shards=2),
+        data.to_iterable_dataset().map(lambda row: {"text": row["text"]}),  # no columns known
+        datasets.IterableDataset.from_generator(lambda: iter(data)),
+    ):
+        rows = list(rows_of(stream.with_format(kind), TEXT))
+        assert [row.value for row in rows] == ["not bad", "so good"]
+        assert [row.error for row in rows] == [None, None]
+    with pytest.raises(InputError, match=r"no column 'txet'; it has 'text', 'more'"):
+        list(rows_of(data.to_iterable_dataset(), Columns("txet")))
+
+
+def test_a_picture_of_a_stream_that_cannot_be_decoded_costs_no_other_row() -> None:
+    good = {"bytes": picture(), "path": None}
+    stream = of_images(good, {"bytes": b"no picture", "path": None}, good).to_iterable_dataset()
+    rows = list(rows_of(stream, Columns("image")))
+    assert [row.error for row in rows] == [
+        None,
+        "the row cannot be read: UnidentifiedImageError: cannot identify image file "
+        "<_io.BytesIO object>.",
+        None,
+    ]
+    assert rows[2].value.size == (4, 4)
+
+
+def test_what_was_read_before_a_source_failed_is_not_lost() -> None:
+    def failing() -> Iterator[dict[str, str]]:
+        yield {"text": "not bad"}
+        yield {"text": "so good"}
+        raise ConnectionError("gone")
+
+    rows = rows_of(failing(), TEXT)
+    assert [next(rows).value, next(rows).value] == ["not bad", "so good"]
+    with pytest.raises(ConnectionError, match="gone"):
+        next(rows)
+
+
 def test_a_disk_that_fails_is_no_rows_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     data = of_images({"bytes": picture(), "path": None})
 

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,22 @@ def test_rows_become_shards_and_bad_rows_carry_their_error(home: Path) -> None:
     (own,) = explainer_of(Counting())([TEXTS[1]])
     assert found[written[5]["id"]] == own
     assert not list((home / "home").rglob("finished/*/*.json"))  # sent, so no longer kept
+
+
+def test_what_was_read_before_the_rows_failed_is_explained(home: Path) -> None:
+    def failing() -> Iterator[dict[str, str]]:
+        yield from ({"text": text} for text in TEXTS[:3])
+        raise ConnectionError("gone")
+
+    rule = Counting()
+    call = partial(explain_dataset, column="text", out=home / "out")
+    with pytest.raises(ConnectionError, match="gone"):
+        call(failing(), explainer=explainer_of(rule))
+    assert set(rule.whole) == set(TEXTS[:3])
+    rule.whole.clear()
+    stream = datasets.Dataset.from_dict({"text": TEXTS[:4]}).to_iterable_dataset()
+    assert call(stream, explainer=explainer_of(rule)).explained == 4
+    assert set(rule.whole) == {TEXTS[3]}
 
 
 def test_a_second_start_repeats_no_finished_input(home: Path) -> None:

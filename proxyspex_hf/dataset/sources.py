@@ -5,11 +5,12 @@ from __future__ import annotations
 import codecs
 import errno
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -18,6 +19,7 @@ from proxyspex_hf.checks import quoted
 from proxyspex_hf.errors import InputError
 from proxyspex_hf.hf.failures import first_line, is_transient
 
+_Item = TypeVar("_Item")
 #: Rows of a Parquet file that are in memory at a time: convention.
 _READ_AT_ONCE = 256
 #: Characters of one line of JSON: what one row of a data set has, pictures included. Convention.
@@ -172,14 +174,18 @@ def rows_of(dataset: Any, columns: Columns) -> Iterator[Row]:
             f"a {type(dataset).__name__} gives columns, not rows: give "
             "datasets.Dataset.from_pandas(table), or the rows as a list of mappings."
         )
-    columns.check(getattr(dataset, "column_names", None))
-    if hasattr(dataset, "select_columns") and getattr(dataset, "column_names", None):
+    names = getattr(dataset, "column_names", None)
+    columns.check(names)
+    loaded = sys.modules.get("datasets")
+    if loaded is None or not isinstance(dataset, (loaded.Dataset, loaded.IterableDataset)):
+        return _numbered(dataset, columns)
+    if names:  # of a stream they are not always known
         dataset = dataset.select_columns(list(dict.fromkeys(columns.names)))
-        if hasattr(dataset, "__getitem__"):
-            if dataset.format["type"] in _TABLES:
-                dataset = dataset.with_format(None)
-            return _numbered(_one_by_one(dataset), columns)
-    return _numbered(dataset, columns)
+    if isinstance(dataset, loaded.IterableDataset):
+        return _numbered(_streamed(dataset.with_format(None)), columns)
+    if dataset.format["type"] in _TABLES:
+        dataset = dataset.with_format(None)
+    return _numbered(_one_by_one(dataset), columns)
 
 
 def _one_by_one(dataset: Any) -> Iterator[Any]:
@@ -189,10 +195,27 @@ def _one_by_one(dataset: Any) -> Iterator[Any]:
         try:
             yield dataset[place]
         except _UNREADABLE as error:
-            known = getattr(error, "errno", None) in (None, errno.ENOENT)
-            if not known or is_transient(error, None):  # the disk or the network: no row's fault
-                raise
-            yield Row(0, error=f"the row cannot be read: {type(error).__name__}: {_said(error)}.")
+            yield _unreadable(error)
+
+
+def _streamed(dataset: Any) -> Iterator[Any]:
+    """The rows of a ``datasets.IterableDataset``. One that cannot be decoded ends its iterator,
+    too, so each is decoded here, where its features say how."""
+    features = dataset.features
+    for row in dataset if features is None else dataset.decode(enable=False):
+        try:
+            yield row if features is None else features.decode_example(row)
+        except _UNREADABLE as error:
+            yield _unreadable(error)
+
+
+def _unreadable(error: BaseException) -> Row:
+    """A row that cannot be read; where that is the disk's or the network's fault, its error is
+    raised."""
+    known = getattr(error, "errno", None) in (None, errno.ENOENT)
+    if not known or is_transient(error, None):
+        raise error
+    return Row(0, error=f"the row cannot be read: {type(error).__name__}: {_said(error)}.")
 
 
 def _said(error: BaseException) -> str:
@@ -214,15 +237,32 @@ def _as_lists(value: Any) -> Any:
 
 def _numbered(rows: Iterable[Any], columns: Columns) -> Iterator[Row]:
     source = iter(rows)
-    first = list(islice(source, _FIRST))
+    first, failed = taken(source, _FIRST)
     _check_first(first, columns)
-    for number, row in enumerate(chain(first, source)):
+    for number, row in enumerate(chain(first, _raising(failed), source)):
         if isinstance(row, Row):
             yield Row(number, row.value, row.error)
         elif isinstance(row, Mapping):
             yield columns.input_of(number, row)
         else:
             yield Row(number, error=f"the row is a {type(row).__name__}, no mapping of columns.")
+
+
+def taken(source: Iterator[_Item], count: int) -> tuple[list[_Item], Exception | None]:
+    """The next items, at most ``count``, and what ended them if it was an error: those before it
+    are not lost."""
+    items: list[_Item] = []
+    try:
+        items.extend(islice(source, count))
+    except Exception as error:  # noqa: BLE001 - raised by whoever has used the items
+        return items, error
+    return items, None
+
+
+def _raising(error: Exception | None) -> Iterator[Any]:
+    if error is not None:
+        raise error
+    yield from ()
 
 
 def _check_first(rows: Sequence[Any], columns: Columns) -> None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from proxyspex_hf.dataset.finished import Done, Pending, explainer_key, input_key, short_error
-from proxyspex_hf.dataset.sources import Row
+from proxyspex_hf.dataset.sources import Row, taken
 from proxyspex_hf.errors import InputError, ModelError, ProxySpexError
 from proxyspex_hf.explainer import InteractionExplainer
 from proxyspex_hf.explanation import InteractionExplanation
@@ -60,8 +59,13 @@ class Worker:
     def all(self, rows: Iterable[Row]) -> Iterator[Done]:
         """What became of each row, in order."""
         source = iter(rows)
-        while some := list(islice(source, _TOGETHER)):
+        failed = None
+        while failed is None:
+            some, failed = taken(source, _TOGETHER)
+            if not some and failed is None:
+                return
             yield from self.some(some)
+        raise failed
 
     def some(self, rows: Sequence[Row]) -> list[Done]:
         """The same for a few that are asked together.
