@@ -241,7 +241,8 @@ class ProxySPEX:
             densities: (m,) the keep probability each mask was drawn with, 0 where it was chosen:
                 the terms are chosen to be right where masks were drawn. None takes all of them.
             masks: (m, n) bool, 1 = kept. Where all 2^n subsets are among them (n <= 20), their
-                exact transform is taken instead of a proxy. Repeated masks are averaged.
+                exact transform is taken instead of a proxy (of ``"lasso"``, its single features).
+                Repeated masks are averaged.
             values: (m,) finite floats.
 
         Raises:
@@ -406,8 +407,10 @@ class ProxySPEX:
         table[position] = values
         dense, terms = exact_terms(table)
         sparse = terms
-        if self.max_order is not None:
-            sparse = sparse.select(np.flatnonzero(sparse.orders <= self.max_order))
+        # What can only add up stays additive: of all subsets, single features are its best fit.
+        most = 1 if isinstance(self._given, Lasso) else self.max_order
+        if most is not None:
+            sparse = sparse.select(np.flatnonzero(sparse.orders <= most))
         sparse = sparse.top(self.n_coefficients)
         kept = set(sparse.sets)
         dropped = energy_of(np.array([c for t, c in terms.to_dict().items() if t not in kept]))

@@ -246,3 +246,17 @@ def test_which_masks_were_drawn_is_known_of_repeated_masks_too() -> None:
     assert twice.spectrum == once.spectrum
     with pytest.raises(InputError, match="densities must have shape"):
         ProxySPEX("gaussian").fit(masks, values, densities=densities[1:])
+
+
+@pytest.mark.parametrize("n", [1, 3, 6])
+def test_lasso_stays_additive_where_all_subsets_are_known(n: int) -> None:
+    rng = np.random.default_rng(n)
+    masks = all_masks(n)
+    values = rng.normal(size=2**n)
+    fit = ProxySPEX("lasso", refine="none").fit(masks, values)
+    assert fit.spectrum.orders.max() == 1
+    assert len(fit.spectrum) == n + 1
+    design = np.column_stack([np.ones(2**n), masks])
+    best, *_ = np.linalg.lstsq(design, values, rcond=None)
+    np.testing.assert_allclose(fit.spectrum.evaluate(masks), design @ best, atol=1e-12)
+    assert fit.dropped_energy == pytest.approx(np.mean((values - design @ best) ** 2), abs=1e-12)
