@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import fdtri
+from scipy.special import bdtr, fdtri
 
 from proxyspex_hf.checks import BoolArray, FloatArray
 from proxyspex_hf.core.masks import sample_masks
@@ -26,6 +26,9 @@ TEST_DENSITIES = (0.5, 0.7, 0.9)
 MIN_TEST_MASKS = 10
 #: The same where masks of other densities count by their weight: what they are worth together.
 _MIN_WORTH = 8.0
+#: The least share of what is drawn at a density that may be of sizes that some mask has. Masks of
+#: other densities cover 0.33 and more where they are enough, and less than 0.1 where R² was wrong.
+_COVER = 0.3
 #: Conventions, so that every R² is a number that can be stored: errors are cut here, in units of
 #: the largest difference between values, and R² there.
 _FURTHEST, _LOWEST = 1e60, -1e300
@@ -109,6 +112,8 @@ def left_out_r2(
     drawn = np.flatnonzero(densities > 0.0)
     weights = _importance(masks[drawn], densities[drawn], density)
     worth = float(weights.sum() ** 2 / np.square(weights).sum()) if weights.any() else 0.0
+    if _covered(masks[drawn], density) < _COVER:
+        worth = 0.0  # compared with each other, masks that are all unlikely weigh something
     if worth < _MIN_WORTH:
         return DensityScore(density, None, None, int(worth))
     truth, found = values[drawn], predictions[drawn]
@@ -170,6 +175,18 @@ def _importance(masks: BoolArray, densities: FloatArray, density: float) -> Floa
     parts = [log_probability(p) for p in levels] + np.log(counts / len(densities))[:, None]
     logs = log_probability(density) - np.logaddexp.reduce(parts)
     return np.asarray(np.exp(logs - min(0.0, float(logs.max()))))
+
+
+def _covered(masks: BoolArray, density: float) -> float:
+    """The share of what is drawn at a density that keeps as many features as one of the masks; the
+    full and the empty mask, which are asked anyway, aside."""
+    n = masks.shape[1]
+    sizes = np.unique(masks.sum(axis=1))
+    sizes = sizes[(sizes > 0) & (sizes < n)]
+    if not len(sizes):
+        return 0.0
+    likely = bdtr(sizes, n, density) - bdtr(sizes - 1, n, density)
+    return float(likely.sum() / (bdtr(n - 1, n, density) - bdtr(0, n, density)))
 
 
 def held_out_masks(

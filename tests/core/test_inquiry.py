@@ -325,3 +325,30 @@ def test_as_many_masks_are_asked_as_were_wanted_where_few_are_left(budget: int) 
     assert len(np.unique(asked.masks, axis=0)) == len(asked.masks) == budget
     again = ask(inquiry(how, seed=0), lambda masks: [masks.sum(axis=1) ** 2.0])
     np.testing.assert_array_equal(asked.masks, again.masks)
+
+
+@pytest.mark.parametrize(
+    ("n", "density", "unlike"),
+    [(14, 0.02, (0.5, 0.7, 0.9)), (9, 0.01, (0.5, 0.7, 0.9)), (30, 0.98, (0.5, 0.7))],
+)
+@pytest.mark.parametrize("seed", range(3))
+def test_masks_that_are_like_none_of_a_density_say_nothing_of_it(
+    n: int, density: float, unlike: tuple[float, ...], seed: int
+) -> None:
+    weights = np.random.default_rng(seed).normal(size=n)
+    function = Cached(FunctionOfMasks(lambda m: np.tanh(m @ weights + m[:, 0] * m[:, 1]), n))
+    found = attribute(function, plan(n, density=density), ProxySPEX("lasso", seed=seed))
+    scores = {score.density: score for score in found.faithfulness}
+    for each in unlike:
+        assert (scores[each].r2, scores[each].interval, scores[each].n_masks) == (None, None, 0)
+    if density == 0.98:  # which is like 0.9
+        assert scores[0.9].r2 is not None
+
+
+@pytest.mark.parametrize("density", ["wide", "mixed"])
+@pytest.mark.parametrize("n", [9, 14, 40])
+def test_masks_of_several_densities_cover_those_between(n: int, density: str) -> None:
+    weights = np.random.default_rng(n).normal(size=n)
+    function = Cached(FunctionOfMasks(lambda m: np.tanh(m @ weights), n))
+    found = attribute(function, plan(n, density=density), ProxySPEX("lasso"))
+    assert all(score.r2 is not None for score in found.faithfulness)
