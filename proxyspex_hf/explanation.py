@@ -196,14 +196,19 @@ class InteractionExplanation:
         """90% intervals of what the model gives for masks (b, n): (b, 2), low and high.
 
         Raises:
-            InputError: masks of another width or not 0/1, or an explanation of before 0.2, which
-                has no intervals: :meth:`refit` makes them.
+            InputError: masks of another width or not 0/1; an explanation of before 0.2, which
+                has no intervals: :meth:`refit` makes them; or of answers that were all the same.
         """
         rows = as_masks(masks, len(self.features))
         if self.record.is_exact:
             shown = self.predict(rows)
             return np.stack([shown, shown], axis=1)
         if self.record.posterior is None:
+            if self.record.fit.method == "constant":
+                raise InputError(
+                    f"all {self.record.queries.n_fit} answers were the same, so nothing says how "
+                    "far others may be from them: ask more (alpha=, budget=)."
+                )
             raise InputError("this explanation was made without intervals: refit() makes them.")
         return prediction_intervals(self.spectrum, self.record.posterior, rows)
 

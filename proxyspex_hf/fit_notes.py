@@ -7,8 +7,9 @@ from collections.abc import Iterable
 import numpy as np
 
 from proxyspex_hf.core.algorithm import APART, ProxySPEX, SpectrumFit
-from proxyspex_hf.core.queries import Queries
+from proxyspex_hf.core.queries import Plan, Queries
 from proxyspex_hf.core.walsh import is_rounding
+from proxyspex_hf.record.record import ExplanationRecord
 
 #: What the notes of a fit are told by: a record holds all of its notes in one list. Stored ones of
 #: earlier versions say the same.
@@ -17,6 +18,7 @@ _ESTIMATED = "has no exact spectrum"
 _AGAIN = "Fitted again to the stored queries"
 _SIBLING = "sibling ("
 _UNLIKE = "is unlike those of masked inputs"
+_MISSED = "The goal was not met"
 
 
 def fit_notes(fit: SpectrumFit, queries: Queries) -> tuple[str, ...]:
@@ -61,6 +63,37 @@ def refit_notes(fit: SpectrumFit, queries: Queries, algorithm: ProxySPEX) -> tup
     return (*fit_notes(fit, queries), again)
 
 
+def goal_note(record: ExplanationRecord, plan: Plan) -> str | None:
+    """What the explanation misses of the plan's goal; None where it is met, or there was none."""
+    goal = plan.goal
+    if goal is None or plan.exact:
+        return None
+    missed = []
+    if goal.r2 is not None:
+        low = [s for s in record.faithfulness if s.r2 is None or s.r2 < goal.r2]
+        found = ", ".join(
+            f"{'not measured' if s.r2 is None else f'{s.r2:.3g}'} at {s.density:g}" for s in low
+        )
+        missed += [f"R² is {found}, and was to be {goal.r2:g}"] if low else []
+    if goal.width is not None:
+        ends = [effect.interval for effect in record.effects if effect.order == 1]
+        width = float(np.median([high - low for low, high in filter(None, ends)] or [0.0]))
+        if width > goal.width:
+            missed.append(
+                f"the median 90% interval of a single feature is {width:.3g} wide, and was to be "
+                f"{goal.width:g}"
+            )
+    if not missed:
+        return None
+    calls = len(record.queries)
+    more = (
+        f"All {calls} masks of the budget were asked."
+        if calls >= plan.budget
+        else f"It seemed met after {calls} of at most {plan.budget} masks: refine() asks more."
+    )
+    return f"{_MISSED}: {'; '.join(missed)}. {more}"
+
+
 def sibling_note(who: str, times: float | None) -> str:
     """What came of a cheaper model that was asked first.
 
@@ -81,5 +114,5 @@ def other_notes(notes: Iterable[str], *, sibling: bool = False) -> tuple[str, ..
     Args:
         sibling: those of a sibling hold as well.
     """
-    of_a_fit = (_ALL_ASKED, _ESTIMATED, _UNLIKE, _AGAIN, *(() if sibling else (_SIBLING,)))
+    of_a_fit = (_ALL_ASKED, _ESTIMATED, _UNLIKE, _MISSED, _AGAIN, *(() if sibling else (_SIBLING,)))
     return tuple(note for note in notes if not any(part in note for part in of_a_fit))

@@ -10,7 +10,7 @@ from typing import Any
 from proxyspex_hf.beforehand import Told
 from proxyspex_hf.core.algorithm import ProxySPEX
 from proxyspex_hf.core.attribution import Attribution
-from proxyspex_hf.fit_notes import fit_notes, other_notes
+from proxyspex_hf.fit_notes import fit_notes, goal_note, other_notes
 from proxyspex_hf.hf.answers import Asker
 from proxyspex_hf.hf.evaluating import model_device
 from proxyspex_hf.hf.identity import model_name
@@ -41,7 +41,7 @@ def make_record(
     """The record of one explanation made just now, and of what a sibling said before it."""
     bound, fit, how = asker.bound, found.fit, found.plan
     alpha = chosen.alpha if chosen.budget is None else None
-    return ExplanationRecord(
+    record = ExplanationRecord(
         task=task_of(pipe),
         text=bound.text,
         picture=bound.picture,
@@ -67,6 +67,15 @@ def make_record(
             arguments={**_given(chosen), **bound.arguments},
         ),
         provenance=_provenance(pipe, bound, found, noise, told),
+    )
+    missed = goal_note(record, how)
+    if missed is None:
+        return record
+    notes = (*record.provenance.notes, missed)
+    return replace(
+        record,
+        settings=replace(record.settings, sampling=_sampling(found, met=False)),
+        provenance=replace(record.provenance, notes=notes),
     )
 
 
@@ -111,7 +120,7 @@ def _given(chosen: ExplainerOptions) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None}
 
 
-def _sampling(found: Attribution) -> str:
+def _sampling(found: Attribution, *, met: bool = True) -> str:
     if found.plan.exact:
         return "all subsets"
     how = found.plan
@@ -121,7 +130,8 @@ def _sampling(found: Attribution) -> str:
     if how.rounds == 1 and how.goal is None:
         return drawn
     if how.goal is not None:
-        return f"question {how.question}, until a goal was met: {drawn}, and others chosen"
+        until = "until a goal was met" if met else "for a goal that was not met"
+        return f"question {how.question}, {until}: {drawn}, and others chosen"
     queries = found.queries
     chosen = int((queries.densities[2 : queries.n_fit] == 0.0).sum())
     return f"question {how.question}, {how.rounds} rounds: {drawn}, and {chosen:,} chosen"

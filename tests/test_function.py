@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from proxyspex_hf import InputError, InteractionExplainer, InteractionExplanation, ModelError
+from proxyspex_hf import Goal, InputError, InteractionExplainer, InteractionExplanation, ModelError
 from proxyspex_hf.viz.view import view
 from proxyspex_hf.viz.wording import differs
 
@@ -132,3 +132,41 @@ def test_what_a_function_gives_that_is_no_finite_number_is_told_of_the_function(
 def test_masks_that_no_memory_holds_are_refused() -> None:
     with pytest.raises(InputError, match="features do not fit into memory"):
         InteractionExplainer(game)(2_000_000)
+
+
+def test_answers_that_are_all_the_same_say_nothing_of_others() -> None:
+    found = InteractionExplainer(lambda masks: np.full(len(masks), 3.0), progress=False)(12)
+    asked = len(found.record.queries)
+    assert f"Nothing was found: all {asked} answers were the same." in str(found)
+    with pytest.raises(InputError, match=f"all {asked} answers were the same, so nothing says"):
+        found.predict_interval(np.ones((1, 12), bool))
+    every = InteractionExplainer(lambda masks: np.full(len(masks), 3.0), progress=False)(5)
+    assert "the score does not depend on the features" in str(every)
+    np.testing.assert_array_equal(every.predict_interval(np.ones((1, 5), bool)), [[3.0, 3.0]])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_goal_that_was_not_met_is_said_not_to_be(seed: int) -> None:
+    n = 13
+    weights = np.random.default_rng(seed).normal(size=n)
+
+    def steep(m: np.ndarray) -> np.ndarray:
+        return 3 * np.tanh(m @ weights + 2.0 * m[:, 0] * m[:, 1] - m[:, 2] * m[:, 3] * m[:, 4])
+
+    explainer = InteractionExplainer(steep, progress=False, seed=seed, budget="auto")
+    for goal in (Goal(r2=0.95), Goal(r2=0.9), Goal(width=0.3)):
+        found = explainer(n, goal=goal)
+        widths = [np.subtract(*e.interval[::-1]) for e in found.record.effects if e.order == 1]
+        met = (goal.r2 is None or min(s.r2 or 0.0 for s in found.scores) >= goal.r2) and (
+            goal.width is None or np.median(widths) <= goal.width
+        )
+        notes = [note for note in found.record.provenance.notes if "goal" in note]
+        how = "until a goal was met" if met else "for a goal that was not met"
+        assert how in found.record.settings.sampling
+        assert (notes == []) == met
+        if not met:
+            assert notes[0].startswith("The goal was not met: R² is ")
+            assert notes[0].endswith(("of the budget were asked.", "refine() asks more."))
+            # It is of this fit: another says its own.
+            again = found.refit(proxy="lasso").record.provenance.notes
+            assert not any("goal" in note for note in again)

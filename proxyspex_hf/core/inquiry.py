@@ -272,14 +272,23 @@ def _posterior(
 def _reached(goal: Goal, asked: Asked, posterior: Posterior) -> bool:
     """Whether the first function's answers so far meet the goal."""
     _, scale = level_and_scale(asked.values[0])
+    used = posterior.used
+    left_out = posterior.values.copy()
+    left_out[used] = posterior.left_out()
     if goal.width is not None:
         singles = np.arange(asked.masks.shape[1], dtype=np.int32)[:, None]
         found = posterior.derivatives(singles, at_share(1.0))
-        if 2.0 * Z90 * scale * float(np.median(found.deviation)) > goal.width:
+        # As the intervals shown are: no narrower than what was left out says they may be.
+        reach = 2.0 * Z90 * scale * posterior.inflation_of(left_out)
+        if reach * float(np.median(found.deviation)) > goal.width:
             return False
     if goal.r2 is not None:
-        left_out, used = posterior.left_out(), posterior.used
-        known = asked.masks[used], posterior.values[used], left_out, asked.densities[used]
+        known = (
+            asked.masks[used],
+            posterior.values[used],
+            left_out[used],
+            asked.densities[used],
+        )
         for density in TEST_DENSITIES:
             score = left_out_r2(*known, density)
             if score.r2 is None or score.r2 < goal.r2:
