@@ -9,6 +9,8 @@ from difflib import SequenceMatcher
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from proxyspex_hf.checks import as_integer, quoted
 from proxyspex_hf.core.effects import Effect
 from proxyspex_hf.errors import InputError
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 #: Numbers whose sum over two labels is constant (0 or 1): an effect on the one is that on the
 #: other with its sign turned.
 _TURNED = ("log-odds", "margin", "probability")
+#: Rounding is doubled at most as often, which is beyond any effect.
+_MOST_DOUBLED = 60
 
 
 @dataclass(frozen=True)
@@ -200,7 +204,8 @@ def compare(
     if _is_opposite(first, second):
         theirs = {members: _turned(effect) for members, effect in theirs.items()}
     both = first.features, second.features
-    found = [_difference(*both, a, b, ours, theirs) for a, b in wanted]
+    rounding = _rounding(first.record) + _rounding(second.record)
+    found = [_difference(*both, a, b, ours, theirs, rounding) for a, b in wanted]
     found.sort(key=_size)
     return Comparison(first, second, (str(names[0]), str(names[1])), tuple(found))
 
@@ -226,9 +231,8 @@ def check_comparable(first: InteractionExplanation, second: InteractionExplanati
 
 
 def _is_opposite(first: InteractionExplanation, second: InteractionExplanation) -> bool:
-    """Whether the second explains the other one of the first's two labels."""
-    other = first.record.target.other
-    return other is not None and other == second.record.target.label
+    """Whether they explain the two labels of one choice."""
+    return first.record.target.is_opposite_of(second.record.target)
 
 
 def _turned(effect: Effect) -> Effect:
@@ -282,6 +286,7 @@ def _difference(
     b: tuple[int, ...] | None,
     ours: dict[tuple[int, ...], Effect],
     theirs: dict[tuple[int, ...], Effect],
+    rounding: float,
 ) -> Difference:
     features, members = (first, a) if a is not None else (second, b or ())
     labels = tuple(features.labels[i] for i in members)
@@ -290,7 +295,20 @@ def _difference(
         values = tuple(None if effect is None else effect.value for effect in (x, y))
         return Difference(labels, a, b, (values[0], values[1]), None, None)
     interval = _interval(x.value, y.value, x.interval, y.interval)
-    return Difference(labels, a, b, (x.value, y.value), y.value - x.value, interval)
+    difference = y.value - x.value
+    # An effect of t features is a sum of 2^t values, and each may be off.
+    if abs(difference) <= math.ldexp(rounding, min(len(members), _MOST_DOUBLED)):
+        difference = 0.0
+        interval = interval and (min(interval[0], 0.0), max(interval[1], 0.0))
+    return Difference(labels, a, b, (x.value, y.value), difference, interval)
+
+
+def _rounding(record: ExplanationRecord) -> float:
+    """How far a value may be off where the same model computes it in another order: as measured,
+    and a digit of what it computes in."""
+    computed = np.float64 if record.provenance.dtype == "float64" else np.float32
+    digit = float(np.finfo(computed).eps) * float(np.abs(record.queries.values).max())
+    return max(record.provenance.noise_floor or 0.0, digit)
 
 
 def _interval(

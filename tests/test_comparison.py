@@ -329,3 +329,46 @@ def test_the_page_colours_a_difference_by_what_it_says_of_the_answer(kind: str, 
     )
     (row,) = compare(first, second).page_data()["rows"]
     assert row[3:] == ["+1.25", tone]
+
+
+def test_a_label_of_three_is_not_turned_whichever_comes_first() -> None:
+    of_two = explained(
+        "a b", {(0,): 1.0}, target=Target("POSITIVE", 1, "log-odds", "POSITIVE", other="NEGATIVE")
+    )
+    of_three = explained("a b", {(0,): -3.0}, target=Target("NEGATIVE", 0, "log-odds", "NEGATIVE"))
+    for pair, effects in (((of_two, of_three), (1.0, -3.0)), ((of_three, of_two), (-3.0, 1.0))):
+        found = compare(*pair)
+        assert found.differences[0].effects == effects
+        assert "turned" not in str(found)
+        labels = [each.record.target.label for each in pair]
+        assert f"They explain {labels[0]} and {labels[1]}." in " ".join(str(found).split())
+
+
+def test_what_another_order_of_sums_leaves_is_no_difference() -> None:
+    weights = np.array([0.1, 0.2, 0.3, 0.4, 0.7])
+
+    def forth(masks: Any) -> Any:
+        return masks @ weights + masks[:, 0] * masks[:, 1] * 0.3
+
+    def back(masks: Any) -> Any:
+        return sum(weights[i] * masks[:, i] for i in range(4, -1, -1)) + (
+            masks[:, 0] * masks[:, 1] * 0.1 * 3
+        )
+
+    one, other = (InteractionExplainer(f, progress=False)(5) for f in (forth, back))
+    assert any(d.effects[0] != d.effects[1] for d in compare(one, other).differences)
+    found = compare(one, other)
+    assert repr(found) == "Comparison('first', 'second', 0 differences)"
+    assert "No difference can be told from zero." in str(found)
+    # What is small, and there, is told.
+    moved = InteractionExplainer(lambda masks: forth(masks) + masks[:, 2] * 1e-9, progress=False)(5)
+    (only,) = compare(one, moved).top()
+    assert only.labels == ("x2",)
+    assert only.difference == pytest.approx(1e-9, rel=1e-5)
+    # Of a model in float32 that is rounding, too, and so is what its noise was measured to be.
+    record = replace(moved.record, provenance=replace(moved.record.provenance, dtype="float32"))
+    assert compare(one, InteractionExplanation(record)).top() == []
+    noisy = replace(one.record, provenance=replace(one.record.provenance, noise_floor=1e-3))
+    far = InteractionExplainer(lambda masks: forth(masks) + masks[:, 2] * 1e-3, progress=False)(5)
+    assert len(compare(one, far).top()) == 1
+    assert compare(InteractionExplanation(noisy), far).top() == []

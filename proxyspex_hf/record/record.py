@@ -58,6 +58,10 @@ class Target:
     predicted: str | None
     other: str | None = None
 
+    def is_opposite_of(self, target: Target) -> bool:
+        """Whether the two are the labels of a choice between two, and not of one among more."""
+        return self.other == target.label and target.other == self.label
+
 
 class _Effects(Protocol):
     """Effects of a spectrum, with intervals from what is known beside it."""

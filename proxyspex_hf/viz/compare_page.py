@@ -161,7 +161,7 @@ def _about(
     kind = visible(records[0].target.kind)
     text = f"Effects at the input, in {kind}: the second minus the first."
     labels = [visible(record.target.label) for record in records]
-    if records[0].target.other == records[1].target.label:
+    if records[0].target.is_opposite_of(records[1].target):
         text += (
             f" On {labels[0]}: those of the second, which explains {labels[1]}, are turned to it."
         )
