@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from proxyspex_hf.core.effects import removal_masks
+from proxyspex_hf.core.intervals import prediction_intervals
 from proxyspex_hf.record.record import ExplanationRecord, Target
 from proxyspex_hf.viz.terms import Term, main_effects, ranked_terms, spell, told_apart
 from proxyspex_hf.viz.wording import decimals_for, raises, score_name, shortened, signed
@@ -184,16 +185,20 @@ class Flip:
     Attributes:
         members: the features to take out; empty where no effect is told from zero.
         value: what the explanation predicts then.
-        flips: whether the verdict turns; None where the point at which it would is not known.
+        flips: whether the verdict turns; None where the point at which it would is not known, or
+            the interval leaves it open.
+        interval: 90% of what the model may give then, where that leaves it open.
     """
 
     members: tuple[int, ...]
     value: float
     flips: bool | None
+    interval: tuple[float, float] | None = None
 
 
 def flip(record: ExplanationRecord) -> Flip:
-    """The fewest features found whose removal turns the verdict, taken out one after another.
+    """The fewest features found whose removal turns the verdict, taken out one after another: for
+    sure, or, where no such are found, as is predicted.
 
     Where no turning point is known, the one feature without which it falls the most, or, where it
     falls without none, the one that moves it most. Only features that are told from zero are taken.
@@ -208,6 +213,7 @@ def flip(record: ExplanationRecord) -> Flip:
     # one, towards the less likely.
     down = up if even is None or record.full_value * up >= even * up else -up
     out: list[int] = []
+    perhaps = None
     for _ in range(min(_MOST_OUT, len(able)) if even is not None else 1):
         left = [i for i in able if i not in out]
         values = spectrum.evaluate(removal_masks(n, [[*out, i] for i in left]))[1:]
@@ -217,8 +223,28 @@ def flip(record: ExplanationRecord) -> Flip:
         out.append(left[best])
         value = float(values[best])
         if even is not None and (value - even) * down < 0:
-            return Flip(tuple(sorted(out)), value, flips=True)
-    return Flip(tuple(sorted(out)), value, None if even is None else False)
+            found = _judged(record, out, value, even, flips=True)
+            if found.flips:
+                return found
+            perhaps = perhaps or found
+    return perhaps or _judged(record, out, value, even, flips=False)
+
+
+def _judged(
+    record: ExplanationRecord, out: Sequence[int], value: float, even: float | None, *, flips: bool
+) -> Flip:
+    """A flip, or none, as predicted; its interval where that lies on both sides of even."""
+    members = tuple(sorted(out))
+    if even is None:
+        return Flip(members, value, None)
+    if record.is_exact or record.posterior is None:
+        return Flip(members, value, flips)
+    without = removal_masks(len(record.features), [members])[1:]
+    with np.errstate(all="ignore"):  # a stored kernel may make no sense
+        low, high = prediction_intervals(record.spectrum, record.posterior, without)[0].tolist()
+    if not -math.inf < low < even < high < math.inf:
+        return Flip(members, value, flips)
+    return Flip(members, value, None, (low, high))
 
 
 def _turning_point(record: ExplanationRecord) -> float | None:
@@ -243,7 +269,23 @@ def flip_parts(record: ExplanationRecord, found: Flip) -> list[tuple[str, str]]:
         ("text", start),
         *listed([told_apart(member) for member in speller(Term(found.members, 0.0))]),
     ]
-    return [*parts, ("text", f": {short_verdict(record, found.value)}")]
+    says = short_verdict(record, found.value)
+    if found.interval is not None:
+        says = f"{says.removesuffix('.')} (90%: {_range(record, found.value, found.interval)})."
+    return [*parts, ("text", f": {says}")]
+
+
+def _range(record: ExplanationRecord, value: float, interval: tuple[float, float]) -> str:
+    """The ends of an interval as what the verdict of the value names."""
+    scale = scale_of(record.target)
+    shares = [share for share in map(scale.read, interval) if share is not None]
+    if not shares:
+        digits = _digits(record, value)
+        return " to ".join(signed(end, digits) for end in interval)
+    share = scale.read(value)
+    if record.target.other is not None and share is not None and share < 0.5:
+        shares = [1.0 - each for each in shares]
+    return " to ".join(map(percent_text, sorted(shares)))
 
 
 def short_verdict(record: ExplanationRecord, value: float) -> str:

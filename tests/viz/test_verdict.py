@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from record_factory import from_effects, make_record, review_record, with_doubt
 
+from proxyspex_hf import InteractionExplainer
 from proxyspex_hf.app.examples import EXAMPLES, load_example
 from proxyspex_hf.record.record import Target
 from proxyspex_hf.viz.verdict import flip, flip_parts, scale_of, short_verdict, verdict_of
@@ -236,3 +237,33 @@ def test_the_scale_agrees_with_the_record(name: str) -> None:
     record = load_example(name).record
     share = scale_of(record.target).read(record.full_value)
     assert share is None or 0.0 < share < 1.0
+
+
+@pytest.mark.parametrize(("seed", "sure"), [(0, True), (4, False), (12, False), (13, False)])
+def test_a_flip_is_said_as_surely_as_it_is_known(seed: int, sure: bool) -> None:
+    n = 16
+    weights = np.random.default_rng(seed).normal(size=n)
+    explainer = InteractionExplainer(
+        lambda masks: 2.0 * np.tanh(masks @ weights + masks[:, 0] * masks[:, 1]),
+        progress=False,
+        budget=30,
+        seed=seed,
+    )
+    explanation = explainer(n)
+    target = Target("POSITIVE", 1, "log-odds", **TWO)
+    record = replace(explanation.record, target=target)
+    found = flip(record)
+    out = np.isin(np.arange(n), found.members)
+    low, high = explanation.predict_interval(~out[None])[0]
+    said = "".join(text for _, text in flip_parts(record, found))
+    assert (found.flips is not None) == sure == (not low < 0.0 < high)
+    if sure:
+        assert found.interval is None
+        assert "90%" not in said
+        return
+    assert found.interval == (low, high)
+    shares = [100.0 / (1.0 + math.exp(-end)) for end in (low, high)]
+    if found.value < 0.0:  # what is named is the other label
+        shares = [100.0 - share for share in shares[::-1]]
+    assert said.startswith("Without x")
+    assert said.endswith(f" (90%: {shares[0]:.0f}% to {shares[1]:.0f}%).")
