@@ -16,7 +16,7 @@ def nothing_found(record: ExplanationRecord) -> str:
     one, many = nouns(record)
     if np.ptp(record.queries.values):
         return f"No effect of a {one} or of a combination can be told from zero."
-    if record.fit.method != "exact":
+    if len(record.queries) < 2 ** len(record.features):
         return f"Nothing was found: all {len(record.queries):,} answers were the same."
     return f"Nothing was found: the score does not depend on the {many}."
 
