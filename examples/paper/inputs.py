@@ -221,7 +221,8 @@ DATASETS = {
         medium=Sizes(
             20, (2,), (1000, 100), (500,), features=(256, 512), mixed=False,
             deeper=(
-                (3, {"spex": ((4,), "hard"), "alphas": (2, 4, 6, 8), "alpha_of_one": 2}),
+                (20, {"alphas": (2, 4, 6, 8), "alpha_of_one": 2}),
+                (3, {"spex": ((4,), "hard")}),
                 (2, {"mixed": True}),
             ),
         ),

@@ -26,9 +26,13 @@ _modes_lock = threading.Lock()
 @contextmanager
 def evaluating(model: Any) -> Iterator[None]:
     """Dropout off and no gradients while inside; every module's mode is put back when the last
-    thread that evaluates the model has left."""
+    thread that evaluates the model has left.
+
+    Not in inference mode: what a model keeps of a forward pass (tables of positions, a static
+    cache) could be used in no other, and the model not be trained any more.
+    """
     if not isinstance(model, torch.nn.Module):
-        with torch.inference_mode():
+        with torch.no_grad():
             yield
         return
     with _modes_lock:
@@ -39,7 +43,7 @@ def evaluating(model: Any) -> Iterator[None]:
         for module in training:
             module.training = False
     try:
-        with torch.inference_mode():
+        with torch.no_grad():
             yield
     finally:
         with _modes_lock:

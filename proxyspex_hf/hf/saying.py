@@ -43,14 +43,18 @@ _CHOOSING = (
     "watermarking_config",
     "custom_generate",
 )
-#: Those that guess several tokens at once, stop early or show what is said. None of them has a
-#: place where a model is made to say given tokens, one a step.
-_HURRYING = (
+#: Those that guess several tokens at once, and change nothing of what is said without sampling.
+_GUESSING = (
     "assistant_model",
     "assistant_tokenizer",
     "prompt_lookup_num_tokens",
     "assistant_early_exit",
     "use_mtp",
+)
+#: Those, and what stops early or shows what is said. None of them has a place where a model is made
+#: to say given tokens, one a step.
+_HURRYING = (
+    *_GUESSING,
     "stop_strings",
     "stopping_criteria",
     "max_time",
@@ -257,11 +261,20 @@ def answered_in_short(stages: Stages, inputs: Any) -> None:
     Raises:
         ModelError: it cannot.
     """
-    settings: dict[str, Any] = {"do_sample": False, "max_new_tokens": 1}
-    if "streamer" in generation_set(stages):
-        settings["streamer"] = None
+    settings = {**_one_answer(generation_set(stages)), "max_new_tokens": 1}
     with evaluating(stages.pipe.model):
         stages.run(inputs, **_for_generate(stages, settings))
+
+
+def _one_answer(chosen: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings with which a pipeline that has ``chosen`` gives one answer, the same each time."""
+    # transformers' text pipelines sample by default.
+    settings: dict[str, Any] = {"do_sample": False}
+    if "streamer" in chosen:  # it shows what the user asks for, not this
+        settings["streamer"] = None
+    if (chosen.get("num_return_sequences") or 1) > 1:
+        settings["num_return_sequences"] = 1
+    return settings
 
 
 def own_output(
@@ -283,11 +296,7 @@ def own_output(
     if options.target is not None:
         return given_output(tokenizer, options.target)
     chosen = generation_set(stages)
-    more: dict[str, Any] = {"do_sample": False}  # transformers' text pipelines sample by default
-    if "streamer" in chosen:  # it shows what the user asks for, not this
-        more["streamer"] = None
-    if (chosen.get("num_return_sequences") or 1) > 1:
-        more["num_return_sequences"] = 1
+    more = _one_answer(chosen)
     if options.max_new_tokens is not None:
         more["max_new_tokens"] = options.max_new_tokens
     elif not {"max_new_tokens", "max_length"} & set(chosen):
@@ -296,7 +305,9 @@ def own_output(
 
     def generate(*args: Any, **given: Any) -> Any:
         watched = LogitsProcessorList([begin, *(given.get("logits_processor") or ())])
-        return model.generate(*args, **{**given, "logits_processor": watched})
+        # An assistant would be watched, too, and begins elsewhere.
+        alone = {name: None for name in _GUESSING if name in chosen or name in given}
+        return model.generate(*args, **{**given, **alone, "logits_processor": watched})
 
     with evaluating(model):
         made = _generating_by(generate, stages).run(inputs, **_for_generate(stages, more))

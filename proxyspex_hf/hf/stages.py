@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from types import GeneratorType
 from typing import Any
@@ -83,7 +84,8 @@ class Stages:
             ) from error
 
     def answer(self, value: Any, **more: Any) -> Any:
-        """What ``pipe(value)`` itself answers, its ``postprocess`` and ``__call__`` included.
+        """What ``pipe(value)`` itself answers, its ``postprocess`` and ``__call__`` included;
+        ``more`` are further parameters of the call, left out where a subclass does not take them.
 
         Raises:
             ModelError: the pipeline failed.
@@ -91,10 +93,21 @@ class Stages:
         try:
             return self.pipe(value, **{**self.call, **more})
         except Exception as error:
+            refused = str(error) if isinstance(error, TypeError) else ""
+            if any(f"unexpected keyword argument {name!r}" in refused for name in more):
+                return self.answer(value)
             raise ModelError(
                 f"the pipeline cannot answer {_brief(value)}: {type(error).__name__}: "
                 f"{first_line(error)}"
             ) from error
+
+
+def preset(pipe: Any, name: str, otherwise: Any) -> Any:
+    """What ``preprocess`` takes for a parameter that a call leaves out: as it was set on the
+    pipeline, or its own default."""
+    own = inspect.signature(pipe.preprocess).parameters.get(name)
+    default = otherwise if own is None or own.default is own.empty else own.default
+    return pipe._preprocess_params.get(name, default)
 
 
 def _as_chat(value: Any) -> Any:

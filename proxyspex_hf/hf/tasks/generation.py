@@ -54,7 +54,10 @@ class TextGeneration(PromptInput):
     def __init__(self, pipe: Any, value: Any, options: FeatureOptions) -> None:
         self.model, self.batch_size = pipe.model, options.batch_size
         self.read_input(pipe, value, options, official=lambda mask: tokens_read(self._inputs(mask)))
-        self.stages = Stages(pipe, parameters=self._prompt.call)
+        # As a call gives it: where a prompt is too long for both, its pipeline may cut the prompt.
+        self.stages = Stages(
+            pipe, parameters=self._prompt.call, max_new_tokens=options.max_new_tokens
+        )
         whole = self._inputs(np.ones(self.n_features, dtype=np.bool_))
         # Where no table of positions ends, a model may take more than is stated.
         table = table_limit(pipe)

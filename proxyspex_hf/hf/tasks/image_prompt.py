@@ -108,10 +108,16 @@ class ImagePrompt(BoundInput):
         token = self._image_token
         if getattr(self._processor, "chat_template", None) or not token or token in self._question:
             return
+        whole = np.ones(len(self.features), dtype=bool)
         try:
-            answered_in_short(stages, self._inputs(np.ones(len(self.features), dtype=bool)))
+            answered_in_short(stages, self._inputs(whole))
         except ModelError as error:
             self._before = f"{token}\n"
+            try:
+                answered_in_short(stages, self._inputs(whole))
+            except ModelError:  # the room was not what it lacked
+                self._before = ""
+                raise error from error.__cause__
             self.notes = (
                 *self.notes,
                 f"The pipeline cannot answer this text as it is ({first_line(error)}): it is asked "

@@ -23,7 +23,7 @@ from proxyspex_hf.hf.failures import first_line, is_out_of_memory
 from proxyspex_hf.hf.masked_image import MaskedImage, open_image, pixels_digest
 from proxyspex_hf.hf.options import FeatureOptions
 from proxyspex_hf.hf.sequence import padded
-from proxyspex_hf.hf.stages import Stages
+from proxyspex_hf.hf.stages import Stages, preset
 from proxyspex_hf.hf.targets import CLASS_VALUES, Applied, class_score, value_name, wanted_targets
 from proxyspex_hf.hf.tasks.classification import check_value, scores_beside
 from proxyspex_hf.hf.tasks.image_classification import image_tokens
@@ -134,8 +134,10 @@ class ImageText(BoundInput):
     def _among(self, labels: Sequence[str], options: FeatureOptions) -> None:
         kind = value_name(options.value, CLASS_VALUES, independent=self._applied == "sigmoid")
         check_value(options.value, self._applied, len(labels))
-        own = "" if self.stages is None else self.stages.preprocess.get("hypothesis_template")
-        template = own or "This is a photo of {}."
+        template = "This is a photo of {}."
+        if self.stages is not None:
+            default = preset(self.stages.pipe, "hypothesis_template", template)
+            template = self.stages.preprocess.get("hypothesis_template") or default
         self.arguments = {"candidate_labels": list(labels), "hypothesis_template": template}
         best = int(self.whole[0].argmax())
         named = dict(enumerate(labels))

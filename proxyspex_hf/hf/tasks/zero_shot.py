@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import inspect
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,7 +15,7 @@ from proxyspex_hf.checks import BoolArray, FloatArray, as_masks
 from proxyspex_hf.errors import InputError, ModelError
 from proxyspex_hf.hf.failures import first_line
 from proxyspex_hf.hf.options import FeatureOptions
-from proxyspex_hf.hf.stages import Stages
+from proxyspex_hf.hf.stages import Stages, preset
 from proxyspex_hf.hf.targets import CLASS_VALUES, class_score, own_score, value_name, wanted_targets
 from proxyspex_hf.hf.tasks.classification import logits_of, scores_beside
 from proxyspex_hf.hf.text.masking import MaskedText
@@ -254,9 +253,7 @@ def _read(pipe: Any, value: Any, options: FeatureOptions) -> tuple[str, _Asked]:
         raise InputError("'candidate_labels' holds no label: give at least one.")
     template = _first(given, "hypothesis_template", options.hypothesis_template)
     if template is None:
-        own = inspect.signature(pipe.preprocess).parameters.get("hypothesis_template")
-        default = "This example is {}." if own is None else own.default
-        template = pipe._preprocess_params.get("hypothesis_template", default)
+        template = preset(pipe, "hypothesis_template", "This example is {}.")
     multi = _first(given, "multi_label", options.multi_label)
     if multi is None:
         multi = bool(pipe._postprocess_params.get("multi_label", False))

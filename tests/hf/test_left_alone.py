@@ -1,0 +1,229 @@
+"""The model and the pipeline are the user's: what they could do before, they can do after; and what
+they are set to do is what is explained."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny_vision_language
+import torch
+import transformers as tf
+from tiny_models import CORPUS, roberta_pipeline
+from tiny_pipelines import (
+    SIZES,
+    clip,
+    embedder,
+    generator,
+    image_classifier,
+    picture,
+    token_classifier,
+)
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+from proxyspex_hf import InteractionExplainer
+
+TEXT = "The plot is dull, but never funny"
+
+
+class Keeping(torch.nn.Module):
+    """A layer that keeps what it made in its first forward pass, as rotary positions are kept."""
+
+    def __init__(self, layer: torch.nn.Module) -> None:
+        super().__init__()
+        self.layer, self.kept = layer, None
+
+    def forward(self, *args: Any, **given: Any) -> Any:
+        out = self.layer(*args, **given)
+        if self.kept is None:
+            self.kept = torch.ones(out.shape[-1]) * 0.5
+        return out * self.kept
+
+
+def test_what_a_model_keeps_of_a_forward_pass_does_not_stop_its_training() -> None:
+    pipe = roberta_pipeline()
+    pipe.model.classifier.dense = Keeping(pipe.model.classifier.dense)
+    InteractionExplainer(pipe, progress=False).value_function(TEXT)
+    assert pipe.model.classifier.dense.kept is not None
+    assert not pipe.model.classifier.dense.kept.is_inference()
+    pipe.model.train()
+    inputs = pipe.tokenizer(TEXT, return_tensors="pt")
+    pipe.model(**inputs).logits.sum().backward()
+    assert pipe.model.classifier.dense.layer.weight.grad.abs().sum() > 0.0
+
+
+def byte_pairs(size: int) -> Any:
+    made = Tokenizer(models.BPE())
+    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    made.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=size,
+        special_tokens=["<|endoftext|>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    made.train_from_iterator(CORPUS, trainer)
+    end = "<|endoftext|>"
+    return tf.PreTrainedTokenizerFast(
+        tokenizer_object=made, eos_token=end, unk_token=end, pad_token=end
+    )
+
+
+def language_model(tokenizer: Any, seed: int) -> Any:
+    torch.manual_seed(seed)
+    config = tf.LlamaConfig(
+        **SIZES,
+        vocab_size=len(tokenizer),
+        bos_token_id=0,
+        eos_token_id=0,
+        num_key_value_heads=2,
+        max_position_embeddings=256,
+        initializer_range=0.3,
+    )
+    return tf.LlamaForCausalLM(config).eval()
+
+
+@pytest.mark.parametrize("sizes", [(300, 500), (500, 300)])
+def test_an_assistant_with_its_own_tokenizer_has_no_part_in_what_is_said(
+    sizes: tuple[int, int],
+) -> None:
+    own, other = map(byte_pairs, sizes)
+    model, assistant = language_model(own, 0), language_model(other, 1)
+    alone, assisted = (
+        tf.TextGenerationPipeline(
+            model=model, tokenizer=own, device="cpu", max_new_tokens=6, **more
+        )
+        for more in ({}, {"assistant_model": assistant, "assistant_tokenizer": other})
+    )
+    says = assisted(TEXT, do_sample=False, return_full_text=False)[0]["generated_text"]
+    found = [
+        InteractionExplainer(pipe, masking="delete", progress=False).value_function(TEXT)
+        for pipe in (alone, assisted)
+    ]
+    assert found[0].target.label == found[1].target.label == says
+    whole = np.ones((1, found[0].n_features), bool)
+    np.testing.assert_array_equal(found[0](whole), found[1](whole))
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning")
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_pipeline_that_gives_several_answers_is_asked_the_text_as_it_is(nested: bool) -> None:
+    base = tiny_vision_language.paligemma()
+    several = {"do_sample": True, "num_return_sequences": 2, "max_new_tokens": 5}
+    settings: dict[str, Any] = {"generate_kwargs": several} if nested else several
+    pipe = tf.ImageTextToTextPipeline(
+        model=base.model, processor=base.processor, device="cpu", **settings
+    )
+    asked = {"image": picture(), "text": "what is it"}
+    one, two = (
+        InteractionExplainer(each, patches=(2, 2), max_new_tokens=5, progress=False)
+        for each in (base, pipe)
+    )
+    first, second = one.value_function(asked), two.value_function(asked)
+    assert (first.text, first.target.label) == (second.text, second.target.label)
+    assert not any("cannot answer" in note for note in second.notes)
+    masks = np.array([[True] * 4, [True, False, True, False]])
+    np.testing.assert_array_equal(first(masks), second(masks))
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning")
+def test_where_room_for_the_image_is_not_what_is_missing_none_is_made() -> None:
+    base = tiny_vision_language.paligemma()
+
+    class Broken(tf.ImageTextToTextPipeline):
+        def _forward(self, *_: Any, **__: Any) -> Any:
+            raise ValueError("no such thing")
+
+    pipe = Broken(model=base.model, processor=base.processor, device="cpu")
+    with pytest.raises(Exception, match="no such thing"):
+        InteractionExplainer(pipe, progress=False).value_function(
+            {"image": picture(), "text": "what is it"}
+        )
+
+
+def test_a_subclass_has_its_own_template_for_labels() -> None:
+    class Drawings(tf.ZeroShotImageClassificationPipeline):
+        def preprocess(
+            self, image: Any, hypothesis_template: str = "a drawing of {}.", **more: Any
+        ) -> Any:
+            return super().preprocess(image, hypothesis_template=hypothesis_template, **more)
+
+    base = clip()
+    pipe = Drawings(
+        model=base.model,
+        tokenizer=base.tokenizer,
+        image_processor=base.image_processor,
+        device="cpu",
+    )
+    asked = {"image": picture(32, 32), "candidate_labels": ["dull", "great"]}
+    explainer = InteractionExplainer(pipe, patches=(2, 2), progress=False)
+    function = explainer.value_function(asked)
+    assert function.arguments["hypothesis_template"] == "a drawing of {}."
+    explanation = explainer(asked)
+    masks = np.array([[True] * 4, [True, False, True, False], [False] * 4])
+    again = InteractionExplainer(pipe, progress=False).ask(explanation, masks, inputs=asked)
+    np.testing.assert_allclose(again, function(masks), atol=1e-6)
+    said = {each["label"]: each["score"] for each in pipe(**asked)}
+    value = InteractionExplainer(pipe, patches=(2, 2), value="probability", progress=False)
+    found = value.value_function(asked)
+    assert found(masks[:1])[0] == pytest.approx(said[found.target.label], abs=1e-6)
+
+
+def narrow(kind: type) -> type:
+    """A subclass whose call and whose parameters are fewer than its class's."""
+
+    class Narrow(kind):  # type: ignore[misc]
+        def __call__(self, given: Any) -> Any:
+            return super().__call__(given)
+
+    if kind is not tf.TokenClassificationPipeline:  # whose own stages count on its parameters
+        Narrow._sanitize_parameters = lambda self: ({}, {}, {})
+    return Narrow
+
+
+@pytest.mark.parametrize(
+    ("pipe", "kind", "given"),
+    [
+        (roberta_pipeline, tf.TextClassificationPipeline, TEXT),
+        (image_classifier, tf.ImageClassificationPipeline, picture()),
+        (embedder, tf.FeatureExtractionPipeline, "The plot"),
+        (token_classifier, tf.TokenClassificationPipeline, "The plot"),
+    ],
+)
+def test_a_subclass_need_not_take_what_its_class_takes(pipe: Any, kind: type, given: Any) -> None:
+    base = pipe()
+    parts = {
+        name: getattr(base, name)
+        for name in ("tokenizer", "image_processor")
+        if getattr(base, name, None) is not None
+    }
+    own = narrow(kind)(model=base.model, device="cpu", **parts)
+    own(given)
+    first, second = (
+        InteractionExplainer(each, progress=False).value_function(given) for each in (base, own)
+    )
+    assert first.target == second.target
+    masks = np.ones((2, first.n_features), bool)
+    masks[1, 0] = False
+    np.testing.assert_array_equal(first(masks), second(masks))
+
+
+def test_a_long_prompt_is_cut_for_the_output_that_is_asked_for() -> None:
+    base = generator()
+    text = "It could have been great, but the plot is dull and never funny."
+    base.tokenizer.model_max_length = 20
+    pipe = tf.TextGenerationPipeline(
+        model=base.model,
+        tokenizer=base.tokenizer,
+        device="cpu",
+        handle_long_generation="hole",
+        max_new_tokens=8,
+        do_sample=False,
+    )
+    for count in (4, 8):
+        says = pipe(text, max_new_tokens=count, return_full_text=False)[0]["generated_text"]
+        explainer = InteractionExplainer(
+            pipe, masking="delete", max_new_tokens=count, progress=False
+        )
+        assert explainer.value_function(text).target.label == says
