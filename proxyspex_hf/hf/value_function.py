@@ -29,6 +29,7 @@ from proxyspex_hf.hf.evaluating import evaluating, model_device
 from proxyspex_hf.hf.failures import Retry, is_out_of_memory, tried_again
 from proxyspex_hf.hf.halving import Halving, too_large
 from proxyspex_hf.hf.loading import quantization_of
+from proxyspex_hf.hf.model_inputs import digest
 from proxyspex_hf.hf.stages import Stages
 from proxyspex_hf.record.inputs import Features, ImageMasking, Part, Picture
 from proxyspex_hf.record.record import Target
@@ -198,8 +199,18 @@ class BoundInput(ABC):
             "picture": None
             if self.picture is None
             else hashlib.sha256(self.picture.png).hexdigest(),
-            "read_as": [hashlib.sha256(item).hexdigest() for item in self.items(ends)],
+            "read_as": self.read_as(ends),
         }
+
+    def read_as(self, masks: BoolArray) -> list[str]:
+        """Hashes of what the model reads under each mask, (b, n) -> b."""
+        return [hashlib.sha256(item).hexdigest() for item in self.items(masks)]
+
+    def _read_by_pipeline(self, masks: BoolArray) -> list[str]:
+        """The same of the model inputs that the pipeline makes."""
+        if self.stages is None:
+            return BoundInput.read_as(self, masks)
+        return [digest(self.stages.inputs(self.masked_input(mask))) for mask in masks]
 
     def masked_text(self, mask: NDArray[np.bool_]) -> str:
         """The text that the model reads under one mask, shape (n,)."""

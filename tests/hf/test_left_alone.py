@@ -227,3 +227,50 @@ def test_a_long_prompt_is_cut_for_the_output_that_is_asked_for() -> None:
             pipe, masking="delete", max_new_tokens=count, progress=False
         )
         assert explainer.value_function(text).target.label == says
+
+
+def with_positions(kind: type) -> type:
+    """A subclass that gives its model more than tokens."""
+
+    class Positioned(kind):  # type: ignore[misc]
+        def preprocess(self, *args: Any, **given: Any) -> Any:
+            made = super().preprocess(*args, **given)
+            made["position_ids"] = torch.arange(made["input_ids"].shape[1])[None] % 3 + 2
+            return made
+
+    return Positioned
+
+
+@pytest.mark.parametrize("masking", ["mask", "delete"])
+def test_a_pipeline_that_gives_its_model_more_than_tokens_is_asked_itself(masking: Any) -> None:
+    base = roberta_pipeline()
+    pipe = with_positions(tf.TextClassificationPipeline)(
+        model=base.model, tokenizer=base.tokenizer, device="cpu"
+    )
+    explainer = InteractionExplainer(pipe, masking=masking, progress=False)
+    function = explainer.value_function("The plot is dull")
+    assert function.way == "pipeline"
+    masks = np.random.default_rng(0).random((6, 4)) < 0.5
+    label = function.target.label
+    said = [
+        {each["label"]: each["score"] for each in pipe(text, top_k=None, function_to_apply="none")}
+        for text in map(function.masked_input, masks)
+    ]
+    np.testing.assert_allclose(function(masks), [each[label] for each in said], atol=1e-5)
+    found = explainer("The plot is dull")
+    assert found.record.queries.values[0] == pytest.approx(function(np.ones((1, 4), bool))[0])
+    # Another answer than the plain pipeline's, and another key.
+    plain = InteractionExplainer(base, masking=masking, progress=False)
+    other = plain.value_function("The plot is dull")
+    assert np.abs(function(masks) - other(masks)).max() > 1e-3
+    assert function.fingerprint()["read_as"] != other.fingerprint()["read_as"]
+
+
+def test_an_embedding_of_more_than_tokens() -> None:
+    base = embedder()
+    pipe = with_positions(tf.FeatureExtractionPipeline)(
+        model=base.model, tokenizer=base.tokenizer, device="cpu"
+    )
+    function = InteractionExplainer(pipe, progress=False).value_function("The plot is dull")
+    assert function.way == "pipeline"
+    assert np.isfinite(function(np.eye(4, dtype=bool))).all()

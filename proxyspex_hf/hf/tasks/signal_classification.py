@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from proxyspex_hf.checks import FloatArray
+from proxyspex_hf.checks import BoolArray, FloatArray
 from proxyspex_hf.hf.evaluating import evaluating
-from proxyspex_hf.hf.model_inputs import digest, stacked
+from proxyspex_hf.hf.model_inputs import stacked
 from proxyspex_hf.hf.options import FeatureOptions
 from proxyspex_hf.hf.stages import Stages
 from proxyspex_hf.hf.targets import class_score
@@ -77,9 +77,6 @@ class SignalClassification(BoundInput):
     def claims(self, mask: NDArray[np.bool_]) -> Claims | None:
         return class_claims(self, mask, self._applied, top_k=self.whole.shape[1])
 
-    def fingerprint(self) -> dict[str, Any]:
-        """With what the model reads: a drawing is not all of a signal."""
-        n = self.n_features
-        ends = [np.ones(n, np.bool_), np.zeros(n, np.bool_), np.arange(n) % 2 == 0]
-        read = [digest(self.stages.inputs(self.masked_input(mask))) for mask in ends]
-        return {**super().fingerprint(), "read_as": read}
+    def read_as(self, masks: BoolArray) -> list[str]:
+        """Of what the model reads: a drawing is not all of a signal."""
+        return self._read_by_pipeline(masks)

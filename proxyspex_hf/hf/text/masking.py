@@ -112,6 +112,8 @@ class MaskedText:
 
     @cached_property
     def reading(self) -> Literal["composed", "tokenized", "official"]:
+        if self.reads_more:
+            return "official"
         if self.pieces is not None:
             return "composed"
         if self._official is None or _same(self._retokenized(self._trials), self._expected):
@@ -135,14 +137,14 @@ class MaskedText:
     @cached_property
     def _expected(self) -> list[NDArray[np.int64]]:
         """The tokens of the trials."""
-        if self._official is None:
+        if self._official is None or self.reads_more:
             return self._retokenized(self._trials)
         return [self._read(mask) for mask in self._trials]
 
     @cached_property
     def pieces(self) -> Pieces | None:
         """The text's tokens by feature, where they compose."""
-        if self._deletes and not self._apart():
+        if self.reads_more or (self._deletes and not self._apart()):
             return None
         # Tokenizers differ in whether a masked word leaves the space before it as a token.
         ways = (self._tokenized(with_space) for with_space in (True, False))
@@ -154,6 +156,13 @@ class MaskedText:
         spans = self.features.spans
         gaps = [self.text[a[1] : b[0]] for a, b in pairwise(spans)]
         return all(gap[:1].isspace() or gap[-1:].isspace() for gap in gaps)
+
+    @cached_property
+    def reads_more(self) -> bool:
+        """Whether the pipeline gives its model more than tokens and their types, such as positions:
+        then it has to be asked itself."""
+        whole = np.ones(self._n, dtype=np.bool_)
+        return self._official is not None and self._official(whole) is None
 
     def _read(self, mask: NDArray[np.bool_]) -> NDArray[np.int64]:
         tokens = self.official_tokens(mask)

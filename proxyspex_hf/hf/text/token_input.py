@@ -68,11 +68,14 @@ class TokenInput(BoundInput):
         more = {"use_cache": False} if "use_cache" in parameters else {}
         return self.read(self.model(**inputs, **more), inputs)
 
+    def read_as(self, masks: BoolArray) -> list[str]:
+        return self._read_by_pipeline(masks) if self._masked.reads_more else super().read_as(masks)
+
     def by_pipeline(self, mask: NDArray[np.bool_]) -> FloatArray:
         try:
             return super().by_pipeline(mask)
         except ModelError:
-            if not "".join(self._masked.masked_texts(mask)).strip():
+            if not self._masked.reads_more and not "".join(self._masked.masked_texts(mask)).strip():
                 _check_tokens(len(self._masked.items(mask[None])[0]))
             raise
 
