@@ -70,8 +70,9 @@ def explain_dataset(
     """Explain every row of a data set; rows stream in, explanations out as shards.
 
     Killed and called again, it resumes: no finished input is explained twice. A row that cannot be
-    explained has its error in the shard's list, ``rows/…jsonl``; a network or a server that is gone
-    is not a row's fault, and is raised. Under ``accelerate launch`` the batches of each row are
+    explained has its error in the shard's list, ``rows/…jsonl``; where memory ran out, the error is
+    in ``errors`` alone, and the same call asks the row again. A network or a server that is gone is
+    not a row's fault, and is raised. Under ``accelerate launch`` the batches of each row are
     divided among the processes.
 
     Args:
@@ -203,7 +204,7 @@ class _Collected:
             self.run.failed += 1
             if len(self.run.errors) < 1000:
                 self.run.errors[done.row] = done.error
-        if before is not None and (done.row, done.input) in self._listed:
+        if done.again or (before is not None and (done.row, done.input) in self._listed):
             return
         self._open.append(done)
         if len(self._open) >= self._size:

@@ -12,7 +12,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from types import CodeType
 from typing import Any
@@ -50,12 +50,15 @@ class Done:
         input: the key of its input.
         id: of its explanation, as on the Hub; None where there is none.
         error: why not.
+        again: whether the error may be gone at another time, such as memory that others held: it
+            is in no shard's list, and the same call asks the row again.
     """
 
     row: int
     input: str
     id: str | None = None
     error: str | None = None
+    again: bool = False
 
 
 def explainer_key(explainer: InteractionExplainer) -> str:
@@ -188,7 +191,9 @@ class Pending:
 
 def lines_of(done: Iterable[Done]) -> bytes:
     """The list of a shard: JSON Lines of row, input, id and error."""
-    rows = ({k: v for k, v in asdict(each).items() if v is not None} for each in done)
+    names = ("row", "input", "id", "error")
+    found = ({name: getattr(each, name) for name in names} for each in done)
+    rows = ({name: value for name, value in row.items() if value is not None} for row in found)
     return "".join(f"{json.dumps(row, ensure_ascii=True)}\n" for row in rows).encode()
 
 
@@ -206,7 +211,8 @@ def read_lines(data: bytes, where: str) -> Iterator[Done]:
         if not _KEY.fullmatch(key):
             raise SchemaError(f"{where}: {key!r} is not a key of an input.")
         more = {name: reader.text(name, 10_000) for name in ("id", "error") if name in reader.data}
-        yield Done(reader.integer("row", 0, 2**53), key, **more)
+        row = reader.integer("row", 0, 2**53)
+        yield Done(row, key, id=more.get("id"), error=more.get("error"))
 
 
 def short_error(error: BaseException | str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from proxyspex_hf.dataset.finished import Done
@@ -85,7 +85,7 @@ def worked_by_ray(
     try:
         for number, each in enumerate(done.iter_rows()):
             found = Done(**json.loads(each["done"]))
-            yield Done(number, found.input, found.id, found.error) if is_ray else found
+            yield replace(found, row=number) if is_ray else found
     except ray.exceptions.RayError as error:
         raise _ours(error) from error
 

@@ -11,7 +11,7 @@ from proxyspex_hf.dataset.sources import Row, taken
 from proxyspex_hf.errors import InputError, ModelError, ProxySpexError
 from proxyspex_hf.explainer import InteractionExplainer
 from proxyspex_hf.explanation import InteractionExplanation
-from proxyspex_hf.hf.failures import causes, is_transient
+from proxyspex_hf.hf.failures import causes, is_out_of_memory, is_transient
 from proxyspex_hf.hf.processes import Processes
 from proxyspex_hf.hf.served.line import Lost
 from proxyspex_hf.hf.served.model import ServedModel
@@ -121,7 +121,7 @@ class Worker:
         if isinstance(made, ModelError) and isinstance(pipe, ServedModel):
             pipe.check()
         said = str(made.__cause__ or made)  # without its place among those asked together
-        return Done(number, key, error=short_error(said))
+        return Done(number, key, error=short_error(said), again=is_out_of_memory(made))
 
 
 def _is_own_failure(error: BaseException) -> bool:
