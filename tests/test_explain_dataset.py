@@ -207,6 +207,54 @@ def test_who_may_not_push_is_told_before_the_first_row(
         assert [path for path in hub.files("me/other", "draft") if path.startswith("rows/")]
 
 
+def test_what_is_wrong_here_makes_no_data_set_on_the_hub(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = home / "reviews.jsonl"
+    lines.write_text(f'{{"text": "{TEXTS[0]}"}}\n')
+    explainer = explainer_of(Counting())
+    with HubServer() as hub:
+        hub.add_user("hf_me", "me")
+        point_to(hub, monkeypatch, home / "home")
+        call = partial(explain_dataset, push_to="me/new")
+        for data in (lines, [{"text": "a b"}], iter([{"text": "a b"}])):
+            with pytest.raises(InputError, match="no column 'txet'; it has 'text'"):
+                call(data, "txet", explainer)
+        with pytest.raises(InputError, match=r"explainer must be .*got int"):
+            call(lines, "text", 3)
+        with pytest.raises(InputError, match=r"explainer must be .*got int"):
+            call(lines, "text", lambda: 3)
+        command = ["explain-dataset", str(lines), "--column", "text", "--push", "me/new"]
+        assert main([*command, "--model", str(home / "no-model")]) == 2
+        assert "no-model" in capsys.readouterr().err
+        assert hub.repos == {}
+        assert call(lines, "text", explainer).explained == 1
+        assert list(hub.repos) == [("datasets", "me/new")]
+
+
+@pytest.mark.filterwarnings("ignore")  # of Ray's own, at its start and end
+def test_what_is_wrong_here_is_told_before_a_cluster_works(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import ray
+
+    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False)
+    try:
+        with HubServer() as hub:
+            hub.add_user("hf_me", "me")
+            point_to(hub, monkeypatch, home / "home")
+            call = partial(explain_dataset, push_to="me/new", engine="ray")
+            rows = [{"text": "a b"}]
+            for data in (rows, ray.data.from_items(rows)):
+                with pytest.raises(InputError, match="no column 'txet'; it has 'text'"):
+                    call(data, "txet", partial(explainer_of, Counting()))
+            with pytest.raises(InputError, match=r"explainer must be .*got int"):
+                call(rows, "text", 3)
+            assert hub.repos == {}
+    finally:
+        ray.shutdown()
+
+
 def test_files_and_columns(home: Path) -> None:
     folder = home / "data"
     folder.mkdir()

@@ -15,8 +15,8 @@ from proxyspex_hf.checks import as_integer, one_of
 from proxyspex_hf.core.progress import Progress, ProgressCallback
 from proxyspex_hf.dataset.finished import Done, Pending
 from proxyspex_hf.dataset.shards import Shards, shards_of
-from proxyspex_hf.dataset.sources import Columns, length_of, opened, rows_of
-from proxyspex_hf.dataset.worker import Explainer, Worker
+from proxyspex_hf.dataset.sources import Columns, begun, length_of, opened, rows_of
+from proxyspex_hf.dataset.worker import Explainer, Worker, check_explainer
 from proxyspex_hf.errors import InputError
 from proxyspex_hf.explainer import InteractionExplainer
 from proxyspex_hf.hf.processes import Processes
@@ -83,7 +83,8 @@ def explain_dataset(
         explainer: an explainer, or a function without arguments that makes one: with an engine, it
             runs where the work is done, and nothing large travels.
         push_to: ``"owner/name"`` of a data set on the Hub, one commit per shard. It is made, and
-            whether you may write there is asked, before the first row.
+            whether you may write there is asked, before the first row is explained, but after the
+            columns and, unless an engine's workers make it, the explainer have been checked.
         out: a folder instead, with the same layout.
         engine: ``"ray"`` divides the rows among actors (extra ``[ray]``); default this process.
         workers: how many actors; with ``engine`` only.
@@ -124,28 +125,32 @@ def explain_dataset(
     source = opened(dataset)
     processes = Processes()
     folder = _pending_folder(cache_dir, explainer, shards)
-    finished = processes.from_first(shards.finished)
-    known = {done.input for done in finished}
+    known: set[str] = set()
+    # Rows and explainer first: what is wrong with them is no reason to make a data set on the Hub.
     if engine == "ray":
         from proxyspex_hf.dataset.with_ray import worked_by_ray
 
+        check_explainer(explainer)
         make = partial(Worker, explainer, folder, known, cache_dir)
         results = worked_by_ray(source, columns, make, workers=workers, num_gpus=num_gpus)
     else:
-        results = Worker(explainer, folder, known, cache_dir).all(rows_of(source, columns))
+        rows = begun(rows_of(source, columns))
+        results = Worker(explainer, folder, known, cache_dir).all(rows)
+    finished = processes.from_first(shards.finished)
+    known.update(done.input for done in finished)
     collected = _Collected(shards, Pending(folder), size, known, finished, processes.first)
     told = progress_callback(progress if processes.first else False)
     total, begin = 0 if told is None else length_of(source), time.perf_counter()
     for done in results:
         collected.take(done)
         if told is not None:
-            rows = collected.run.rows
+            count = collected.run.rows
             # Of a stream, whose end is not known, there is one more until it ends.
-            told(Progress("rows", rows, total or rows + 1, time.perf_counter() - begin))
+            told(Progress("rows", count, total or count + 1, time.perf_counter() - begin))
     collected.close()
-    rows = collected.run.rows
-    if told is not None and rows != total:
-        told(Progress("rows", rows, rows, time.perf_counter() - begin))
+    count = collected.run.rows
+    if told is not None and count != total:
+        told(Progress("rows", count, count, time.perf_counter() - begin))
     return collected.run
 
 

@@ -188,6 +188,16 @@ def rows_of(dataset: Any, columns: Columns) -> Iterator[Row]:
     return _numbered(_one_by_one(dataset), columns)
 
 
+def begun(rows: Iterator[Row]) -> Iterator[Row]:
+    """The same rows, the first of which is read by now: what is wrong with their source or its
+    columns has been raised.
+
+    Raises:
+        InputError: as :func:`rows_of`.
+    """
+    return chain(list(islice(rows, 1)), rows)
+
+
 def _one_by_one(dataset: Any) -> Iterator[Any]:
     """The rows of a ``datasets.Dataset``. One that cannot be decoded ends its own iterator, so each
     is asked for by its place."""

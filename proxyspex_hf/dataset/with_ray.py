@@ -48,10 +48,11 @@ def worked_by_ray(
     workers: int,
     num_gpus: float,
 ) -> Iterator[Done]:
-    """What became of each row, in order.
+    """What became of each row, in order; the work begins with the first that is asked for.
 
     Raises:
-        InputError: Ray is not installed, or an input that cannot travel.
+        InputError: Ray is not installed, a column that is not there, or an input that cannot
+            travel.
         ModelError: the cluster failed.
     """
     try:
@@ -70,9 +71,24 @@ def worked_by_ray(
     else:
         carried = [{_CARRIED: _carried(row)} for row in rows_of(source, columns)]
         if not carried:
-            return
+            return iter(())
         blocks = max(1, len(carried) // _BLOCK)
         rows = ray.data.from_items(carried, override_num_blocks=blocks)
+    return _worked(rows, columns, make, workers=workers, num_gpus=num_gpus, is_ray=is_ray)
+
+
+def _worked(
+    rows: Any,
+    columns: Columns,
+    make: Callable[[], Worker],
+    *,
+    workers: int,
+    num_gpus: float,
+    is_ray: bool,
+) -> Iterator[Done]:
+    import ray
+    import ray.data
+
     done = rows.map(
         _Actor,
         fn_constructor_args=(make, columns),

@@ -24,6 +24,25 @@ Explainer = InteractionExplainer | Callable[[], InteractionExplainer]
 _TOGETHER = 8
 
 
+def check_explainer(explainer: Explainer) -> None:
+    """Find out what can be known of an explainer where it is not made yet.
+
+    Raises:
+        InputError: it is none, nor what could make one, or cannot explain a data set.
+    """
+    if isinstance(explainer, InteractionExplainer):
+        explainer_key(explainer)
+    elif not callable(explainer):
+        raise _no_explainer(explainer)
+
+
+def _no_explainer(found: Any) -> InputError:
+    return InputError(
+        "explainer must be an InteractionExplainer or a function that makes one, got "
+        f"{type(found).__name__}."
+    )
+
+
 class Worker:
     """Explains rows: in this process, or as an actor of a cluster.
 
@@ -41,12 +60,10 @@ class Worker:
         known: set[str],
         cache_dir: str | Path | None,
     ) -> None:
+        check_explainer(explainer)
         made = explainer if isinstance(explainer, InteractionExplainer) else explainer()
         if not isinstance(made, InteractionExplainer):
-            raise InputError(
-                "explainer must be an InteractionExplainer or a function that makes one, got "
-                f"{type(made).__name__}."
-            )
+            raise _no_explainer(made)
         self._explainer, self._known = made, known
         self._options: dict[str, Any] = {"errors": "keep", "progress": False}
         own = task_of(made.pipe) == FUNCTION or callable(made.options.value)
