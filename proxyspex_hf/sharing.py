@@ -10,6 +10,7 @@ from proxyspex_hf.given import as_explanations
 from proxyspex_hf.hub.outbox import read_folder
 from proxyspex_hf.hub.pull import pull
 from proxyspex_hf.hub.push import PushResult, push
+from proxyspex_hf.hub.repository import DEFAULT_CONFIG
 
 
 def push_explanations(
@@ -100,6 +101,11 @@ def read_explanations(place: str | Path) -> list[InteractionExplanation]:
         InputError: nothing there that can be read.
         SchemaError: a file is not an explanation, is damaged, or of a newer version.
     """
+    return [explanation for _, explanation in read_collected(place)]
+
+
+def read_collected(place: str | Path) -> list[tuple[str, InteractionExplanation]]:
+    """The same, each with the name of the collection that it lies in; of a file, the default."""
     if Path(place).is_dir():
-        return [InteractionExplanation(record) for record in read_folder(place)]
-    return [InteractionExplanation.load(place)]
+        return [(name, InteractionExplanation(record)) for name, record in read_folder(place)]
+    return [(DEFAULT_CONFIG, InteractionExplanation.load(place))]

@@ -352,6 +352,17 @@ class Table:
             raise SchemaError(f"{self.name} is damaged: {error}") from error
 
 
+def pairs(table: Table, queries: Table) -> Iterator[tuple[Row, Row]]:
+    """The rows of explanations beside those of their queries.
+
+    Raises:
+        SchemaError: there are more of one than of the other, or a file is damaged.
+    """
+    if len(table) != len(queries):
+        raise SchemaError(f"{table.name} has {len(table)} rows, {queries.name} {len(queries)}.")
+    yield from zip(table.rows(), queries.rows(), strict=True)
+
+
 def _opened(content: bytes, texts: Sequence[str]) -> pq.ParquetFile:
     return pq.ParquetFile(pa.BufferReader(content), read_dictionary=list(texts))
 
