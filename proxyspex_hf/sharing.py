@@ -74,7 +74,8 @@ def pull_explanations(
 
     Args:
         repo_id: ``"owner/name"`` of the data set.
-        ids: those to read, by their ids or at least the first six digits of them; default all.
+        ids: those to read, by their ids or at least the first six digits of them; default all. They
+            come in the order of the files that hold them, each once, whatever the order here.
         config_name: name of the collection within it.
         revision: branch, tag or commit.
         token: access token; default the one of ``hf auth login`` or ``HF_TOKEN``.
