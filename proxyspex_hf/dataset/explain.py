@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from proxyspex_hf.checks import as_integer, one_of
 from proxyspex_hf.core.progress import Progress, ProgressCallback
-from proxyspex_hf.dataset.finished import Done, Pending
+from proxyspex_hf.dataset.finished import LONGEST_LIST, Done, Pending, lines_of
 from proxyspex_hf.dataset.shards import Shards, shards_of
 from proxyspex_hf.dataset.sources import Columns, begun, length_of, opened, rows_of
 from proxyspex_hf.dataset.worker import Explainer, Worker, check_explainer
@@ -89,7 +89,7 @@ def explain_dataset(
         engine: ``"ray"`` divides the rows among actors (extra ``[ray]``); default this process.
         workers: how many actors; with ``engine`` only.
         num_gpus: GPUs of each actor; with ``engine`` only.
-        shard_size: rows of one shard.
+        shard_size: rows of one shard; fewer where their errors make its list too long to read.
         cache_dir: where the model's answers and finished explanations lie until they are sent: on
             storage that all workers share; default the explainer's own, and else a folder in
             ``HF_HOME``, where answers are not kept.
@@ -194,6 +194,7 @@ class _Collected:
         self._sent: dict[str, Done] = {}
         self._shards, self._pending, self._size, self._writes = shards, pending, size, writes
         self._open: list[Done] = []
+        self._bytes = 0  # of their list
 
     def take(self, done: Done) -> None:
         self.run.rows += 1
@@ -211,13 +212,17 @@ class _Collected:
                 self.run.errors[done.row] = done.error
         if done.again or (before is not None and (done.row, done.input) in self._listed):
             return
+        size = len(lines_of([done]))
+        if self._bytes + size > LONGEST_LIST:
+            self.close()
         self._open.append(done)
+        self._bytes += size
         if len(self._open) >= self._size:
             self.close()
 
     def close(self) -> None:
         """Send what is open."""
-        done, self._open = self._open, []
+        done, self._open, self._bytes = self._open, [], 0
         if not done or not self._writes:
             return
         records = []

@@ -35,8 +35,9 @@ KEY_LENGTH = 32
 _KEY = re.compile(f"[0-9a-f]{{{KEY_LENGTH}}}")
 #: Options that decide no explanation.
 _NOT_DECIDING = ("errors", "cache_dir", "progress", "batch_size", "retry", "noise")
-#: Bytes of one shard's list: 100,000 rows. What is untrusted there is bounded.
-_LONGEST_LIST = 32 * 2**20
+#: Bytes of one shard's list, about 100,000 rows without errors: what is longer is not read, and so
+#: not written either.
+LONGEST_LIST = 32 * 2**20
 #: Characters of a row's error that are kept: convention.
 _LONGEST_ERROR = 500
 
@@ -194,7 +195,8 @@ def lines_of(done: Iterable[Done]) -> bytes:
     names = ("row", "input", "id", "error")
     found = ({name: getattr(each, name) for name in names} for each in done)
     rows = ({name: value for name, value in row.items() if value is not None} for row in found)
-    return "".join(f"{json.dumps(row, ensure_ascii=True)}\n" for row in rows).encode()
+    # Not escaped, which would take six bytes a letter.
+    return "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows).encode()
 
 
 def read_lines(data: bytes, where: str) -> Iterator[Done]:
@@ -203,8 +205,8 @@ def read_lines(data: bytes, where: str) -> Iterator[Done]:
     Raises:
         SchemaError: it is none, or too long.
     """
-    if len(data) > _LONGEST_LIST:
-        raise SchemaError(f"{where} has more than {_LONGEST_LIST >> 20} MB.")
+    if len(data) > LONGEST_LIST:
+        raise SchemaError(f"{where} has more than {LONGEST_LIST >> 20} MB.")
     for line in data.splitlines():
         reader = Reader(parsed(line, f"{where} is not JSON Lines"), where)
         key = reader.text("input", KEY_LENGTH)
@@ -216,5 +218,5 @@ def read_lines(data: bytes, where: str) -> Iterator[Done]:
 
 
 def short_error(error: BaseException | str) -> str:
-    """An error as a row holds it."""
-    return str(error)[:_LONGEST_ERROR]
+    """An error as a row holds it: half a character, which no file can hold, is spelled out."""
+    return str(error).encode("utf-8", "backslashreplace").decode()[:_LONGEST_ERROR]
