@@ -126,7 +126,7 @@ def explain_dataset(
     processes = Processes()
     folder = _pending_folder(cache_dir, explainer, shards)
     known: set[str] = set()
-    # Rows and explainer first: what is wrong with them is no reason to make a data set on the Hub.
+    # Rows and explainer first: what is wrong with them shall not make a data set on the Hub.
     if engine == "ray":
         from proxyspex_hf.dataset.with_ray import worked_by_ray
 

@@ -328,7 +328,7 @@ def _derived(
 
 def _listed(snapshot: Snapshot, name: str) -> list[HubEntry] | None:
     """A collection beside that of a push, for the card; None of one that cannot be listed, or not
-    quickly: that is no reason to refuse this push."""
+    quickly, which must not stop this push."""
     try:
         return snapshot.entries(name, Allowance())
     except SchemaError:
