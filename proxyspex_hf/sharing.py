@@ -10,6 +10,7 @@ from proxyspex_hf.given import as_explanations
 from proxyspex_hf.hub.outbox import read_folder
 from proxyspex_hf.hub.pull import pull
 from proxyspex_hf.hub.push import PushResult, push
+from proxyspex_hf.hub.repository import DEFAULT_CONFIG
 
 
 def push_explanations(
@@ -73,7 +74,8 @@ def pull_explanations(
 
     Args:
         repo_id: ``"owner/name"`` of the data set.
-        ids: those to read, by their ids or at least the first six digits of them; default all.
+        ids: those to read, by their ids or at least the first six digits of them; default all. They
+            come in the order of the files that hold them, each once, whatever the order here.
         config_name: name of the collection within it.
         revision: branch, tag or commit.
         token: access token; default the one of ``hf auth login`` or ``HF_TOKEN``.
@@ -100,6 +102,11 @@ def read_explanations(place: str | Path) -> list[InteractionExplanation]:
         InputError: nothing there that can be read.
         SchemaError: a file is not an explanation, is damaged, or of a newer version.
     """
+    return [explanation for _, explanation in read_collected(place)]
+
+
+def read_collected(place: str | Path) -> list[tuple[str, InteractionExplanation]]:
+    """The same, each with the name of the collection that it lies in; of a file, the default."""
     if Path(place).is_dir():
-        return [InteractionExplanation(record) for record in read_folder(place)]
-    return [InteractionExplanation.load(place)]
+        return [(name, InteractionExplanation(record)) for name, record in read_folder(place)]
+    return [(DEFAULT_CONFIG, InteractionExplanation.load(place))]

@@ -29,8 +29,18 @@ from proxyspex_hf import (
     ServedModel,
     explain_dataset,
 )
+from proxyspex_hf.core.algorithm import ProxySPEX
+from proxyspex_hf.dataset import explain, finished
 from proxyspex_hf.dataset.explain import _Collected
-from proxyspex_hf.dataset.finished import Done, Pending, explainer_key, input_key
+from proxyspex_hf.dataset.finished import (
+    Done,
+    Pending,
+    explainer_key,
+    input_key,
+    lines_of,
+    read_lines,
+    short_error,
+)
 from proxyspex_hf.dataset.shards import Folder
 from proxyspex_hf.dataset.sources import Columns, rows_of
 from proxyspex_hf.dataset.with_ray import _Actor
@@ -138,6 +148,67 @@ def test_a_full_disk_is_no_rows_fault(home: Path, monkeypatch: pytest.MonkeyPatc
             call(progress=False)
     assert lists(home / "out") == []
     assert call(progress=False).explained == 3
+
+
+@pytest.mark.parametrize("where", ["model", "fit"])
+def test_a_row_that_memory_had_no_room_for_is_asked_again(
+    home: Path, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long, full = f"{TEXTS[1]} and long", [True]
+
+    def rule(texts: list[str]) -> list[float]:
+        if where == "model" and full and any("long" in text for text in texts):
+            raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return length(texts)
+
+    fit = ProxySPEX.fit
+
+    def fitted(self: Any, masks: Any, values: Any, **more: Any) -> Any:
+        if where == "fit" and full and masks.shape[1] == len(long.split()):
+            raise MemoryError("no room")
+        return fit(self, masks, values, **more)
+
+    monkeypatch.setattr(ProxySPEX, "fit", fitted)
+    rows = [{"text": text} for text in (TEXTS[0], long, "", TEXTS[2])]
+    call = partial(explain_dataset, rows, "text", of_words(rule), out=home / "out", shard_size=2)
+    first = call()
+    assert (first.explained, first.failed) == (2, 2)
+    assert "does not fit into memory" in first.errors[1]
+    assert sorted(row["row"] for row in lists(home / "out")) == [0, 2, 3]
+    assert call().errors[1] == first.errors[1]  # still too long
+    full.clear()
+    later = call()
+    assert (later.known, later.explained, list(later.errors)) == (2, 1, [2])
+    assert sorted(row["row"] for row in lists(home / "out")) == [0, 1, 2, 3]
+    assert {e.text for e in read_explanations(home / "out")} == {TEXTS[0], long, TEXTS[2]}
+
+
+def test_a_list_is_never_longer_than_what_is_read(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Errors of 500 letters that take three or four bytes each, and half a character."""
+    errors = ["错" * 500, "🎬" * 500, "half \ud83c", "\u2028 \x00 \n"]
+    done = [Done(i, f"{i:032x}", error=short_error(error)) for i, error in enumerate(errors)]
+    data = lines_of(done)
+    assert len(data) < 3 * 500 + 4 * 500 + 400
+    assert list(read_lines(data, "x")) == done
+    assert [each.error for each in done] == [*errors[:2], "half \\ud83c", errors[3]]
+    for module in (finished, explain):
+        monkeypatch.setattr(module, "LONGEST_LIST", 4000)
+    place = Folder(home / "out", "explanations")
+    collected = _Collected(place, Pending(home / "p"), 100_000, set(), [], writes=True)
+    many = [Done(i, f"{i:032x}", error="错" * 500) for i in range(7)]
+    for each in many:
+        collected.take(each)
+    collected.close()
+    assert len(collected.run.shards) == 4
+    assert sorted(place.finished(), key=lambda each: each.row) == many
+
+
+@pytest.mark.parametrize("out", ["a" * 300, "a\0b"])
+def test_a_name_that_no_folder_can_have(home: Path, out: str) -> None:
+    with pytest.raises(InputError, match=r"^out='.*cannot be a folder: (File name|embedded null)"):
+        explain_dataset(ROWS, "text", of_words(), out=str(home / out))
 
 
 def test_a_value_of_ones_own_keeps_no_answers(home: Path) -> None:

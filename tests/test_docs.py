@@ -244,6 +244,7 @@ def _check_job(job: dict[str, Any]) -> None:
     given = _parser().parse_args(own)
     assert (given.push, given.column, given.model) == ("me/explanations", "text", "me/my-model")
     assert any(word.startswith("proxyspex-hf[hub]") for word in line)
+    assert "datasets" in line[: line.index("explain-dataset")]  # what reads me/reviews
     assert job["secrets"] == {"HF_TOKEN": "hf_me"}
     assert "hf_me" not in str({**job, "secrets": None})
     assert job["flavor"] == "a10g-small"

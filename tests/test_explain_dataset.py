@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from functools import partial
@@ -17,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 from children import Child
 from hub_server import HubServer
-from hub_server.clients import point_to
+from hub_server.clients import environment_for, point_to
 from inference_server import InferenceServer
 from tiny_pipelines import generator
 
@@ -207,6 +208,54 @@ def test_who_may_not_push_is_told_before_the_first_row(
         assert [path for path in hub.files("me/other", "draft") if path.startswith("rows/")]
 
 
+def test_what_is_wrong_here_makes_no_data_set_on_the_hub(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = home / "reviews.jsonl"
+    lines.write_text(f'{{"text": "{TEXTS[0]}"}}\n')
+    explainer = explainer_of(Counting())
+    with HubServer() as hub:
+        hub.add_user("hf_me", "me")
+        point_to(hub, monkeypatch, home / "home")
+        call = partial(explain_dataset, push_to="me/new")
+        for data in (lines, [{"text": "a b"}], iter([{"text": "a b"}])):
+            with pytest.raises(InputError, match="no column 'txet'; it has 'text'"):
+                call(data, "txet", explainer)
+        with pytest.raises(InputError, match=r"explainer must be .*got int"):
+            call(lines, "text", 3)
+        with pytest.raises(InputError, match=r"explainer must be .*got int"):
+            call(lines, "text", lambda: 3)
+        command = ["explain-dataset", str(lines), "--column", "text", "--push", "me/new"]
+        assert main([*command, "--model", str(home / "no-model")]) == 2
+        assert "no-model" in capsys.readouterr().err
+        assert hub.repos == {}
+        assert call(lines, "text", explainer).explained == 1
+        assert list(hub.repos) == [("datasets", "me/new")]
+
+
+@pytest.mark.filterwarnings("ignore")  # of Ray's own, at its start and end
+def test_what_is_wrong_here_is_told_before_a_cluster_works(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import ray
+
+    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False)
+    try:
+        with HubServer() as hub:
+            hub.add_user("hf_me", "me")
+            point_to(hub, monkeypatch, home / "home")
+            call = partial(explain_dataset, push_to="me/new", engine="ray")
+            rows = [{"text": "a b"}]
+            for data in (rows, ray.data.from_items(rows)):
+                with pytest.raises(InputError, match="no column 'txet'; it has 'text'"):
+                    call(data, "txet", partial(explainer_of, Counting()))
+            with pytest.raises(InputError, match=r"explainer must be .*got int"):
+                call(rows, "text", 3)
+            assert hub.repos == {}
+    finally:
+        ray.shutdown()
+
+
 def test_files_and_columns(home: Path) -> None:
     folder = home / "data"
     folder.mkdir()
@@ -240,7 +289,8 @@ def test_files_and_columns(home: Path) -> None:
         ({"out": "x", "config_name": "queries"}, "config_name must be"),
         ({"out": "x", "column": 3}, "column must be the name"),
         ({"out": "x", "dataset": 3}, "dataset must be a datasets.Dataset"),
-        ({"out": "x", "dataset": "missing.parquet"}, "is not a file or folder with Parquet"),
+        ({"out": "x", "dataset": "missing.parquet"}, "no such file: 'missing.parquet'"),
+        ({"out": "x", "dataset": "missing"}, "is not a file or folder with Parquet"),
         ({"out": "x", "dataset": datasets.DatasetDict()}, "Choose one of its splits"),
         ({"out": "x", "explainer": lambda: 3}, "explainer must be an InteractionExplainer"),
     ],
@@ -284,6 +334,56 @@ def test_the_command(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*command, "--no-progress"]) == 2
     assert main(["explain-dataset", "x", "--column", "c", "--out", str(out)]) == 2
     assert "name a model" in capsys.readouterr().err
+
+
+def test_a_mistyped_path_is_not_asked_of_the_network(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["explain-dataset", "data/missing.jsonl", "--column", "text", "--out", str(home)]
+    assert main([*command, "--model", DEMO_MODEL]) == 2
+    assert "no such file: 'data/missing.jsonl'." in capsys.readouterr().err
+    assert main([*command, "--model", DEMO_MODEL, "--data-config", "en"]) == 2
+    assert "--data-config belongs to a data set on the Hub" in capsys.readouterr().err
+
+
+_CARD = """---
+configs:
+- {config_name: en, data_files: en.jsonl}
+- {config_name: fr, data_files: fr.jsonl}
+---
+"""
+
+
+def test_the_command_reads_a_data_set_of_the_hub(home: Path) -> None:
+    """In a process of its own, as on HF Jobs: torch and `datasets` are both loaded there."""
+    command = [sys.executable, "-m", "proxyspex_hf", "explain-dataset", "me/reviews"]
+    command += ["--column", "text", "--model", DEMO_MODEL, "--budget", "20", "--no-progress"]
+    with HubServer() as hub:
+        hub.add_user("hf_me", "me")
+        hub.put(
+            "me/reviews",
+            {
+                "README.md": _CARD.encode(),
+                "en.jsonl": b'{"text": "not a good film"}\n{"text": ""}\n',
+                "fr.jsonl": b'{"text": "pas mal"}\n',
+            },
+        )
+        ran = [
+            subprocess.Popen(
+                [*command, "--out", str(home / name), *more],
+                env=environment_for(hub, home / name),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for name, more in {"en": ["--data-config", "en"], "none": []}.items()
+        ]
+        (said, complaint), (_, refused) = (process.communicate(timeout=240) for process in ran)
+    assert [process.returncode for process in ran] == [3, 2], (complaint, refused)
+    assert "2 rows: 1 explained, 1 with an error\nrow 1: the text is empty" in said
+    assert [e.text for e in read_explanations(home / "en")] == ["not a good film"]
+    assert "Config name is missing" in refused
+    assert "['en', 'fr'] Give one as --data-config." in refused
 
 
 def test_an_actor_takes_rows_that_were_read_here(home: Path) -> None:

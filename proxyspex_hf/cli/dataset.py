@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from proxyspex_hf.cli.served import add_server_options, check_server_options, served_model
+from proxyspex_hf.dataset.sources import FILE_ENDS
 from proxyspex_hf.errors import InputError
 
 #: Exit code where rows have errors, but all of them were read.
@@ -25,6 +27,9 @@ def add_dataset_command(commands: Any) -> None:
     )
     parser.add_argument("--column", required=True, help="the column to explain")
     parser.add_argument("--split", default="train", help="split of a data set on the Hub")
+    parser.add_argument(
+        "--data-config", metavar="NAME", help="its configuration, if it has several"
+    )
     parser.add_argument("--model", help="directory or Hub id of the model, or its name on --server")
     parser.add_argument("--task", help="a transformers task (default: what the model's class says)")
     parser.add_argument(
@@ -115,14 +120,29 @@ def _explainer(given: argparse.Namespace, options: dict[str, Any]) -> Any:
 
 def _opened(given: argparse.Namespace) -> Any:
     """A file, a folder, or a data set on the Hub."""
-    if Path(given.data).exists() or given.data.count("/") != 1:
+    is_file = Path(given.data).exists() or Path(given.data).suffix in FILE_ENDS
+    if is_file or given.data.count("/") != 1:
+        if given.data_config is not None:
+            raise InputError("--data-config belongs to a data set on the Hub, named owner/name.")
         return given.data
     try:
         import datasets
     except ImportError as error:
         raise InputError("a data set on the Hub needs: pip install datasets.") from error
     try:
-        return datasets.load_dataset(given.data, split=given.split, streaming=True)
+        return datasets.load_dataset(
+            given.data, given.data_config, split=given.split, streaming=True
+        )
     except (OSError, ValueError, RuntimeError) as error:
-        first = (str(error).strip() or repr(error)).splitlines()[0][:300]
-        raise InputError(f"cannot open the data set {given.data!r:.100}: {first}") from error
+        raise InputError(
+            f"cannot open the data set {given.data!r:.100}: {_said_of_opening(error)}"
+        ) from error
+
+
+def _said_of_opening(error: Exception) -> str:
+    """What `datasets` says, in a line; of configurations in our words how to name one."""
+    # It lists them in the lines after the first, and then how load_dataset is called.
+    said = " ".join(str(error).split("Example of usage")[0].split()) or repr(error)
+    if re.search(r"available configs|BuilderConfig", said):
+        return f"{said[:1000]} Give one as --data-config."
+    return (str(error).strip() or repr(error)).splitlines()[0][:300]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ def add_hub_commands(commands: Any) -> None:
     push.add_argument("--private", action="store_true", help="make a new data set private")
     push.add_argument("--create-pr", action="store_true", help="propose them as a pull request")
     push.add_argument("-m", "--commit-message", help="default: how many explanations are added")
-    _where(push)
+    _where(push, config=None)
     push.set_defaults(run=_push)
 
     pull = commands.add_parser("pull", help="read an explanation from the Hub")
@@ -45,9 +46,10 @@ def add_hub_commands(commands: Any) -> None:
     listed.set_defaults(run=_list)
 
 
-def _where(parser: argparse.ArgumentParser) -> None:
+def _where(parser: argparse.ArgumentParser, config: str | None = "explanations") -> None:
     group = parser.add_argument_group("where")
-    group.add_argument("--config-name", default="explanations", help="collection within it")
+    own = "" if config else " (default: as in a folder; of files, explanations)"
+    group.add_argument("--config-name", default=config, help=f"collection within it{own}")
     group.add_argument("--revision", help="branch, tag or commit (default: main)")
     group.add_argument("--token", help="access token (default: hf auth login, or HF_TOKEN)")
 
@@ -61,22 +63,27 @@ def _place(given: argparse.Namespace) -> dict[str, Any]:
 
 
 def _push(given: argparse.Namespace) -> int:
-    from proxyspex_hf.sharing import push_explanations, read_explanations
+    from proxyspex_hf.sharing import push_explanations, read_collected
 
-    explanations = [found for file in given.files for found in read_explanations(file)]
-    done = push_explanations(
-        explanations,
-        given.repo,
-        private=True if given.private else None,
-        create_pr=given.create_pr,
-        commit_message=given.commit_message,
-        **_place(given),
-    )
-    known = len(set(done.ids)) - len(done.added)
-    said = f"{len(done.added)} added" + (f", {known} already there" if known else "")
-    sys.stdout.write(f"{done.repo_id}: {said}\n{done.url}\n")
-    for identity in dict.fromkeys(done.ids):
-        sys.stdout.write(f"{identity}\n")
+    collections = defaultdict(list)
+    for file in given.files:
+        for config, explanation in read_collected(file):
+            collections[given.config_name or config].append(explanation)
+    for config, explanations in collections.items():
+        done = push_explanations(
+            explanations,
+            given.repo,
+            private=True if given.private else None,
+            create_pr=given.create_pr,
+            commit_message=given.commit_message,
+            **{**_place(given), "config_name": config},
+        )
+        known = len(set(done.ids)) - len(done.added)
+        said = f"{len(done.added)} added" + (f", {known} already there" if known else "")
+        said += f" in {config}" if len(collections) > 1 else ""
+        sys.stdout.write(f"{done.repo_id}: {said}\n{done.url}\n")
+        for identity in dict.fromkeys(done.ids):
+            sys.stdout.write(f"{identity}\n")
     return 0
 
 

@@ -13,10 +13,10 @@ from typing import Any, Literal
 
 from proxyspex_hf.checks import as_integer, one_of
 from proxyspex_hf.core.progress import Progress, ProgressCallback
-from proxyspex_hf.dataset.finished import Done, Pending
+from proxyspex_hf.dataset.finished import LONGEST_LIST, Done, Pending, lines_of
 from proxyspex_hf.dataset.shards import Shards, shards_of
-from proxyspex_hf.dataset.sources import Columns, length_of, opened, rows_of
-from proxyspex_hf.dataset.worker import Explainer, Worker
+from proxyspex_hf.dataset.sources import Columns, begun, length_of, opened, rows_of
+from proxyspex_hf.dataset.worker import Explainer, Worker, check_explainer
 from proxyspex_hf.errors import InputError
 from proxyspex_hf.explainer import InteractionExplainer
 from proxyspex_hf.hf.processes import Processes
@@ -70,8 +70,9 @@ def explain_dataset(
     """Explain every row of a data set; rows stream in, explanations out as shards.
 
     Killed and called again, it resumes: no finished input is explained twice. A row that cannot be
-    explained has its error in the shard's list, ``rows/…jsonl``; a network or a server that is gone
-    is not a row's fault, and is raised. Under ``accelerate launch`` the batches of each row are
+    explained has its error in the shard's list, ``rows/…jsonl``; where memory ran out, the error is
+    in ``errors`` alone, and the same call asks the row again. A network or a server that is gone is
+    not a row's fault, and is raised. Under ``accelerate launch`` the batches of each row are
     divided among the processes.
 
     Args:
@@ -82,12 +83,13 @@ def explain_dataset(
         explainer: an explainer, or a function without arguments that makes one: with an engine, it
             runs where the work is done, and nothing large travels.
         push_to: ``"owner/name"`` of a data set on the Hub, one commit per shard. It is made, and
-            whether you may write there is asked, before the first row.
+            whether you may write there is asked, before the first row is explained, but after the
+            columns and, unless an engine's workers make it, the explainer have been checked.
         out: a folder instead, with the same layout.
         engine: ``"ray"`` divides the rows among actors (extra ``[ray]``); default this process.
         workers: how many actors; with ``engine`` only.
         num_gpus: GPUs of each actor; with ``engine`` only.
-        shard_size: rows of one shard.
+        shard_size: rows of one shard; fewer where their errors make its list too long to read.
         cache_dir: where the model's answers and finished explanations lie until they are sent: on
             storage that all workers share; default the explainer's own, and else a folder in
             ``HF_HOME``, where answers are not kept.
@@ -123,28 +125,32 @@ def explain_dataset(
     source = opened(dataset)
     processes = Processes()
     folder = _pending_folder(cache_dir, explainer, shards)
-    finished = processes.from_first(shards.finished)
-    known = {done.input for done in finished}
+    known: set[str] = set()
+    # Rows and explainer first: what is wrong with them shall not make a data set on the Hub.
     if engine == "ray":
         from proxyspex_hf.dataset.with_ray import worked_by_ray
 
+        check_explainer(explainer)
         make = partial(Worker, explainer, folder, known, cache_dir)
         results = worked_by_ray(source, columns, make, workers=workers, num_gpus=num_gpus)
     else:
-        results = Worker(explainer, folder, known, cache_dir).all(rows_of(source, columns))
+        rows = begun(rows_of(source, columns))
+        results = Worker(explainer, folder, known, cache_dir).all(rows)
+    finished = processes.from_first(shards.finished)
+    known.update(done.input for done in finished)
     collected = _Collected(shards, Pending(folder), size, known, finished, processes.first)
     told = progress_callback(progress if processes.first else False)
     total, begin = 0 if told is None else length_of(source), time.perf_counter()
     for done in results:
         collected.take(done)
         if told is not None:
-            rows = collected.run.rows
+            count = collected.run.rows
             # Of a stream, whose end is not known, there is one more until it ends.
-            told(Progress("rows", rows, total or rows + 1, time.perf_counter() - begin))
+            told(Progress("rows", count, total or count + 1, time.perf_counter() - begin))
     collected.close()
-    rows = collected.run.rows
-    if told is not None and rows != total:
-        told(Progress("rows", rows, rows, time.perf_counter() - begin))
+    count = collected.run.rows
+    if told is not None and count != total:
+        told(Progress("rows", count, count, time.perf_counter() - begin))
     return collected.run
 
 
@@ -188,6 +194,7 @@ class _Collected:
         self._sent: dict[str, Done] = {}
         self._shards, self._pending, self._size, self._writes = shards, pending, size, writes
         self._open: list[Done] = []
+        self._bytes = 0  # of their list
 
     def take(self, done: Done) -> None:
         self.run.rows += 1
@@ -203,15 +210,19 @@ class _Collected:
             self.run.failed += 1
             if len(self.run.errors) < 1000:
                 self.run.errors[done.row] = done.error
-        if before is not None and (done.row, done.input) in self._listed:
+        if done.again or (before is not None and (done.row, done.input) in self._listed):
             return
+        size = len(lines_of([done]))
+        if self._bytes + size > LONGEST_LIST:
+            self.close()
         self._open.append(done)
+        self._bytes += size
         if len(self._open) >= self._size:
             self.close()
 
     def close(self) -> None:
         """Send what is open."""
-        done, self._open = self._open, []
+        done, self._open, self._bytes = self._open, [], 0
         if not done or not self._writes:
             return
         records = []

@@ -12,7 +12,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from types import CodeType
 from typing import Any
@@ -35,8 +35,9 @@ KEY_LENGTH = 32
 _KEY = re.compile(f"[0-9a-f]{{{KEY_LENGTH}}}")
 #: Options that decide no explanation.
 _NOT_DECIDING = ("errors", "cache_dir", "progress", "batch_size", "retry", "noise")
-#: Bytes of one shard's list: 100,000 rows. What is untrusted there is bounded.
-_LONGEST_LIST = 32 * 2**20
+#: Bytes of one shard's list, about 100,000 rows without errors: what is longer is not read, and so
+#: not written either.
+LONGEST_LIST = 32 * 2**20
 #: Characters of a row's error that are kept: convention.
 _LONGEST_ERROR = 500
 
@@ -50,12 +51,15 @@ class Done:
         input: the key of its input.
         id: of its explanation, as on the Hub; None where there is none.
         error: why not.
+        again: whether the error may be gone at another time, such as memory that others held: it
+            is in no shard's list, and the same call asks the row again.
     """
 
     row: int
     input: str
     id: str | None = None
     error: str | None = None
+    again: bool = False
 
 
 def explainer_key(explainer: InteractionExplainer) -> str:
@@ -188,8 +192,11 @@ class Pending:
 
 def lines_of(done: Iterable[Done]) -> bytes:
     """The list of a shard: JSON Lines of row, input, id and error."""
-    rows = ({k: v for k, v in asdict(each).items() if v is not None} for each in done)
-    return "".join(f"{json.dumps(row, ensure_ascii=True)}\n" for row in rows).encode()
+    names = ("row", "input", "id", "error")
+    found = ({name: getattr(each, name) for name in names} for each in done)
+    rows = ({name: value for name, value in row.items() if value is not None} for row in found)
+    # Not escaped, which would take six bytes a letter.
+    return "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows).encode()
 
 
 def read_lines(data: bytes, where: str) -> Iterator[Done]:
@@ -198,17 +205,18 @@ def read_lines(data: bytes, where: str) -> Iterator[Done]:
     Raises:
         SchemaError: it is none, or too long.
     """
-    if len(data) > _LONGEST_LIST:
-        raise SchemaError(f"{where} has more than {_LONGEST_LIST >> 20} MB.")
+    if len(data) > LONGEST_LIST:
+        raise SchemaError(f"{where} has more than {LONGEST_LIST >> 20} MB.")
     for line in data.splitlines():
         reader = Reader(parsed(line, f"{where} is not JSON Lines"), where)
         key = reader.text("input", KEY_LENGTH)
         if not _KEY.fullmatch(key):
             raise SchemaError(f"{where}: {key!r} is not a key of an input.")
         more = {name: reader.text(name, 10_000) for name in ("id", "error") if name in reader.data}
-        yield Done(reader.integer("row", 0, 2**53), key, **more)
+        row = reader.integer("row", 0, 2**53)
+        yield Done(row, key, id=more.get("id"), error=more.get("error"))
 
 
 def short_error(error: BaseException | str) -> str:
-    """An error as a row holds it."""
-    return str(error)[:_LONGEST_ERROR]
+    """An error as a row holds it: half a character, which no file can hold, is spelled out."""
+    return str(error).encode("utf-8", "backslashreplace").decode()[:_LONGEST_ERROR]

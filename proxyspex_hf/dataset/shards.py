@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from proxyspex_hf.checks import quoted
 from proxyspex_hf.dataset.finished import Done, lines_of, read_lines
 from proxyspex_hf.errors import InputError
 from proxyspex_hf.files import as_path
@@ -148,6 +149,13 @@ def shards_of(push_to: str | None, out: Any, config: str, **hub: Any) -> Shards:
     check_config(config)
     if out is not None:
         folder = as_path(out)
+        try:
+            folder.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            pass  # made later, or refused below
+        except (OSError, ValueError) as error:  # such as a null byte, or a name that is too long
+            said = getattr(error, "strerror", None) or error
+            raise InputError(f"out={quoted(str(folder))} cannot be a folder: {said}.") from error
         if folder.exists() and not folder.is_dir():
             raise InputError(f"out={str(folder)!r} is a file: give a folder.")
         # Before the first explanation, not after as many as a shard has.

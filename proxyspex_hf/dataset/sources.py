@@ -25,6 +25,8 @@ _READ_AT_ONCE = 256
 #: Characters of one line of JSON: what one row of a data set has, pictures included. Convention.
 _LONGEST_LINE = 64 * 2**20
 _JSON_ENDS = (".jsonl", ".ndjson", ".json")
+#: How the names of files end that are read.
+FILE_ENDS = (".parquet", *_JSON_ENDS)
 #: Rows at the beginning of which one must have the columns: else these are misspelled. Convention.
 _FIRST = 8
 #: Formats of a data set that give tables for rows.
@@ -113,13 +115,15 @@ def opened(dataset: Any) -> Any:
         files = tables or lines
     else:
         files = [place] if place.is_file() else []
+    if not files and place.suffix in FILE_ENDS and not place.exists():
+        raise InputError(f"no such file: {quoted(str(dataset))}.")
     if not files:
         raise InputError(
             f"{quoted(str(dataset))} is not a file or folder with Parquet or JSON Lines: give one, "
             "or a data set that datasets.load_dataset has loaded."
         )
     for file in files:
-        if file.suffix not in (".parquet", *_JSON_ENDS):
+        if file.suffix not in FILE_ENDS:
             raise InputError(f"{file.name} is neither .parquet nor JSON Lines (.jsonl, .ndjson).")
     return files
 
@@ -186,6 +190,16 @@ def rows_of(dataset: Any, columns: Columns) -> Iterator[Row]:
     if dataset.format["type"] in _TABLES:
         dataset = dataset.with_format(None)
     return _numbered(_one_by_one(dataset), columns)
+
+
+def begun(rows: Iterator[Row]) -> Iterator[Row]:
+    """The same rows, the first of which is read by now: what is wrong with their source or its
+    columns has been raised.
+
+    Raises:
+        InputError: as :func:`rows_of`.
+    """
+    return chain(list(islice(rows, 1)), rows)
 
 
 def _one_by_one(dataset: Any) -> Iterator[Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from proxyspex_hf.dataset.finished import Done
@@ -48,10 +48,11 @@ def worked_by_ray(
     workers: int,
     num_gpus: float,
 ) -> Iterator[Done]:
-    """What became of each row, in order.
+    """What became of each row, in order; the work begins with the first that is asked for.
 
     Raises:
-        InputError: Ray is not installed, or an input that cannot travel.
+        InputError: Ray is not installed, a column that is not there, or an input that cannot
+            travel.
         ModelError: the cluster failed.
     """
     try:
@@ -70,9 +71,24 @@ def worked_by_ray(
     else:
         carried = [{_CARRIED: _carried(row)} for row in rows_of(source, columns)]
         if not carried:
-            return
+            return iter(())
         blocks = max(1, len(carried) // _BLOCK)
         rows = ray.data.from_items(carried, override_num_blocks=blocks)
+    return _worked(rows, columns, make, workers=workers, num_gpus=num_gpus, is_ray=is_ray)
+
+
+def _worked(
+    rows: Any,
+    columns: Columns,
+    make: Callable[[], Worker],
+    *,
+    workers: int,
+    num_gpus: float,
+    is_ray: bool,
+) -> Iterator[Done]:
+    import ray
+    import ray.data
+
     done = rows.map(
         _Actor,
         fn_constructor_args=(make, columns),
@@ -85,7 +101,7 @@ def worked_by_ray(
     try:
         for number, each in enumerate(done.iter_rows()):
             found = Done(**json.loads(each["done"]))
-            yield Done(number, found.input, found.id, found.error) if is_ray else found
+            yield replace(found, row=number) if is_ray else found
     except ray.exceptions.RayError as error:
         raise _ours(error) from error
 

@@ -11,7 +11,7 @@ from proxyspex_hf.dataset.sources import Row, taken
 from proxyspex_hf.errors import InputError, ModelError, ProxySpexError
 from proxyspex_hf.explainer import InteractionExplainer
 from proxyspex_hf.explanation import InteractionExplanation
-from proxyspex_hf.hf.failures import causes, is_transient
+from proxyspex_hf.hf.failures import causes, is_out_of_memory, is_transient
 from proxyspex_hf.hf.processes import Processes
 from proxyspex_hf.hf.served.line import Lost
 from proxyspex_hf.hf.served.model import ServedModel
@@ -22,6 +22,25 @@ from proxyspex_hf.record.record import ExplanationRecord
 Explainer = InteractionExplainer | Callable[[], InteractionExplainer]
 #: Rows that are asked together in one process, so that batches stay full: convention.
 _TOGETHER = 8
+
+
+def check_explainer(explainer: Explainer) -> None:
+    """Find out what can be known of an explainer where it is not made yet.
+
+    Raises:
+        InputError: it is none, nor what could make one, or cannot explain a data set.
+    """
+    if isinstance(explainer, InteractionExplainer):
+        explainer_key(explainer)
+    elif not callable(explainer):
+        raise _no_explainer(explainer)
+
+
+def _no_explainer(found: Any) -> InputError:
+    return InputError(
+        "explainer must be an InteractionExplainer or a function that makes one, got "
+        f"{type(found).__name__}."
+    )
 
 
 class Worker:
@@ -41,12 +60,10 @@ class Worker:
         known: set[str],
         cache_dir: str | Path | None,
     ) -> None:
+        check_explainer(explainer)
         made = explainer if isinstance(explainer, InteractionExplainer) else explainer()
         if not isinstance(made, InteractionExplainer):
-            raise InputError(
-                "explainer must be an InteractionExplainer or a function that makes one, got "
-                f"{type(made).__name__}."
-            )
+            raise _no_explainer(made)
         self._explainer, self._known = made, known
         self._options: dict[str, Any] = {"errors": "keep", "progress": False}
         own = task_of(made.pipe) == FUNCTION or callable(made.options.value)
@@ -121,7 +138,7 @@ class Worker:
         if isinstance(made, ModelError) and isinstance(pipe, ServedModel):
             pipe.check()
         said = str(made.__cause__ or made)  # without its place among those asked together
-        return Done(number, key, error=short_error(said))
+        return Done(number, key, error=short_error(said), again=is_out_of_memory(made))
 
 
 def _is_own_failure(error: BaseException) -> bool:

@@ -50,14 +50,15 @@ def picture_path(config: str) -> str:
 def render_card(
     old: str | None,
     repo_id: str,
-    collections: Mapping[str, Sequence[HubEntry]],
+    collections: Mapping[str, Sequence[HubEntry] | None],
     pictured: Collection[str],
 ) -> str:
     """The whole README.md.
 
     Args:
         old: the card as it is, None if there is none; everything outside our markers is kept.
-        collections: the explanations by configuration, the newest first.
+        collections: the explanations by configuration, the newest first; None where they could
+            not be listed.
         pictured: the configurations that have a picture.
 
     Raises:
@@ -86,9 +87,9 @@ def _title(repo_id: str) -> str:
 
 
 def _metadata(
-    before: Mapping[str, Any], collections: Mapping[str, Sequence[HubEntry]]
+    before: Mapping[str, Any], collections: Mapping[str, Sequence[HubEntry] | None]
 ) -> dict[str, Any]:
-    entries = [entry for found in collections.values() for entry in found]
+    entries = [entry for found in collections.values() for entry in found or ()]
     ours = [_config(folder) for name in collections for folder in _folders(name)]
     chosen = [c.get("config_name") for c in _list(before, "configs") if c.get("default")]
     for config in ours:
@@ -158,14 +159,15 @@ def literal(text: str, most: int = 80) -> str:
 
 def _body(
     repo_id: str,
-    collections: Mapping[str, Sequence[HubEntry]],
+    collections: Mapping[str, Sequence[HubEntry] | None],
     pictured: Collection[str],
 ) -> str:
-    entries = [entry for found in collections.values() for entry in found]
+    entries = [entry for found in collections.values() for entry in found or ()]
     parts = [_summary(entries)]
     for name, found in collections.items():
         parts.append(_collection(name, found, name in pictured, alone=len(collections) == 1))
-    parts += [_loading(repo_id, next(iter(collections)), entries), _fields(), _end()]
+    first = next((name for name, found in collections.items() if found), next(iter(collections)))
+    parts += [_loading(repo_id, first, entries), _fields(), _end()]
     return "\n\n".join(parts)
 
 
@@ -193,7 +195,9 @@ def _linked(model: str) -> str:
     return f"[{name}](https://huggingface.co/{model})" if _HUB_ID.fullmatch(model) else name
 
 
-def _collection(name: str, entries: Sequence[HubEntry], pictured: bool, *, alone: bool) -> str:
+def _collection(
+    name: str, entries: Sequence[HubEntry] | None, pictured: bool, *, alone: bool
+) -> str:
     head = "## The explanations" if alone else f"## The explanations in `{name}`"
     lines = [head, ""]
     if pictured:
@@ -201,6 +205,8 @@ def _collection(name: str, entries: Sequence[HubEntry], pictured: bool, *, alone
             f"![The largest effects of one of them, as bars]({picture_path(name)})",
             "",
         ]
+    if entries is None:
+        return "\n".join([*lines, "They could not be listed when this card was written."])
     lines += [
         "| id | input | output | largest effects | R² at density 0.5, 0.9 |",
         "|---|---|---|---|---|",

@@ -22,7 +22,7 @@ from proxyspex_hf.hub.entries import HubEntry
 from proxyspex_hf.hub.repository import paths_of
 from proxyspex_hf.hub.rows import record_from_rows, rows_of
 from proxyspex_hf.hub.schema import EXPLANATIONS, QUERIES
-from proxyspex_hf.hub.tables import Table, batch_of, write_table
+from proxyspex_hf.hub.tables import Table, batch_of, pairs, write_table
 from proxyspex_hf.progress_bar import hub_bar
 from proxyspex_hf.record.record import ExplanationRecord
 
@@ -137,8 +137,9 @@ def outbox_home() -> Path:
     return Path(constants.HF_HOME) / "proxyspex_hf" / "outbox"
 
 
-def read_folder(folder: str | Path) -> Iterator[ExplanationRecord]:
-    """The explanations of a folder with a repository's layout, such as an outbox.
+def read_folder(folder: str | Path) -> Iterator[tuple[str, ExplanationRecord]]:
+    """The explanations of a folder with a repository's layout, such as an outbox, each with the
+    name of its collection.
 
     Raises:
         InputError: no such folder, or nothing in it.
@@ -154,9 +155,8 @@ def read_folder(folder: str | Path) -> Iterator[ExplanationRecord]:
         if not twin.is_file():
             continue
         found = True
-        rows = Table(place, EXPLANATIONS, str(place)).rows()
-        queries = Table(twin, QUERIES, str(twin)).rows()
-        for row, asked in zip(rows, queries, strict=True):
-            yield record_from_rows(row, asked)
+        table = Table(place, EXPLANATIONS, str(place))
+        for row, asked in pairs(table, Table(twin, QUERIES, str(twin))):
+            yield config, record_from_rows(row, asked)
     if not found:
         raise InputError(f"there are no explanations in {folder}.")

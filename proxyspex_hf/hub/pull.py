@@ -19,6 +19,7 @@ from proxyspex_hf.hub.repository import (
 )
 from proxyspex_hf.hub.rows import ID_LENGTH, Row, record_from_rows
 from proxyspex_hf.hub.schema import EXPLANATIONS, QUERIES
+from proxyspex_hf.hub.tables import pairs
 from proxyspex_hf.progress_bar import hub_bar
 from proxyspex_hf.record.record import ExplanationRecord
 
@@ -111,10 +112,8 @@ def _of_file(
         snapshot.table(places[0], EXPLANATIONS, whole=True) as table,
         snapshot.table(places[1], QUERIES, whole=True) as queries,
     ):
-        if len(table) != len(queries):
-            raise SchemaError(f"{places[0]} has {len(table)} rows, {places[1]} {len(queries)}.")
         missing = set(wanted)
-        for row, asked in zip(table.rows(), queries.rows(), strict=True):
+        for row, asked in pairs(table, queries):
             if row["id"] in wanted:
                 missing.discard(row["id"])
                 yield _record(row, asked, places[0])

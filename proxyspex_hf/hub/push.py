@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
@@ -18,7 +19,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from proxyspex_hf.errors import HubError, InputError, ProxySpexError
+from proxyspex_hf.errors import HubError, InputError, ProxySpexError, SchemaError
 from proxyspex_hf.hub.card import picture_path, render_card
 from proxyspex_hf.hub.entries import INDEX, HubEntry, index_row
 from proxyspex_hf.hub.faults import patiently
@@ -32,7 +33,13 @@ from proxyspex_hf.hub.repository import (
     newest_first,
     paths_of,
 )
-from proxyspex_hf.hub.tables import batch_of, write_table
+from proxyspex_hf.hub.tables import (
+    MAX_GATHERED_GROUPS,
+    MAX_ROWS,
+    Allowance,
+    batch_of,
+    write_table,
+)
 from proxyspex_hf.record.record import ExplanationRecord
 from proxyspex_hf.viz import render_svg
 
@@ -117,6 +124,8 @@ def push(
         if not keep:
             outbox.discard()
         elif packed:
+            if isinstance(error, _CollectionFullError):
+                how = replace(how, config=_next_config(how.config))
             _tell_what_is_kept(error, how, outbox.keep())
         raise
     outbox.remove()
@@ -157,10 +166,13 @@ def _attempt(how: _Push, packed: Sequence[Packed], outbox: Outbox) -> PushResult
     snapshot = _opened(
         how.api, how.repo_id, how.revision, private=how.private, create_pr=how.create_pr
     )
-    collections = {name: snapshot.entries(name) for name in snapshot.configs()}
-    known = {entry.id for entry in collections.get(how.config, [])}
+    before = snapshot.entries(how.config) if packed else []
+    known = {entry.id for entry in before}
     ids = tuple(item.entry.id for item in packed)
     new = [item for item in packed if item.entry.id not in known]
+    if new:
+        count = len(known) + len({item.entry.id for item in new})
+        _refuse_too_many(how, count, len(snapshot.files(how.config)))
     more = [
         CommitOperationAdd(path, data)
         for path, data in how.more.items()
@@ -177,7 +189,7 @@ def _attempt(how: _Push, packed: Sequence[Packed], outbox: Outbox) -> PushResult
             added = write_files(files, how.config, new)
         if new:
             more += _data(files, how.config, added)
-            more += _derived(how, snapshot, collections, added, new, folder)
+            more += _derived(how, snapshot, [*before, *added], new, folder)
         else:
             added = []
         commit = partial(
@@ -195,6 +207,38 @@ def _attempt(how: _Push, packed: Sequence[Packed], outbox: Outbox) -> PushResult
         done = patiently(commit, how.repo_id, "push to", again=False) if how.create_pr else commit()
     url = str(done.pr_url or done.commit_url)
     return PushResult(how.repo_id, ids, tuple(entry.id for entry in added), str(done.oid), url)
+
+
+class _CollectionFullError(InputError):
+    """What is pushed must go to another collection."""
+
+
+def _refuse_too_many(how: _Push, count: int, files: int) -> None:
+    """Refuse what would make a collection that no reader takes, or whose index, once lost, could
+    not be gathered again.
+
+    Raises:
+        InputError: it would.
+    """
+    if count > MAX_ROWS:
+        what, most = f"{count:,} explanations", MAX_ROWS
+    elif files >= MAX_GATHERED_GROUPS:
+        what, most = f"more than {files:,} files", MAX_GATHERED_GROUPS
+    else:
+        return
+    raise _CollectionFullError(
+        f"{how.repo_id} would have {what} in {how.config!r}; at most {most:,} are read of one "
+        "collection. Nothing was pushed: give another config_name, such as "
+        f"{_next_config(how.config)!r}."
+    )
+
+
+def _next_config(name: str) -> str:
+    """A collection's name with the next number: ``french-2`` after ``french``."""
+    base, _, number = name.rpartition("-")
+    if base and re.fullmatch("[1-9][0-9]{0,5}", number):
+        return f"{base}-{int(number) + 1}"
+    return f"{name[:60]}-2"
 
 
 def _message(count: int) -> str:
@@ -255,22 +299,24 @@ def _data(files: Path, config: str, added: Sequence[HubEntry]) -> list[CommitOpe
 def _derived(
     how: _Push,
     snapshot: Snapshot,
-    collections: dict[str, list[HubEntry]],
-    added: Sequence[HubEntry],
+    held: Sequence[HubEntry],
     new: Sequence[Packed],
     folder: Path,
 ) -> list[CommitOperationAdd]:
-    """Index, picture and card: what follows from the rows."""
-    entries = newest_first([*collections.get(how.config, []), *added])
+    """Index, picture and card: what follows from the rows, which ``held`` are all of."""
+    entries = newest_first(held)
     index = folder / "index.parquet"
     write_table(index, [batch_of(index_row(entry), INDEX) for entry in entries])
     shown = max(new, key=lambda item: (item.entry.created, item.entry.id))
-    collections = {**collections, how.config: entries}
-    order = sorted(collections, key=lambda name: (name != DEFAULT_CONFIG, name))
+    names = {*snapshot.configs(), how.config}
+    order = sorted(names, key=lambda name: (name != DEFAULT_CONFIG, name))
+    collections = {
+        name: entries if name == how.config else _listed(snapshot, name) for name in order
+    }
     card = render_card(
         snapshot.readme(),
         how.repo_id,
-        {name: collections[name] for name in order},
+        collections,
         [name for name in order if name == how.config or picture_path(name) in snapshot.sizes],
     )
     return [
@@ -278,3 +324,12 @@ def _derived(
         CommitOperationAdd(picture_path(how.config), render_svg(shown.record).encode()),
         CommitOperationAdd("README.md", card.encode()),
     ]
+
+
+def _listed(snapshot: Snapshot, name: str) -> list[HubEntry] | None:
+    """A collection beside that of a push, for the card; None of one that cannot be listed, or not
+    quickly, which must not stop this push."""
+    try:
+        return snapshot.entries(name, Allowance())
+    except SchemaError:
+        return None

@@ -17,7 +17,13 @@ from proxyspex_hf.checks import quoted
 from proxyspex_hf.errors import InputError, SchemaError
 from proxyspex_hf.hub.entries import INDEX, LISTED_COLUMNS, HubEntry
 from proxyspex_hf.hub.schema import Column
-from proxyspex_hf.hub.tables import MAX_LISTED_BYTES, MAX_ROWS, Allowance, Table
+from proxyspex_hf.hub.tables import (
+    MAX_GATHERED_GROUPS,
+    MAX_ROWS,
+    Allowance,
+    Table,
+    TooManyRowsError,
+)
 from proxyspex_hf.record.json_reader import Reader
 from proxyspex_hf.versions import __version__
 
@@ -196,20 +202,24 @@ class Snapshot:
         except UnicodeDecodeError as error:
             raise SchemaError(f"README.md of {self.repo_id} is not UTF-8: {error}.") from error
 
-    def entries(self, config: str) -> list[HubEntry]:
+    def entries(self, config: str, allowance: Allowance | None = None) -> list[HubEntry]:
         """Every explanation of a collection, the newest first.
 
         Taken from the index; what stands in no index is gathered from the files themselves, so a
         repository without one, or one that was changed by hand, is listed all the same.
 
+        Args:
+            allowance: what may be read; default as much as gathers what pushes of one explanation
+                each have left.
+
         Raises:
-            SchemaError: a file is not a table of explanations.
+            SchemaError: a file is not a table of explanations, or there are too many.
         """
         files = set(self.files(config))
         found: dict[str, HubEntry] = {}
-        allowance = Allowance(MAX_LISTED_BYTES)
+        allowance = allowance or Allowance(groups=MAX_GATHERED_GROUPS)
         index = index_path(config)
-        if index in self.sizes:
+        if files and index in self.sizes:
             for entry in self._index(index, files, allowance):
                 found.setdefault(entry.id, entry)
         listed = {entry.file for entry in found.values()}
@@ -217,10 +227,7 @@ class Snapshot:
             path = paths_of(config, file)[0]
             with self.table(path, LISTED_COLUMNS, allowance=allowance) as table:
                 if len(found) + len(table) > MAX_ROWS:
-                    raise SchemaError(
-                        f"{self.repo_id} has more than {MAX_ROWS} explanations in {config!r}, "
-                        "which is as many as are listed: divide them among several config_name=."
-                    )
+                    raise SchemaError(self._too_many(config))
                 for position, row in enumerate(table.rows()):
                     entry = HubEntry.from_row(row, file, position)
                     found.setdefault(entry.id, entry)
@@ -235,9 +242,22 @@ class Snapshot:
                     if str(row.get("file")) in files:
                         position = Reader(row, "").integer("row", 0, 10**9)
                         yield HubEntry.from_row(row, str(row["file"]), position)
+        except TooManyRowsError as error:
+            raise SchemaError(
+                self._too_many(path.split("/")[1].removesuffix(".parquet"))
+            ) from error
         except SchemaError as error:
             said = str(error) if path in str(error) else f"{path}: {error}"
             raise SchemaError(f"{said} {ANEW}") from error
+
+    def _too_many(self, config: str) -> str:
+        return (
+            f"{self.repo_id} has more than {MAX_ROWS:,} explanations in {config!r}, which is as "
+            "many as are read of one collection. Push others with another config_name=; these are "
+            f"read again once some of the files of {config}/, and those of the same names in "
+            f"{queries_config(config)}/, lie in the folders of another collection and "
+            f"{index_path(config)} is deleted."
+        )
 
 
 def index_path(config: str) -> str:

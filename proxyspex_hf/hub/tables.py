@@ -37,10 +37,13 @@ MAX_GROUP_VALUES = 4_000_000
 #: A row's values as Python objects, where a number counts once, a text twice, a list three times
 #: and a structure eight times: by the 30 bytes that each takes.
 MAX_ROW_VALUES = 4_000_000
-#: Bytes that are read for one listing.
+#: Bytes of text that are read for one listing …
 MAX_LISTED_BYTES = 2**29
-#: A row group takes as long as so many bytes of text, some milliseconds, however little is in it.
-_GROUP_COST = 2**20
+#: … and row groups, which take 12 ms each, however little is in them: six seconds for a click …
+MAX_LISTED_GROUPS = 512
+#: … and two minutes where a collection without an index is gathered, or thousands are summarized.
+#: Each push of one explanation makes a file with one; the Hub takes 10,000 files in a folder.
+MAX_GATHERED_GROUPS = 10_000
 _MOST_PAGES = 10_000
 #: Parts of one column; ours have at most four.
 _MOST_LEAVES = 64
@@ -99,15 +102,21 @@ def _groups(batches: Iterable[pa.RecordBatch]) -> Iterator[list[pa.RecordBatch]]
         yield group
 
 
+class TooManyRowsError(SchemaError):
+    """A table is whole, but longer than any that is read."""
+
+
 class Allowance:
-    """What may still be read for one listing: it is read whole, for a click.
+    """What may still be read for one listing. Of what was read, only the beginnings of texts stay
+    in memory: this bounds the time.
 
     Args:
         left: bytes, decompressed, a text that repeats as often as it does.
+        groups: row groups; default those of a click.
     """
 
-    def __init__(self, left: int) -> None:
-        self._left = left
+    def __init__(self, left: int = MAX_LISTED_BYTES, groups: int | None = None) -> None:
+        self._left, self._groups = left, MAX_LISTED_GROUPS if groups is None else groups
 
     def spend(self, size: int, name: str) -> None:
         """Take ``size`` from it.
@@ -117,7 +126,17 @@ class Allowance:
         """
         self._left -= size
         if self._left < 0:
-            raise SchemaError(f"{name} has more text or row groups than are read for a listing.")
+            raise SchemaError(f"{name} has more text than is read for a listing.")
+
+    def enter(self, groups: int, name: str) -> None:
+        """Take row groups from it.
+
+        Raises:
+            SchemaError: it is used up.
+        """
+        self._groups -= groups
+        if self._groups < 0:
+            raise SchemaError(f"{name} has more row groups than are read for a listing.")
 
 
 class Table:
@@ -144,14 +163,14 @@ class Table:
         self._first = {column.name: column.first for column in columns if column.first}
         self._source = source
         if allowance is None and self._first:
-            allowance = Allowance(MAX_LISTED_BYTES)
+            allowance = Allowance()
         self._allowance = allowance
         with self._decoding(), self._open() as stream:
             self._footer = Footer(footer_bytes(stream))
             note = self._footer.metadata.get(b"ARROW:schema")
             dictionaries = set() if note is None else dictionary_columns(note)
         if len(self) > MAX_ROWS:
-            raise SchemaError(f"{name} has more than {MAX_ROWS} rows.")
+            raise TooManyRowsError(f"{name} has more than {MAX_ROWS} rows.")
         self._columns: list[TopColumn] = []
         for column in columns:
             found = [top for top in self._footer.columns if top.name == column.name]
@@ -176,7 +195,7 @@ class Table:
     def rows(self) -> Iterator[Row]:
         """Every row, a few in memory at a time."""
         if self._allowance is not None:
-            self._allowance.spend(_GROUP_COST * len(self._footer.rows), self.name)
+            self._allowance.enter(len(self._footer.rows), self.name)
         for group in range(len(self._footer.rows)):
             for batch in self._batches(group, self._columns):
                 yield from self._plain(batch)
@@ -331,6 +350,17 @@ class Table:
             if type(error) is not OSError or error.errno is not None:
                 raise
             raise SchemaError(f"{self.name} is damaged: {error}") from error
+
+
+def pairs(table: Table, queries: Table) -> Iterator[tuple[Row, Row]]:
+    """The rows of explanations beside those of their queries.
+
+    Raises:
+        SchemaError: there are more of one than of the other, or a file is damaged.
+    """
+    if len(table) != len(queries):
+        raise SchemaError(f"{table.name} has {len(table)} rows, {queries.name} {len(queries)}.")
+    yield from zip(table.rows(), queries.rows(), strict=True)
 
 
 def _opened(content: bytes, texts: Sequence[str]) -> pq.ParquetFile:

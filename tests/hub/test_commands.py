@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from hub_server import HubServer
 
-from proxyspex_hf import InteractionExplanation
+from proxyspex_hf import InteractionExplanation, push_explanations
 from proxyspex_hf.cli.main import main
 from proxyspex_hf.hub.rows import content_id
 
@@ -82,6 +83,53 @@ def test_what_a_failed_push_left_is_pushed(
     assert "3 added" in capsys.readouterr().out
     assert list(outbox.iterdir()) == []
     assert len(InteractionExplanation.list_hub(REPO, config_name="french")) == 3
+
+
+def copied(hub: HubServer, folder: Path) -> Path:
+    """A copy of the repository on the disk."""
+    for path, data in hub.files(REPO).items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(data)
+    return folder
+
+
+def test_a_folder_keeps_its_collections(
+    hub: HubServer,
+    several: list[InteractionExplanation],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    push_explanations(several[:2], REPO)
+    push_explanations(several[1:4], REPO, config_name="french")
+    folder = copied(hub, tmp_path / "copy")
+    assert main(["push", str(folder), "me/again"]) == 0
+    said = capsys.readouterr().out
+    assert "me/again: 2 added in explanations\n" in said
+    assert "me/again: 3 added in french\n" in said
+    for name in ("explanations", "french"):
+        listed, there = (
+            InteractionExplanation.list_hub(r, config_name=name) for r in (REPO, "me/again")
+        )
+        assert {entry.id for entry in there} == {entry.id for entry in listed}
+    # Where one is named, all go there.
+    assert main(["push", str(folder), "me/one", "--config-name", "all"]) == 0
+    assert len(InteractionExplanation.list_hub("me/one", config_name="all")) == 4
+
+
+def test_a_folder_whose_files_differ_in_length(
+    hub: HubServer,
+    several: list[InteractionExplanation],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    push_explanations(several[:2], REPO)
+    folder = copied(hub, tmp_path / "copy")
+    (queries,) = folder.glob("queries/*.parquet")
+    pq.write_table(pq.read_table(queries).slice(0, 1), queries)
+    (place,) = folder.glob("explanations/*.parquet")
+    for command in (["summary", str(folder)], ["push", str(folder), "me/x"]):
+        assert main(command) == 1
+        assert f"{place} has 2 rows, {queries} 1." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
