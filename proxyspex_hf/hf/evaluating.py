@@ -10,12 +10,15 @@ from typing import Any
 
 import torch
 
+from proxyspex_hf.hf.kept_state import KeptState
+
 
 class _Modes:
-    """Which modules of a model were training, and how many are evaluating it now."""
+    """Which modules of a model were training, and which threads are evaluating it now, each as
+    often as it has entered."""
 
     def __init__(self) -> None:
-        self.count = 0
+        self.threads: list[int] = []
         self.training: list[torch.nn.Module] = []
 
 
@@ -28,6 +31,8 @@ def evaluating(model: Any) -> Iterator[None]:
     """Dropout off and no gradients while inside; every module's mode is put back when the last
     thread that evaluates the model has left.
 
+    So is what the model has bound to itself, as long as no other thread is evaluating it.
+
     Not in inference mode: what a model keeps of a forward pass (tables of positions, a static
     cache) could be used in no other, and the model not be trained any more.
     """
@@ -35,20 +40,24 @@ def evaluating(model: Any) -> Iterator[None]:
         with torch.no_grad():
             yield
         return
+    thread = threading.get_ident()
     with _modes_lock:
         modes = _modes.setdefault(model, _Modes())
-        modes.count += 1
+        modes.threads.append(thread)
         training = [module for module in model.modules() if module.training]
         modes.training += training
         for module in training:
             module.training = False
+    state = KeptState(model)
     try:
         with torch.no_grad():
             yield
     finally:
         with _modes_lock:
-            modes.count -= 1
-            if not modes.count:
+            if set(modes.threads) == {thread}:
+                state.restore()
+            modes.threads.remove(thread)
+            if not modes.threads:
                 for module in modes.training:
                     module.training = True
                 modes.training.clear()

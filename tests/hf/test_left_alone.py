@@ -28,25 +28,24 @@ TEXT = "The plot is dull, but never funny"
 
 
 class Keeping(torch.nn.Module):
-    """A layer that keeps what it made in its first forward pass, as rotary positions are kept."""
+    """A layer that keeps what it made in its first forward pass, as static caches are kept."""
 
     def __init__(self, layer: torch.nn.Module) -> None:
         super().__init__()
-        self.layer, self.kept = layer, None
+        self.layer, self.kept = layer, {}
 
     def forward(self, *args: Any, **given: Any) -> Any:
         out = self.layer(*args, **given)
-        if self.kept is None:
-            self.kept = torch.ones(out.shape[-1]) * 0.5
-        return out * self.kept
+        if not self.kept:
+            self.kept["scale"] = torch.ones(out.shape[-1]) * 0.5
+        return out * self.kept["scale"]
 
 
 def test_what_a_model_keeps_of_a_forward_pass_does_not_stop_its_training() -> None:
     pipe = roberta_pipeline()
     pipe.model.classifier.dense = Keeping(pipe.model.classifier.dense)
     InteractionExplainer(pipe, progress=False).value_function(TEXT)
-    assert pipe.model.classifier.dense.kept is not None
-    assert not pipe.model.classifier.dense.kept.is_inference()
+    assert not pipe.model.classifier.dense.kept["scale"].is_inference()
     pipe.model.train()
     inputs = pipe.tokenizer(TEXT, return_tensors="pt")
     pipe.model(**inputs).logits.sum().backward()
@@ -274,3 +273,69 @@ def test_an_embedding_of_more_than_tokens() -> None:
     function = InteractionExplainer(pipe, progress=False).value_function("The plot is dull")
     assert function.way == "pipeline"
     assert np.isfinite(function(np.eye(4, dtype=bool))).all()
+
+
+def test_a_model_that_changes_how_it_computes_is_as_it_was() -> None:
+    """BigBird reads its first short text in full, and every text after it."""
+    base = roberta_pipeline()
+    config = tf.BigBirdConfig(
+        **SIZES,
+        vocab_size=len(base.tokenizer),
+        max_position_embeddings=130,
+        pad_token_id=1,
+        bos_token_id=0,
+        eos_token_id=2,
+        sep_token_id=2,
+        block_size=2,
+        num_random_blocks=1,
+        attention_type="block_sparse",
+        num_labels=3,
+        initializer_range=0.5,
+    )
+    torch.manual_seed(0)
+    model = tf.BigBirdForSequenceClassification(config).eval()
+    pipe = tf.TextClassificationPipeline(model=model, tokenizer=base.tokenizer, device="cpu")
+    text = "It could have been great, but the plot is dull and never funny."
+    before = pipe(text, top_k=None, function_to_apply="none")
+    assert model.bert.attention_type == "block_sparse"
+    found = InteractionExplainer(pipe, masking="delete", progress=False, budget=40)(text)
+    assert model.bert.attention_type == "block_sparse"
+    assert pipe(text, top_k=None, function_to_apply="none") == before
+    assert found.value == pytest.approx(before[0]["score"], abs=1e-5)
+    # Each mask as a pipeline answers it that has read nothing before.
+    queries = found.record.queries
+    for mask, value in zip(queries.masks[:8], queries.values[:8], strict=True):
+        fresh = tf.BigBirdForSequenceClassification(config).eval()
+        fresh.load_state_dict(model.state_dict())
+        alone = tf.TextClassificationPipeline(model=fresh, tokenizer=base.tokenizer, device="cpu")
+        words = InteractionExplainer(alone, masking="delete", progress=False).value_function(text)
+        said = {
+            each["label"]: each["score"]
+            for each in alone(words.masked_input(mask), top_k=None, function_to_apply="none")
+        }
+        assert value == pytest.approx(said[found.label], abs=1e-4)
+
+
+def test_positions_that_grow_with_the_text_shrink_again() -> None:
+    base = generator()
+    config = tf.LlamaConfig(
+        **SIZES,
+        vocab_size=len(base.tokenizer),
+        num_key_value_heads=2,
+        max_position_embeddings=16,
+        rope_parameters={"rope_type": "dynamic", "factor": 4.0, "rope_theta": 10_000.0},
+        initializer_range=0.3,
+    )
+    torch.manual_seed(0)
+    model = tf.LlamaForCausalLM(config).eval()
+    pipe = tf.TextGenerationPipeline(
+        model=model, tokenizer=base.tokenizer, device="cpu", max_new_tokens=2
+    )
+    inputs = base.tokenizer("The plot is dull", return_tensors="pt")
+    with torch.no_grad():
+        before = model(**inputs).logits
+    InteractionExplainer(pipe, progress=False, masking="delete").value_function(
+        "The plot is dull, but never funny, and it could have been great. " * 3
+    )(np.ones((2, 39), bool))
+    with torch.no_grad():
+        np.testing.assert_array_equal(model(**inputs).logits, before)
