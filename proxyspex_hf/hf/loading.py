@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import suppress
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -158,15 +159,32 @@ def load_tokenizer(name: str | Path) -> Any:
         ) from error
 
 
-def known_labels(name: str) -> tuple[str, ...] | None:
-    """The classes of a model by its config, in the order of its scores; None where no config is at
-    hand."""
+@dataclass(frozen=True)
+class KnownClasses:
+    """What a classifier's config says of its scores.
+
+    Attributes:
+        labels: the classes, in the order of the scores; None where it names none.
+        problem: what transformers calls ``problem_type``; None where it is not stated.
+    """
+
+    labels: tuple[str, ...] | None
+    problem: str | None
+
+    @classmethod
+    def of(cls, config: Any) -> KnownClasses:
+        """From a config of transformers."""
+        names = {int(i): str(label) for i, label in (config.id2label or {}).items()}
+        problem = getattr(config, "problem_type", None)
+        return cls(tuple(names[i] for i in sorted(names)) or None, problem)
+
+
+def known_classes(name: str) -> KnownClasses | None:
+    """The classes of a model by its config; None where no config is at hand."""
     try:
-        config = transformers.AutoConfig.from_pretrained(name, **_NO_CODE)
+        return KnownClasses.of(transformers.AutoConfig.from_pretrained(name, **_NO_CODE))
     except (OSError, ValueError, KeyError, RuntimeError, ImportError):
         return None
-    names = {int(i): str(label) for i, label in (config.id2label or {}).items()}
-    return tuple(names[i] for i in sorted(names)) or None
 
 
 def _say_if_unsafe(model: str, error: Exception) -> None:

@@ -18,6 +18,7 @@ from tokenizers import AddedToken
 from tokenizers.processors import TemplateProcessing
 
 from proxyspex_hf import (
+    InputError,
     InteractionExplainer,
     ModelError,
     ProxySpexWarning,
@@ -247,3 +248,37 @@ def test_noise_that_comes_with_load_is_no_other_model(pipe: Any) -> None:
         server.answers = Answers(generator(width=64), "vllm", "tiny")
         with pytest.raises(ModelError, match="serves another model now"):
             function(masks)
+
+
+@pytest.mark.parametrize("known", ["reference", "config"])
+@pytest.mark.parametrize("kind", ["classify", "endpoint"])
+def test_several_labels_at_once_are_probabilities_of_their_own(
+    kind: str, known: str, tmp_path: Path
+) -> None:
+    classifier = roberta_pipeline()
+    classifier.model.config.problem_type = "multi_label_classification"
+    classifier.save_pretrained(tmp_path)
+    whose = {"reference": classifier} if known == "reference" else {"tokenizer": str(tmp_path)}
+    with InferenceServer(classifier, kind) as server:
+        served = served_by(server, task="text-classification", **whose)
+        values = [
+            InteractionExplainer(each, value="probability", progress=False).value_function(TEXT)
+            for each in (classifier, served)
+        ]
+        whole = [np.ones((1, function.n_features), bool) for function in values]
+        own, asked = (function(mask)[0] for function, mask in zip(values, whole, strict=True))
+    said = {each["label"]: each["score"] for each in classifier(TEXT, top_k=None)}
+    assert values[0].target == values[1].target
+    assert own == pytest.approx(said[values[0].target.label], abs=1e-6)
+    assert asked == pytest.approx(own, abs=1e-5)
+
+
+def test_a_regression_has_no_probability_where_it_is_served_either(tmp_path: Path) -> None:
+    classifier = roberta_pipeline()
+    classifier.model.config.problem_type = "regression"
+    classifier.save_pretrained(tmp_path)
+    with InferenceServer(classifier, "classify") as server:
+        served = served_by(server, task="text-classification", tokenizer=str(tmp_path))
+        for each in (classifier, served):
+            with pytest.raises(InputError, match="has no meaning here"):
+                InteractionExplainer(each, value="probability").value_function(TEXT)

@@ -18,7 +18,7 @@ from proxyspex_hf.hf.served.line import Line
 from proxyspex_hf.hf.served.model import ServedModel
 from proxyspex_hf.hf.served.question import tokens_of_item
 from proxyspex_hf.hf.targets import Applied, class_score
-from proxyspex_hf.hf.tasks.classification import labelled_target
+from proxyspex_hf.hf.tasks.classification import applied_by_default, labelled_target
 from proxyspex_hf.hf.text.prepared import read_words
 
 #: More tokens than any model takes, where no limit is known.
@@ -49,7 +49,8 @@ class ServedClassification(ServedInput):
         self.text, self.features, self.parts = words.text, words.features, words.parts
         self.mask_token, self._masked = words.mask_token, words.masked
         self.notes = (*self.notes, *words.notes)
-        self._applied = _applied(options.function_to_apply, len(dialect.labels))
+        single = len(dialect.labels) == 1
+        self._applied = _applied(options.function_to_apply, served.problem, single=single)
         labels = dict(enumerate(dialect.labels))
         predicted = int(self.whole[0].argmax())
         self.target, self.targets = labelled_target(labels, options, self._applied, predicted)
@@ -72,7 +73,7 @@ class ServedClassification(ServedInput):
         return self._masked.masked_text(as_masks(mask, self.n_features, "mask")[0])
 
 
-def _applied(given: str | None, count: int) -> Applied:
+def _applied(given: str | None, problem: str | None, *, single: bool) -> Applied:
     """What makes probabilities of raw scores: as the pipeline would, unless it is said."""
     if given in ("softmax", "sigmoid", "none"):
         return given  # type: ignore[return-value]
@@ -80,4 +81,4 @@ def _applied(given: str | None, count: int) -> Applied:
         raise InputError(
             f"function_to_apply must be 'softmax', 'sigmoid' or 'none', got {given!r}."
         )
-    return "sigmoid" if count == 1 else "softmax"
+    return applied_by_default(problem, single=single)

@@ -14,7 +14,7 @@ import torch
 from proxyspex_hf.checks import FloatArray, as_integer, as_list, as_positive, one_of, quoted
 from proxyspex_hf.errors import InputError, ModelError
 from proxyspex_hf.hf.evaluating import evaluating, model_device
-from proxyspex_hf.hf.loading import known_labels, load_tokenizer
+from proxyspex_hf.hf.loading import KnownClasses, known_classes, load_tokenizer
 from proxyspex_hf.hf.served.dialects.base import ClassDialect, Dialect, ScoringDialect, listed_model
 from proxyspex_hf.hf.served.dialects.classify import Classify
 from proxyspex_hf.hf.served.dialects.completions import Completions
@@ -125,6 +125,10 @@ class ServedModel:
         self._patience = as_positive("patience", patience)
         self._timeout = as_positive("timeout", timeout)
         self._reference = reference
+        is_known = task == _TASKS[1] and reference is not None
+        self._classes_of_reference = KnownClasses.of(reference.model.config) if is_known else None
+        #: What makes probabilities of a classifier's scores follows from it.
+        self.problem: str | None = getattr(self._classes_of_reference, "problem", None)
         # Read as a pipeline's, on which nothing else is set.
         self._preprocess_params = (
             {"tokenizer_encode_kwargs": dict(template)} if template is not None else {}
@@ -387,7 +391,11 @@ class ServedModel:
         place = self._given_tokenizer
         if not isinstance(place, str):
             place = getattr(self._given_tokenizer, "name_or_path", None) or self.name
-        return known_labels(str(place))
+        known = known_classes(str(place)) or self._classes_of_reference
+        if known is None:
+            return None
+        self.problem = self.problem or known.problem
+        return known.labels
 
     def _name_labels(self, dialect: ClassDialect, count: int) -> None:
         names = dialect.labels or tuple(f"LABEL_{i}" for i in range(count))

@@ -85,10 +85,14 @@ def function_applied(stages: Stages) -> Applied:
         name = str(getattr(given, "value", given)).lower()
         return "softmax" if name == "softmax" else "sigmoid" if name == "sigmoid" else "none"
     config = stages.pipe.model.config
-    problem = getattr(config, "problem_type", None)
+    single = config.num_labels == 1 and stages.pipe.feature_extractor is None
+    return applied_by_default(getattr(config, "problem_type", None), single=single)
+
+
+def applied_by_default(problem: str | None, *, single: bool) -> Applied:
+    """What transformers makes of the logits where nobody says."""
     if problem == "regression":
         return "none"
-    single = config.num_labels == 1 and stages.pipe.feature_extractor is None
     return "sigmoid" if problem == "multi_label_classification" or single else "softmax"
 
 
