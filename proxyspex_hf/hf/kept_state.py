@@ -11,7 +11,7 @@ import torch
 class KeptState:
     """The attributes, parts and buffers of a model's modules, as they are now.
 
-    Kept by reference, which costs no memory: what is changed in place stays changed. Modules of
+    Kept by reference, which costs no memory: what is changed in place, or new, stays. Modules of
     torch itself have no such state, or one that is their own affair (sharded models).
 
     Args:
@@ -38,10 +38,6 @@ class KeptState:
 
 
 def _rebind(now: dict[str, Any], before: dict[str, Any]) -> None:
-    if all(now.get(name, before) is value for name, value in before.items()) and len(now) == len(
-        before
-    ):
-        return
-    for name in now.keys() - before.keys():
-        del now[name]
-    now.update(before)
+    # What is new stays: it may say that something was done in place, such as hooks installed.
+    if any(now.get(name, before) is not value for name, value in before.items()):
+        now.update(before)
