@@ -1,5 +1,5 @@
 // What the model said in words, and what flips it; while features are out, what it would say then.
-const percentText = (share) => (share < 0.005 ? "under 1%" : share > 0.995 ? "over 99%" : `${Math.round(100 * share)}%`);
+const percentText = (share) => (share < 0.005 ? "under 1%" : share >= 0.995 ? "over 99%" : `${Math.round(100 * share)}%`);
 const shareOf = (value) => {
   const { share } = data.scale;
   if (share === "identity") return clamp(value, 0, 1);
