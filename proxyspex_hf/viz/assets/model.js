@@ -151,8 +151,10 @@ const open = (given, hash) => {
 };
 
 const say = (what) => {
-  for (const part of Object.values(parts)) part.draw?.(what);
-  if (what !== "lit") remember?.();
+  const drawAll = () => Object.values(parts).forEach((part) => part.draw?.(what));
+  if (what === "lit") return drawAll();
+  steady(drawAll);
+  remember?.();
 };
 let remember = null; // keeps the address up to date
 const announce = (text) => {
@@ -182,5 +184,6 @@ const toggle = (i) => {
 };
 const takeOut = (members) => {
   view.size = 0;
+  parts.reading.stop(members[0]);
   keep(without(members));
 };
