@@ -61,6 +61,46 @@ def write_whole(path: str | Path, content: str | bytes | _Write) -> None:
         raise InputError(f"cannot write {str(target)!r}: {error}.") from error
 
 
+def check_writable(path: Path) -> None:
+    """Find out beforehand whether :func:`write_whole` could write there, without writing anything.
+
+    Raises:
+        InputError: it could not, and why.
+    """
+    try:
+        opened, there = _open_file(path), _status(path)
+        if opened is not None:
+            os.write(opened, b"")  # whoever owns what it leads to, it may be open for us
+            return
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror or error}.") from error
+    if there is not None and stat.S_ISDIR(there.st_mode):
+        raise InputError(f"cannot write {path}: it is a directory.")
+    if there is not None and not stat.S_ISREG(there.st_mode):
+        if not os.access(path, os.W_OK):
+            raise InputError(f"cannot write {path}: it is not writable.")
+        return
+    directory = Path(os.path.realpath(path)).parent
+    if not directory.is_dir():
+        raise InputError(f"cannot write {path}: {directory} is not a directory.")
+    if not os.access(directory, os.W_OK):
+        raise InputError(f"cannot write {path}: the directory {directory} is not writable.")
+
+
+def replaces(path: Path, other: Path) -> bool:
+    """Whether :func:`write_whole` would replace ``other`` by what is written to ``path``.
+
+    A device, a pipe or an open file is written into, and nothing is replaced.
+    """
+    there = _status(path)
+    if _open_file(path) is not None or (there is not None and not stat.S_ISREG(there.st_mode)):
+        return False
+    try:
+        return path.samefile(other)
+    except OSError:  # one of them is not there yet
+        return os.path.realpath(path) == os.path.realpath(other)
+
+
 def _status(target: Path) -> os.stat_result | None:
     """Of what a path leads to; None where there is nothing yet."""
     try:

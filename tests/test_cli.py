@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from children import Child
+from record_factory import from_effects, make_record
 
 from proxyspex_hf import DEMO_MODEL, HubError, InteractionExplanation, ModelError
 from proxyspex_hf.cli.main import main
@@ -168,6 +169,65 @@ def test_what_cannot_be_used_exits_with_2(
     assert re.search(message, complaint)
     assert complaint.startswith("proxyspex-hf: ")
     assert "Traceback" not in complaint
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ("show a.json --html a.json", "--html a.json would replace a file that this command reads"),
+        ("show a.json --image link.svg", "--image link.svg would replace a file"),
+        ("compare a.json b.json --html ./a.json", "--html a.json would replace a file"),
+        ("compare a.json b.json --html b.json", "--html b.json would replace a file"),
+        ("summary a.json b.json --html a.json", "--html a.json would replace a file"),
+        ("explain bad --out x --html x", "--out and --html name the same file, x."),
+        ("explain bad --out folder/../x.svg --image x.svg", "--out and --image name the same file"),
+        ("demo --html a.json --image link.svg", "--html and --image name the same file"),
+        ("pull me/they 123456 --out x --html x", "--out and --html name the same file"),
+    ],
+)
+def test_no_output_replaces_what_is_read_or_another_output(
+    arguments: str,
+    says: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    made = InteractionExplanation(make_record("not bad", from_effects({(0,): 1.0}, 2)))
+    for name in ("a.json", "b.json"):
+        made.save(name)
+    (tmp_path / "link.svg").symlink_to("a.json")
+    (tmp_path / "folder").mkdir()
+    before = {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    assert main(arguments.split()) == 2
+    assert says in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
+
+
+def test_a_text_that_is_piped_in_from_a_file_stays(tmp_path: Path) -> None:
+    text = tmp_path / "review.txt"
+    text.write_text("not bad")
+    asked = ["explain", "-", "--out", str(text)]
+    child = Child(
+        f"import os, sys; os.dup2(os.open({str(text)!r}, os.O_RDONLY), 0); sys.stdin = open(0); "
+        f"from proxyspex_hf.cli.main import main; sys.exit(main({asked!r}))"
+    )
+    assert child.wait(60).returncode == 2
+    assert "would replace a file that this command reads" in child.stderr
+    assert text.read_text() == "not bad"
+
+
+@pytest.mark.skipif(not Path("/dev/fd").exists(), reason="needs /dev/fd")
+def test_the_same_device_may_be_given_twice(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "a.json"
+    InteractionExplanation(make_record("not bad", from_effects({(0,): 1.0}, 2))).save(path)
+    shown = ["show", str(path), "--image", str(tmp_path / "p.svg"), "--html", "/dev/null"]
+    assert main(shown) == 0
+    assert main(["compare", str(path), str(path), "--html", "/dev/stdout"]) == 0
+    assert "</html>" in capfd.readouterr().out
+    assert main(explain("--out", "/dev/null", "--html", "/dev/null")) == 0
 
 
 def test_a_foreign_file_exits_with_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from proxyspex_hf.errors import InputError
-from proxyspex_hf.files import write_whole
+from proxyspex_hf.files import check_writable, replaces, write_whole
 
 
 def mode(path: Path) -> int:
@@ -122,3 +122,60 @@ def test_a_folder_is_refused_and_stays(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"cannot write .*directory"):
         write_whole(tmp_path, "x")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not Path("/dev/fd").exists(), reason="needs /dev/fd")
+def test_where_one_could_write_is_known_beforehand(tmp_path: Path) -> None:
+    """Of an open file, a pipe or a device, its directory says nothing: only root may make files in
+    ``/dev``."""
+    ours, theirs = os.pipe()
+    pipe, locked, closed = tmp_path / "pipe", tmp_path / "locked", tmp_path / "closed"
+    os.mkfifo(pipe)
+    os.mkfifo(locked, 0o400)
+    closed.mkdir()
+    (closed / "there.json").write_text("old")
+    into = tmp_path / "into.json"
+    into.symlink_to("closed/new.json")
+    pipe.chmod(0o666)
+    for folder in (tmp_path, *tmp_path.parents[:3]):
+        folder.chmod(0o755)
+    closed.chmod(0o555)
+    nobody = 65534
+    places = [*(f"/dev/fd/{theirs}", "/dev/null", str(pipe)), f"/dev/fd/{ours}", str(locked)]
+    places += [*map(str, (closed / "there.json", into, tmp_path / "none" / "x", tmp_path))]
+    child = os.fork()
+    if not child:
+        said = []
+        try:
+            if os.geteuid() == 0:
+                os.setuid(nobody)
+            for place in places:
+                try:
+                    check_writable(Path(place))
+                    said.append("")
+                except InputError as problem:
+                    said.append(str(problem).removeprefix(f"cannot write {place}: "))
+            os.write(theirs, "\n".join(said).encode())
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+    said = os.read(ours, 10_000).decode().split("\n")
+    os.close(ours), os.close(theirs)
+    closed.chmod(0o755)
+    locked_out = f"the directory {closed} is not writable."
+    assert said == [
+        *("", "", "", "Bad file descriptor.", "it is not writable."),
+        *(locked_out, locked_out),
+        *(f"{tmp_path / 'none'} is not a directory.", "it is a directory."),
+    ]
+
+
+def test_what_would_be_replaced(tmp_path: Path) -> None:
+    one, other, link = (tmp_path / name for name in ("one", "other", "link"))
+    assert replaces(one, tmp_path / "none" / ".." / "one")  # neither is there yet
+    one.write_text("x")
+    assert not replaces(one, other)
+    link.symlink_to("one")
+    assert replaces(link, one)
+    assert replaces(one, link)
+    assert not replaces(Path(os.devnull), Path(os.devnull))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import socket
 import threading
@@ -80,15 +81,16 @@ def running(
         port: default the first free one from 7860; 0 is any free one, which ``url`` names.
 
     Raises:
-        OSError: the port is taken.
+        OSError: nothing can listen there: the host is not this machine's, or the port is taken.
     """
+    free = _can_listen(host, port or 0)
     quieten()
     share_one_heap()
     folders = Folders()
     house = House.of(settings, folders)
     access = settings.access.listening_on(host)
     if port == 0:
-        port = _free_port(host)
+        port = free
     with kept_in(folders.uploads) as uploads:
         house.uploads.folder = uploads
         demo = build(settings, folders, house)
@@ -124,12 +126,21 @@ def running(
             folders.close()
 
 
-def _free_port(host: str | None) -> int:
-    """A port that nobody listens on; Gradio takes 0 for a port like any other, and none is free."""
+def _can_listen(host: str | None, port: int) -> int:
+    """The port, of 0 a free one, if one can listen there.
+
+    Gradio would take a host that is not ours for a hundred ports that are taken, seconds each, and
+    0 for a port like any other.
+
+    Raises:
+        OSError: what the system says of that host and port.
+    """
     address = (host or "127.0.0.1").strip("[]")
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with socket.socket(family) as probe:
-        probe.bind((address, 0))
+        if os.name == "posix":  # connections of an app that has just ended do not hold its port
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind((address, port))
         return int(probe.getsockname()[1])
 
 

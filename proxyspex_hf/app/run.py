@@ -17,6 +17,17 @@ from proxyspex_hf.app.state import OWN_TAB, Shared
 from proxyspex_hf.app.underway import Done, Run
 from proxyspex_hf.errors import InputError
 
+#: A button that can no longer be pressed, or is gone, drops the keyboard's focus. It moves to what
+#: is said of the run, or, where that is no longer shown, to the tab that is.
+_KEEP_FOCUS = """() => {
+  const at = document.activeElement;
+  if (at !== document.body && !at.disabled && at.getClientRects().length) return;
+  const news = document.getElementById("own-news");
+  news.tabIndex = -1;
+  const tab = document.querySelector('[role="tab"][aria-selected="true"]');
+  (news.getClientRects().length ? news : tab).focus({ preventScroll: true });
+}"""
+
 
 def run_on_request(shared: Shared, form: Form) -> None:
     """Wire the buttons that begin, stop and resume, and the address that finds a run again."""
@@ -123,8 +134,10 @@ def run_on_request(shared: Shared, form: Form) -> None:
         form.more.click(resume, shared.session, [form.news, *buttons], **at_once),
     )
     for start in starts:
-        start.then(explain, None, outputs, **watching).failure(
-            refused, None, [form.news, *buttons], **at_once
-        )
+        start.then(None, js=_KEEP_FOCUS)
+        watched = start.then(explain, None, outputs, **watching)
+        watched.failure(refused, None, [form.news, *buttons], **at_once)
+        watched.then(None, js=_KEEP_FOCUS)
     shared.news.attach(attach, None, [*outputs, *form.fields], **watching)
-    form.stop.click(stop, None, [form.news, form.stop], **at_once)
+    stopping = form.stop.click(stop, None, [form.news, form.stop], **at_once)
+    stopping.then(None, js=_KEEP_FOCUS)

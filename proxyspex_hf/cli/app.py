@@ -107,7 +107,7 @@ def _app(given: argparse.Namespace) -> int:
             app.wait()
     except OSError as error:
         raise InputError(
-            f"cannot listen on {given.host}, port {given.port or 'any'}: {error}. Choose another "
-            "--host or --port."
+            f"cannot listen on {given.host}, port {given.port or 'any'}: "
+            f"{error.strerror or error}. Choose another --host or --port."
         ) from error
     return 0

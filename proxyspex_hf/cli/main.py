@@ -32,6 +32,8 @@ from proxyspex_hf.errors import InputError, ProxySpexError, ProxySpexWarning
 
 #: Of a model that is loaded here, where none is named.
 _TASK = "text-classification"
+#: Leads to the file, if it is one, that a shell put there.
+_STDIN = Path("/dev/stdin")
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
 
 
@@ -245,13 +247,14 @@ def _density(given: str) -> Any:
 
 
 def _explain(given: argparse.Namespace) -> int:
-    text = _standard_input() if given.text == "-" else given.text
+    piped = given.text == "-"
+    text = _standard_input() if piped else given.text
     options = _options(given)
     named = ("target", "features", "masking", "mask_token", "value", "cache_dir", "max_new_tokens")
     for name in named:
         if getattr(given, name) is not None:
             options[name] = getattr(given, name)
-    check_output(given)
+    check_output(given, *([_STDIN] if piped else []))
     check_server_options(given)
     pipe = served_model(given) if given.server else _local_pipeline(given)
     if _is_index(pipe, given.target):
@@ -327,6 +330,7 @@ def _explain_with(given: argparse.Namespace, pipe: Any, text: str, options: dict
 def _show(given: argparse.Namespace) -> int:
     from proxyspex_hf.explanation import InteractionExplanation
 
+    check_output(given, given.file)
     return print_explanation(given, InteractionExplanation.load(given.file))
 
 

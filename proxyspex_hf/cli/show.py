@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import re
 import sys
 from pathlib import Path
 from typing import Any
 
 from proxyspex_hf.errors import HubError, InputError, ProxySpexError
+from proxyspex_hf.files import check_writable, replaces
 
 
 def add_output(parser: argparse.ArgumentParser, *, saved: bool = False) -> None:
@@ -71,7 +71,7 @@ def _compare(given: argparse.Namespace) -> int:
     from proxyspex_hf.comparison import compare
     from proxyspex_hf.explanation import InteractionExplanation
 
-    check_output(given)
+    check_output(given, given.first, given.second)
     names = given.names or (given.first.stem, given.second.stem)
     first = InteractionExplanation.load(given.first)
     found = compare(first, InteractionExplanation.load(given.second), names)
@@ -94,7 +94,7 @@ def _summary(given: argparse.Namespace) -> int:
     from proxyspex_hf.overview import explanations_summary, hub_summary
     from proxyspex_hf.sharing import read_explanations
 
-    check_output(given)
+    check_output(given, *given.files)
     if bool(given.files) == bool(given.repo):
         raise InputError("give files or folders to summarize, or --repo for a data set.")
     if given.repo:
@@ -190,25 +190,33 @@ def _plain(text: str) -> str:
     return text.translate(_ASCII).encode("ascii", "backslashreplace").decode("ascii")
 
 
-def check_output(given: argparse.Namespace) -> None:
+def check_output(given: argparse.Namespace, *sources: Path) -> None:
     """Find out before the model is asked a thousand times, not after.
 
+    Args:
+        sources: files that the command reads, which no output may replace.
+
     Raises:
-        InputError: a place that cannot be written, or a number of rows below one.
+        InputError: a place that cannot be written, that is read, or that is given twice, or a
+            number of rows below one.
     """
     if given.top < 1:
         raise InputError(f"--top must be at least 1, got {given.top}.")
     image = getattr(given, "image", None)
     if image is not None and image.suffix.lower() not in (".svg", ".png"):
         raise InputError(f"--image must end in .svg or .png, got {image.name!r}.")
-    for path in (getattr(given, "out", None), given.html, image):
+    outputs: dict[str, Path] = {}
+    for option in ("--out", "--html", "--image"):
+        path = getattr(given, option.removeprefix("--"), None)
         if path is None:
             continue
-        directory = path.absolute().parent
-        if not directory.is_dir():
-            raise InputError(f"cannot write {path}: {directory} is not a directory.")
-        if path.is_dir() or not os.access(directory, os.W_OK):
-            raise InputError(f"cannot write {path}: it is a directory, or not writable.")
+        check_writable(path)
+        if any(replaces(path, source) for source in sources):
+            raise InputError(f"{option} {path} would replace a file that this command reads.")
+        for other, before in outputs.items():
+            if replaces(path, before):
+                raise InputError(f"{other} and {option} name the same file, {path}.")
+        outputs[option] = path
 
 
 #: Arguments of Python that are options of the command line.

@@ -162,7 +162,7 @@ def percent_text(share: float) -> str:
     """``57%``, without claiming 0% or 100%; halves up, as on the page."""
     if share < 0.005:
         return "under 1%"
-    return "over 99%" if share > 0.995 else f"{math.floor(100.0 * share + 0.5)}%"
+    return "over 99%" if share >= 0.995 else f"{math.floor(100.0 * share + 0.5)}%"
 
 
 def _is_predicted(target: Target) -> bool:

@@ -136,8 +136,8 @@ def number(
 ) -> str:
     """``+1.80 ± 0.20``: half of the interval's width; the value alone where that would round to 0.
 
-    Of a lopsided interval, ± would tell other ends than it has, and could seem to hold zero where
-    it does not: then the ends are given instead.
+    Of a lopsided interval, ± would tell other ends than it has, and of any, as rounded, it could
+    seem to hold zero where it does not, or not where it does: then the ends are given instead.
     """
     decimals = decimals_for([value]) if decimals is None else decimals
     low, high = (value, value) if interval is None else interval
@@ -150,8 +150,10 @@ def number(
     if not half or half < 0.5 * 10.0**-decimals:  # narrower than the last digit that is shown
         return text
     centred = abs(value - (low + high) / 2.0) <= half / 2.0
-    if centred and (abs(value) > half) == (low > 0.0 or high < 0.0):
-        return f"{text} ± {_size(half, decimals)}"
+    if centred:
+        shown = _size(half, decimals)
+        if (float(_size(abs(value), decimals)) > float(shown)) == (low > 0.0 or high < 0.0):
+            return f"{text} ± {shown}"
     return f"{text} ({interval_text((low, high), decimals, minus)})"
 
 

@@ -237,6 +237,7 @@ def test_the_form_by_keyboard_alone(visit: Visit) -> None:
     keys.press("Enter")
     opened.shown("all")
     assert opened.page.get_by_role("tab", name="Explore").get_attribute("aria-selected") == "true"
+    opened.page.wait_for_function("document.activeElement.textContent.trim() === 'Explore'")
 
 
 def test_what_is_too_much_is_refused_in_words(visit: Visit, app: Any, tmp_path: Any) -> None:

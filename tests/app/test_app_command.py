@@ -14,6 +14,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from gradio import Blocks
 
 from proxyspex_hf.app import Settings
 from proxyspex_hf.cli.main import main
@@ -57,7 +58,33 @@ def test_arguments_that_cannot_be(capsys: pytest.CaptureFixture[str]) -> None:
         taken.listen()
         port = str(taken.getsockname()[1])
         assert main(["app", "--port", port]) == 2
-    assert f"cannot listen on 127.0.0.1, port {port}" in capsys.readouterr().err
+    assert f"cannot listen on 127.0.0.1, port {port}: Address already in use. Choose another" in (
+        capsys.readouterr().err
+    )
+
+
+@pytest.mark.parametrize("port", [None, 0, 8123])
+@pytest.mark.parametrize(
+    ("host", "says"),
+    [
+        ("192.0.2.1", "Cannot assign requested address"),  # of no machine: for documentation
+        ("no such host", "Name or service not known"),
+    ],
+)
+def test_a_host_that_is_not_ours_is_refused_at_once(
+    port: int | None,
+    host: str,
+    says: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(Blocks, "launch", None)  # Gradio would try port after port
+    given = [] if port is None else ["--port", str(port)]
+    assert main(["app", "--host", host, *given]) == 2
+    assert capsys.readouterr().err == (
+        f"proxyspex-hf: cannot listen on {host}, port {port or 'any'}: {says}. Choose another "
+        "--host or --port.\n"
+    )
 
 
 @pytest.mark.parametrize(

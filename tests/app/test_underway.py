@@ -232,8 +232,10 @@ def test_a_reload_finds_the_run_again_and_asks_nothing_twice(visit: Visit, app: 
     app.calls.let_through(1)
     start = app.calls.rows
     try:
-        opened.page.get_by_role("button", name="Explain", exact=True).click()
+        opened.page.get_by_role("button", name="Explain", exact=True).focus()
+        opened.page.keyboard.press("Enter")
         _asked(opened)
+        opened.page.wait_for_function("document.activeElement.id === 'own-news'")
         address = opened.page.url
         assert re.search(r"[?&]run=[A-Za-z0-9_-]{22}(&|$|#)", address)
         running = [r for r in app.running.house.underway._runs.values() if r.state == "going"]
@@ -283,8 +285,10 @@ def test_after_a_reload_stop_really_stops_and_continue_asks_nothing_twice(
         _asked(opened)
         reload(opened)
         _asked(opened)
-        opened.page.get_by_role("button", name="Stop").click()
+        opened.page.get_by_role("button", name="Stop").focus()
+        opened.page.keyboard.press("Enter")
         opened.page.locator("#own-news .bar", has_text="Stopping").wait_for()
+        opened.page.wait_for_function("document.activeElement.id === 'own-news'")
         app.calls.let_through(None)
         opened.news("own-news").filter(has_text="answers are kept").wait_for()
     finally:

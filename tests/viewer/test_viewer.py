@@ -189,16 +189,107 @@ def test_the_keyboard_alone_is_enough(show: Show) -> None:
     assert page.locator('.psx [role="tab"][aria-selected="true"]').inner_text() == "How sure"
 
 
-def late_tables(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
-    """The tables of every index come when the event is set."""
-    come, tables = threading.Event(), components.index_tables
+def late(monkeypatch: pytest.MonkeyPatch, what: str) -> threading.Event:
+    """``what`` the server sends comes when the event is set."""
+    come, made = threading.Event(), getattr(components, what)
 
-    def late(record: Any) -> Any:
+    def wait(*given: Any) -> Any:
         come.wait(30)
-        return tables(record)
+        return made(*given)
 
-    monkeypatch.setattr(components, "index_tables", late)
+    monkeypatch.setattr(components, what, wait)
     return come
+
+
+def late_tables(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    return late(monkeypatch, "index_tables")
+
+
+def focused(page: Any) -> str:
+    """What names the element that has the keyboard's focus."""
+    name = "({ dataset, ariaLabel, textContent, tagName }) => "
+    name += "dataset.key ?? dataset.i ?? dataset.id ?? ariaLabel ?? (textContent.trim() || tagName)"
+    return str(page.evaluate(f"({name})(document.activeElement)"))
+
+
+def test_what_is_tried_by_keyboard_leaves_it_in_the_input(show: Show) -> None:
+    shown = show(review_record())
+    attempt = shown.part("try")
+    attempt.focus()
+    shown.page.keyboard.press("Enter")
+    assert sorted(shown.told()["flip"]["members"]) == shown.removed() != [0]
+    assert attempt.is_hidden()
+    assert focused(shown.page) == str(shown.told()["flip"]["members"][0])
+    restore = shown.page.get_by_role("button", name="Restore all")
+    restore.focus()
+    for _ in range(2):  # the second does nothing
+        shown.page.keyboard.press("Enter")
+        assert shown.removed() == []
+        assert focused(shown.page) == "Restore all"
+        assert restore.is_disabled()
+    assert attempt.is_visible()
+
+
+def test_a_combination_that_leaves_the_story_hands_the_keyboard_to_the_next(show: Show) -> None:
+    shown = show(review_record())
+    shown.experts()
+    told = [found["members"] for found in shown.told()["together"]]
+    sentences = shown.page.locator(".psx .together .sentence")
+    before = sentences.count()
+    more = [members for members, _ in shown.rows() if list(members) not in told][:2]
+    for members in more:
+        shown.page.locator(f'.psx .row[data-key="{"-".join(map(str, members))}"]').click()
+    keys = sentences.evaluate_all("all => all.map((node) => node.dataset.key)")
+    assert len(keys) == before + 2
+    for left in (keys[:-2] + keys[-1:], keys[:-2]):  # the next one; of the last, that before it
+        sentences.nth(before).focus()
+        shown.page.keyboard.press("Enter")
+        assert sentences.evaluate_all("all => all.map((node) => node.dataset.key)") == left
+        assert focused(shown.page) == left[min(before, len(left) - 1)]
+
+
+def test_asking_the_model_leaves_the_keyboard_on_the_button(
+    show: Show, monkeypatch: pytest.MonkeyPatch, shelf: Any
+) -> None:
+    come = late(monkeypatch, "answered")
+    shown = show(review_record())
+    check, asked = shown.part("check"), len(shelf.checks)
+    check.focus()
+    shown.page.keyboard.press("Enter")
+    assert (check.inner_text(), focused(shown.page)) == ("Asking the model …", "check")
+    assert check.is_disabled()
+    shown.page.keyboard.press("Enter")
+    come.set()
+    shown.part("model-value").wait_for()
+    assert (check.inner_text(), focused(shown.page)) == ("Check with the model", "check")
+    assert check.is_enabled()
+    assert len(shelf.checks) == asked + 1
+
+
+def test_an_answer_that_comes_late_leaves_the_keyboard_where_it_is(
+    show: Show, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    come = late(monkeypatch, "answered")
+    shown = show(review_record())
+    shown.part("check").click()
+    shown.part("try").focus()
+    come.set()
+    shown.part("model-value").wait_for()
+    assert focused(shown.page) == "try"
+
+
+def test_tables_that_come_late_leave_the_keyboard_on_a_combination(
+    show: Show, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    come = late_tables(monkeypatch)
+    page = show(review_record()).page
+    page.locator(".psx .details > summary").click()
+    button = page.locator('.psx .together [aria-label^="Take out"]').nth(1)
+    button.focus()
+    name = button.get_attribute("aria-label")
+    come.set()
+    page.wait_for_function("document.querySelectorAll('.psx [data-id=index] option').length > 1")
+    assert focused(page) == name
 
 
 @pytest.mark.parametrize("place", [".row >> nth=1", '[data-id="contains"]', "text=Pairs >> nth=0"])

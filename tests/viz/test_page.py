@@ -93,6 +93,22 @@ def test_lopsided_intervals_are_given_by_their_ends() -> None:
     # ± 0.24 would look as if zero were within.
     assert number(0.23, (0.02, 0.5), 2) == "+0.23 (+0.02 to +0.50)"
     assert number(-0.9, (-1.0, 0.1), 2, "−") == "−0.90 (−1.00 to +0.10)"
+    # As rounded, ± 0.01 would hold zero.
+    assert number(-0.014972, (-0.025916, -0.004028), 2) == "-0.01 (-0.03 to -0.004)"
+
+
+@pytest.mark.parametrize("decimals", [1, 2, 3])
+def test_a_number_holds_zero_as_printed_where_its_interval_does(decimals: int) -> None:
+    rng = np.random.default_rng(decimals)
+    seen = []
+    for value, half, shift in rng.normal(size=(20_000, 3)) * (0.05, 0.05, 0.01):
+        low, high = value + shift - abs(half), value + shift + abs(half)
+        size, plus_minus, spread = number(value, (low, high), decimals).partition(" ± ")
+        if plus_minus:
+            told = low > 0.0 or high < 0.0
+            assert (abs(float(size)) > float(spread)) == told
+            seen.append(told)
+    assert 100 < sum(seen) < len(seen) - 100
 
 
 def test_only_zero_reads_as_zero() -> None:
@@ -112,6 +128,11 @@ def test_halves_round_up_as_in_a_browser() -> None:
     assert [signed(x, 2) for x in (0.125, -0.375, 2.5)] == ["+0.13", "−0.38", "+2.50"]
     assert signed(1_125_000_000.0, 2) == "+1.13e+09"
     assert [percent_text(share) for share in (0.125, 0.625)] == ["13%", "63%"]
+    # Never 0% or 100%.
+    ends = (0.0, 0.00499, 0.005, 0.99499, 0.995, 1.0)
+    assert [percent_text(share) for share in ends] == [
+        *("under 1%", "under 1%", "1%", "99%", "over 99%", "over 99%")
+    ]
     assert [r2_text(x) for x in (0.125, -0.125, None)] == ["0.13", "−0.13", "–"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -25,7 +26,7 @@ from proxyspex_hf.record.record import ExplanationRecord, Target
 from proxyspex_hf.viz import render_notebook
 from proxyspex_hf.viz.page import script
 from proxyspex_hf.viz.terms import ranked_terms
-from proxyspex_hf.viz.verdict import verdict_of
+from proxyspex_hf.viz.verdict import percent_text, verdict_of
 from proxyspex_hf.viz.wording import decimals_for, number, signed
 
 Open = Callable[..., Any]
@@ -102,10 +103,11 @@ def test_the_page_writes_numbers_as_the_package_does(open_page: Open) -> None:
     clamped = "const clamp = (x, low, high) => Math.max(low, Math.min(high, x)), MINUS = '−';"
     halves = [k / 8 for k in range(1, 40)] + [1.125e9, 62.5, 0.5]
     sizes = [1.3 * 10.0**k for k in range(-320, 306, 3)] + halves
-    values = [s * size for size in sizes for s in (1, -1)]
+    values = [s * size for size in [*sizes, 0.014972] for s in (1, -1)]
     cases = [(v, decimals_for([w])) for v in values for w in (v, 1.0, 1e-5, 3e-9, 1e12)]
     # As ±, by its ends, narrower than what is shown, around zero, none.
     spans = [(0.9, 1.1), (0.1, 1.1), (0.99999, 1.0), (-0.5, 1.5), (-40.0, 40.0), None]
+    spans += [(0.27, 1.73), (-0.05, 1.95)]  # beside zero, which rounding may cross
     ends = [span and sorted((span[0] * v, span[1] * v)) for v, _ in cases for span in spans]
     given = [case for case in cases for _ in spans]
     said = view.page.evaluate(
@@ -121,6 +123,13 @@ def test_the_page_writes_numbers_as_the_package_does(open_page: Open) -> None:
     )
     for (value, decimals), span, text in zip(given, ends, spoken, strict=True):
         assert text == number(value, span and tuple(span), decimals, "\N{MINUS SIGN}")
+    near = [k / 200 + step for k in range(201) for step in (-1e-9, -1e-17, 0.0, 1e-17, 1e-9)]
+    shares = [*near, 0.005, 0.995, math.nextafter(0.005, 0), math.nextafter(0.995, 0)]
+    start, end = (program.index(text) for text in ("const percentText =", "const shareOf ="))
+    percents = view.page.evaluate(
+        f"shares => {{ {program[start:end]} return shares.map(percentText); }}", shares
+    )
+    assert percents == [percent_text(share) for share in shares]
     for (value, decimals), (text, digits) in zip(cases, said, strict=True):
         assert digits == decimals_for([value])
         assert text == signed(value, decimals)

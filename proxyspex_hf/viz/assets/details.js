@@ -80,18 +80,6 @@ parts.details = (() => {
     panel.replaceChildren(...PANELS[view.tab][1]());
     remember?.();
   };
-  const nameOf = ({ dataset, ariaLabel, textContent }) => dataset.key ?? dataset.id ?? ariaLabel ?? textContent;
-  // Drawn anew, with the keyboard's focus on what it was on, and the caret where it was.
-  const again = () => {
-    const at = panel.contains(document.activeElement) ? document.activeElement : null;
-    const caret = at?.selectionStart ?? null;
-    select(view.tab);
-    if (at) queueMicrotask(() => { // the list's rows come so, too
-      const same = [...panel.querySelectorAll(at.tagName)].find((node) => nameOf(node) === nameOf(at)) ?? panel;
-      same.focus({ preventScroll: true });
-      if (caret !== null) same.setSelectionRange?.(caret, caret);
-    });
-  };
   // The figures behind a line of the story.
   const show = (name) => {
     fold.open = true;
@@ -127,7 +115,7 @@ parts.details = (() => {
       if (message.error) return announce(message.error);
       data.indices = message.tables;
       if (!tables().some(({ key }) => key === view.index)) view.index = EFFECT;
-      if (fold.open) again();
+      if (fold.open) select(view.tab);
       const known = new Set(tables().flatMap(({ rows }) => rows.map(([members]) => termKey(members))));
       if (view.wanted) view.chosen = view.wanted.filter((key) => known.has(key)).map(membersOf);
       view.wanted = null;

@@ -13,7 +13,10 @@ const fill = (node, attributes, children) => {
 };
 const el = (tag, attributes = {}, ...children) => fill(document.createElement(tag), attributes, children);
 const svg = (tag, attributes = {}, ...children) => fill(document.createElementNS(SVG, tag), attributes, children);
-const button = (text, onclick, attributes = {}) => el("button", { type: "button", text, onclick, ...attributes });
+// A button that cannot be pressed at the moment has `aria-disabled`: `disabled` would drop the focus.
+const button = (text, onclick, attributes = {}) => el("button", { type: "button", text, ...attributes,
+  onclick: (event) => event.currentTarget.getAttribute("aria-disabled") !== "true" && onclick(event) });
+const allow = (node, allowed) => node.setAttribute("aria-disabled", String(!allowed));
 
 // A stranger's key must not find what every object inherits.
 const own = (map, key, otherwise) => (key !== null && Object.hasOwn(map, key) ? map[key] : otherwise);
@@ -48,6 +51,31 @@ const arrows = (scope, elements, press) =>
     } else return;
     event.preventDefault();
   });
+
+const STOPS = "a[href], button, input, select, summary, [tabindex]";
+const nameOf = ({ tagName, dataset: { key, i, id, tab }, ariaLabel, textContent }) =>
+  `${tagName} ${key ?? i ?? id ?? tab ?? ariaLabel ?? textContent}`;
+// What had the keyboard's focus has it after `change`, too, drawn anew or not, with the caret where it
+// was. From what is gone or hidden then it moves to the nearest of its kind, else to what is nearest.
+const steady = (change) => {
+  const at = document.activeElement, caret = at?.selectionStart ?? null, kind = at?.classList[0];
+  const stops = element.contains(at) ? [...element.querySelectorAll(STOPS)].filter((node) => node === at || node.tabIndex >= 0) : [];
+  const place = stops.indexOf(at);
+  change();
+  if (place >= 0) queueMicrotask(() => { // what is drawn in a microtask is there now, too
+    const held = document.activeElement;
+    if (held === at ? !at.closest("[hidden]") : held !== document.body) return;
+    const far = (node, i) => Math.abs(i - place) + (i < place ? 0.5 : 0) + (node.classList[0] === kind ? 0 : stops.length);
+    const nearest = stops.map((node, i) => [far(node, i), node]).sort(([a], [b]) => a - b);
+    const next = nearest.find(([, node]) => {
+      const now = [...element.querySelectorAll(node.tagName)].find((other) => nameOf(other) === nameOf(node));
+      if (!now || now.closest("[hidden]")) return false;
+      now.focus({ preventScroll: true });
+      return document.activeElement === now;
+    });
+    if (next?.[1] === at && caret !== null) document.activeElement.setSelectionRange?.(caret, caret);
+  });
+};
 
 // A row of buttons of which one is pressed. options: [value, text, label for screen readers]
 const choice = (label, options, current, onchoose) => {

@@ -86,7 +86,7 @@ const show = () => {
 const hearing = (name) => () => {
   if (!props[name] || !data) return;
   const message = JSON.parse(props[name]);
-  for (const part of Object.values(parts)) part.hear?.(name, message);
+  steady(() => Object.values(parts).forEach((part) => part.hear?.(name, message)));
 };
 // What lies under the pointer, or under the keyboard's focus, is lit. The whole page listens: a row
 // that is drawn anew under the pointer never hears that the pointer left.
@@ -99,12 +99,12 @@ element.addEventListener("mouseleave", () => view && light(null));
 element.addEventListener("focusin", ({ target }) => view && target.matches(":focus-visible") && light(membersAt(target)));
 element.addEventListener("focusout", () => view && light(null));
 element.addEventListener("keydown", ({ key }) => key === "Escape" && view && light(null));
-watch("value", show);
+watch("value", () => steady(show));
 for (const name of ["answer", "interval", "indices", "removals", "file"]) watch(name, hearing(name));
 if (trigger) window.addEventListener("popstate", () => {
   if (!data || !element.isConnected) return;
   clearTimeout(timer);
-  if (isHere()) display(location.hash);
+  if (isHere()) steady(() => display(location.hash));
   // Python chooses the tab, too.
   if (named(location.search).length) trigger("back", { query: location.search.slice(1) });
 });

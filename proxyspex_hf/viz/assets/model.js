@@ -31,7 +31,7 @@ const signed = (x, decimals = data.decimals) => {
   const size = sizeText(Math.abs(x), decimals);
   return (x < 0 && Number(size) > 0 ? MINUS : "+") + size;
 };
-// ± half of the interval; of a lopsided one its ends, as ± would tell others.
+// ± half of the interval; its ends where ± would tell others, or, as rounded, another side of zero.
 const numberParts = (given, low, high, least = data.decimals) => {
   const half = ((high ?? given) - (low ?? given)) / 2, hidden = (decimals) => !half || half < 0.5 * 10 ** -decimals;
   const decimals = hidden(least) ? enough(given, least) : least;
@@ -39,7 +39,8 @@ const numberParts = (given, low, high, least = data.decimals) => {
   const value = !hidden(least) && low <= 0 && high >= 0 && Math.abs(given) < 0.5 * 10 ** -least ? 0 : given;
   const text = signed(value, decimals), centred = Math.abs(value - (low + high) / 2) <= half / 2;
   if (hidden(decimals)) return [text, ""];
-  if (centred && Math.abs(value) > half === (low > 0 || high < 0)) return [text, ` ± ${sizeText(half, decimals)}`];
+  const [size, spread] = [Math.abs(value), half].map((each) => sizeText(each, decimals));
+  if (centred && Number(size) > Number(spread) === (low > 0 || high < 0)) return [text, ` ± ${spread}`];
   return [text, ` (${signed(low, decimals)} to ${signed(high, decimals)})`];
 };
 const withHalf = (...given) => numberParts(...given).join("");
@@ -150,8 +151,10 @@ const open = (given, hash) => {
 };
 
 const say = (what) => {
-  for (const part of Object.values(parts)) part.draw?.(what);
-  if (what !== "lit") remember?.();
+  const drawAll = () => Object.values(parts).forEach((part) => part.draw?.(what));
+  if (what === "lit") return drawAll();
+  steady(drawAll);
+  remember?.();
 };
 let remember = null; // keeps the address up to date
 const announce = (text) => {
@@ -181,5 +184,6 @@ const toggle = (i) => {
 };
 const takeOut = (members) => {
   view.size = 0;
+  parts.reading.stop(members[0]);
   keep(without(members));
 };

@@ -155,5 +155,7 @@ parts.reading = (() => {
     });
     if (["chosen", "list", "all"].includes(what)) brackets();
   };
-  return { build, draw };
+  // Where the keyboard comes to in the input.
+  const stop = (i) => rove(features, features[i]);
+  return { build, draw, stop };
 })();

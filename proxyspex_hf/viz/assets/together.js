@@ -26,13 +26,11 @@ parts.together = (() => {
   };
   const draw = (what) => {
     if (["chosen", "all"].includes(what)) {
-      const focused = list.contains(document.activeElement) ? document.activeElement.dataset.key : null;
       list.replaceChildren(...[...data.together, ...others()].map(sentence));
       for (const node of list.querySelectorAll(".sentence")) {
         const at = place(node.dataset.key.split("-").map(Number));
         node.setAttribute("aria-pressed", String(at >= 0));
         node.querySelector(".mark").textContent = at >= 0 ? String(at + 1) : "";
-        if (node.dataset.key === focused) node.focus();
       }
     }
   };

@@ -1,5 +1,5 @@
 // What the model said in words, and what flips it; while features are out, what it would say then.
-const percentText = (share) => (share < 0.005 ? "under 1%" : share > 0.995 ? "over 99%" : `${Math.round(100 * share)}%`);
+const percentText = (share) => (share < 0.005 ? "under 1%" : share >= 0.995 ? "over 99%" : `${Math.round(100 * share)}%`);
 const shareOf = (value) => {
   const { share } = data.scale;
   if (share === "identity") return clamp(value, 0, 1);
@@ -44,10 +44,13 @@ const sharesText = ([low, high]) => {
 };
 
 parts.verdict = (() => {
-  let head, flip, was;
+  let head, flip, told, was;
   const build = () => {
     head = el("h2", { "data-id": "verdict", "aria-live": "polite" });
-    flip = el("p", { class: "flip", "data-id": "flip" });
+    told = el("span");
+    // Made once: it may have the keyboard's focus.
+    const attempt = canPredict() ? button(data.flip.flips ? "Try it" : "See it", () => takeOut(data.flip.members), { class: "try small", "data-id": "try" }) : "";
+    flip = el("p", { class: "flip", "data-id": "flip" }, told, " ", attempt);
     was = el("p", { class: "flip", "data-id": "was" });
     return [head, flip, was];
   };
@@ -55,12 +58,11 @@ parts.verdict = (() => {
     if (!["kept", "all", "answer"].includes(what)) return;
     const out = removed(), asked = view.answer?.value;
     head.replaceChildren(...verdictNodes(verdictOf(out.length ? asked ?? predict(view.kept) : data.full)));
-    const { members, parts: pieces, flips } = data.flip;
+    const { members, parts: pieces } = data.flip;
     flip.hidden = !members.length || out.length > 0;
     was.hidden = !out.length;
     if (!members.length) return;
-    flip.replaceChildren(...quoted(pieces), " ", canPredict()
-      ? button(flips ? "Try it" : "See it", () => takeOut(members), { class: "small", "data-id": "try" }) : "");
+    told.replaceChildren(...quoted(pieces));
     if (!out.length) return;
     const named = out.slice(0, 4).flatMap((i, k) => [k ? ", " : "", el("em", { class: "quoted" }, el("bdi", { text: toldApart(i) }))]);
     was.replaceChildren("Without ", ...named, out.length > 4 ? ` and ${out.length - 4} more` : "",

@@ -108,11 +108,11 @@ parts.whatif = (() => {
     const apart = !out() && signed(fitted) !== signed(value);
     range.textContent = apart ? `the explanation gives ${signed(fitted)}` : data.exact ? (data.differs ? "as it was answered" : "exact") : ends ? sharesText(ends) : data.predicted.length ? (trigger || data.doubt ? "…" : "interval not in this file") : "";
     ask.textContent = out() ? `${counted(removed())} taken out. Click again to put back.` : `Click ${data.nouns[1]} in the input to take them out.`;
-    restore.disabled = out() === 0;
+    allow(restore, out() > 0);
     strip(value);
     if (["kept", "all"].includes(what)) askSure();
     if (!trigger) return;
-    check.disabled = view.waiting || data.cannot_ask !== null;
+    allow(check, !view.waiting && data.cannot_ask === null);
     check.textContent = view.waiting ? "Asking the model …" : "Check with the model";
     verdict.className = "verdict";
     if (data.cannot_ask !== null) verdict.textContent = data.cannot_ask;
