@@ -23,6 +23,7 @@ from tiny_pipelines import (
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from proxyspex_hf import InteractionExplainer
+from proxyspex_hf.core import all_masks
 
 TEXT = "The plot is dull, but never funny"
 
@@ -339,3 +340,55 @@ def test_positions_that_grow_with_the_text_shrink_again() -> None:
     )(np.ones((2, 39), bool))
     with torch.no_grad():
         np.testing.assert_array_equal(model(**inputs).logits, before)
+
+
+@pytest.mark.parametrize("kind", ["Llama", "Phi3"])
+@pytest.mark.parametrize("length", [16, 24, 200])
+def test_prompts_around_the_length_from_which_positions_differ_are_generated(
+    kind: str, length: int
+) -> None:
+    tokenizer = generator().tokenizer
+    rope = {
+        "rope_type": "longrope",
+        "rope_theta": 10_000.0,
+        "short_factor": [1.0] * 4,
+        "long_factor": [4.0] * 4,
+        "original_max_position_embeddings": length,
+        "factor": 8.0,
+    }
+    more = {"pad_token_id": 0, "original_max_position_embeddings": length}
+    torch.manual_seed(0)
+    config = getattr(tf, f"{kind}Config")(
+        **SIZES,
+        vocab_size=len(tokenizer),
+        bos_token_id=0,
+        eos_token_id=0,
+        num_key_value_heads=2,
+        max_position_embeddings=256,
+        initializer_range=0.3,
+        rope_parameters=rope,
+        **(more if kind == "Phi3" else {}),
+    )
+    model = getattr(tf, f"{kind}ForCausalLM")(config).eval()
+    pipe = tf.TextGenerationPipeline(model=model, tokenizer=tokenizer, device="cpu")
+    explainer = InteractionExplainer(pipe, masking="delete", progress=False, max_new_tokens=4)
+    function = explainer.value_function(
+        "one two three four five six seven eight nine ten eleven twelve"
+    )
+    masks = np.random.default_rng(1).random((24, 12)) < 0.5
+    generated = [function._by_generating(function._inputs(mask)) for mask in masks]
+    expected = function.score(np.concatenate(generated))
+    np.testing.assert_allclose(function(masks), expected, atol=1e-4)
+    # Where it makes no difference, in batches.
+    assert (function.way == "pipeline") == (length < 200)
+
+
+@pytest.mark.parametrize("masking", ["mask", "delete"])
+def test_the_shortest_and_the_longest_masked_text(masking: Any) -> None:
+    for text in ("The plot is dull but great", "not , never"):
+        for make in (roberta_pipeline, embedder):
+            function = InteractionExplainer(make(), masking=masking).value_function(text)
+            masks = all_masks(function.n_features)
+            lengths = [len(item) // 8 for item in function.items(masks)]
+            assert function._masked.shortest() == min(lengths)
+            assert function._masked.longest() >= max(lengths)

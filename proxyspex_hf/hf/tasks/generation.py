@@ -150,7 +150,7 @@ class TextGeneration(PromptInput):
     def _same_reading(self, whole: Any) -> bool:
         """Whether one forward pass gives the log-probabilities with which the model generates."""
         prompt = tokens_read(whole)
-        if prompt is None or (prompt >> TYPE_BIT).any() or _padded(whole):
+        if prompt is None or (prompt >> TYPE_BIT).any() or _padded(whole) or self._switches():
             return False
         logits = self._generated(whole)
         self.logits_size = logits_size(logits)
@@ -166,6 +166,13 @@ class TextGeneration(PromptInput):
             step = torch.finfo(dtype).eps if dtype.is_floating_point else 0.0
             limit = max(_SAME_ROUNDED * size, step * self.logits_size)
         return bool(np.abs(read - generated).max() <= limit)
+
+    def _switches(self) -> bool:
+        """Whether some prompts end before, and some outputs behind, the length at which the model
+        reads positions in another way: the whole prompt cannot tell for all of them."""
+        length = _other_positions_from(self.model.config)
+        longest = self._masked.longest() + len(self.target_ids)
+        return length is not None and self._masked.shortest() <= length < longest
 
     def size(self, item: bytes) -> int:
         return max(1, len(item) // 8 - self._prefix) + len(self.target_ids)
@@ -222,3 +229,16 @@ def _logits_of(made: Any) -> Any:
         return None
     more = made.get("additional_outputs")
     return made.get("logits", more.get("logits") if isinstance(more, Mapping) else None)
+
+
+def _other_positions_from(config: Any) -> int | None:
+    """Tokens from which on a model has other positions, as those of Phi-3 (longrope); None of most
+    models."""
+    own = config.get_text_config()
+    stated = getattr(own, "rope_parameters", None) or {}
+    kinds = [stated, *(each for each in stated.values() if isinstance(each, Mapping))]
+    long = [kind for kind in kinds if kind.get("rope_type") == "longrope"]
+    if not long:
+        return None
+    name = "original_max_position_embeddings"
+    return long[0].get(name) or getattr(own, name, None)

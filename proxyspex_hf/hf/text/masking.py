@@ -247,11 +247,21 @@ class MaskedText:
     def longest(self) -> int:
         """Tokens of the longest masked text: exact where it composes, else of those tried."""
         if self.pieces is not None:
-            pieces = self.pieces
-            kept = np.bincount(pieces.owner[pieces.state], minlength=self._n + 1)
-            masked = np.bincount(pieces.owner[~pieces.state], minlength=self._n + 1)
-            return int(np.maximum(kept, masked).sum())
+            return int(np.maximum(*self._counts(self.pieces)).sum())
         return max(map(len, self._expected))
+
+    def shortest(self) -> int:
+        """The same of the shortest."""
+        if self.pieces is not None:
+            kept, masked = self._counts(self.pieces)
+            masked[-1] = kept[-1]  # what belongs to no feature stands in every text
+            return int(np.minimum(kept, masked).sum())
+        return min(map(len, self._expected))
+
+    def _counts(self, pieces: Pieces) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Tokens of each feature kept, and masked, (n + 1,); the last are of none."""
+        kept = np.bincount(pieces.owner[pieces.state], minlength=self._n + 1)
+        return kept, np.bincount(pieces.owner[~pieces.state], minlength=self._n + 1)
 
     def _whole(self) -> tuple[str, ...]:
         return tuple(self.text[start:stop] for start, stop in self.halves)
