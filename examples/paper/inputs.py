@@ -237,7 +237,7 @@ DATASETS = {
         medium=Sizes(
             20, (2,), (300, 100), (500,), features=(60, 80), mixed=False,
             deeper=(
-                (5, {"alphas": (2, 4, 6, 8), "alpha_of_one": 2}),
+                (20, {"alphas": (2, 4, 6, 8), "alpha_of_one": 2}),
                 (3, {"spex": ((2,), "hard")}),
                 (1, {"mixed": True}),
             ),
