@@ -28,6 +28,7 @@ from proxyspex_hf.errors import InputError
 from proxyspex_hf.explanation import InteractionExplanation
 from proxyspex_hf.hub.push import push as push_records
 from proxyspex_hf.hub.rows import content_id
+from proxyspex_hf.hub.tables import within_a_click
 from proxyspex_hf.overview import hub_summary
 from proxyspex_hf.viz.wording import visible
 
@@ -92,12 +93,13 @@ def shelf(shared: Shared) -> Shelf:
     def look(repo: str, config: str, revision: str, token: gr.OAuthToken | None) -> tuple[str, str]:
         try:
             where = _place(repo, config, revision)
-            entries = InteractionExplanation.list_hub(
-                where.repo_id,
-                config_name=where.config_name,
-                revision=where.revision,
-                token=token_of(shared, token),
-            )
+            with within_a_click():
+                entries = InteractionExplanation.list_hub(
+                    where.repo_id,
+                    config_name=where.config_name,
+                    revision=where.revision,
+                    token=token_of(shared, token),
+                )
         except Exception as problem:  # noqa: BLE001 - whatever it is, the page says it in words
             return "[]", error(in_words(problem))
         return listed(entries), ""
@@ -107,13 +109,14 @@ def shelf(shared: Shared) -> Shelf:
     ) -> tuple[str, str]:
         try:
             where = _place(repo, config, revision)
-            found = hub_summary(
-                where.repo_id,
-                config_name=where.config_name,
-                revision=where.revision,
-                token=token_of(shared, token),
-                most=_MOST_SUMMARIZED,
-            )
+            with within_a_click():
+                found = hub_summary(
+                    where.repo_id,
+                    config_name=where.config_name,
+                    revision=where.revision,
+                    token=token_of(shared, token),
+                    most=_MOST_SUMMARIZED,
+                )
         except Exception as problem:  # noqa: BLE001 - whatever it is, the page says it in words
             return "", error(in_words(problem))
         kind = visible(found.summarized[0].kind)
@@ -160,14 +163,15 @@ def shelf(shared: Shared) -> Shelf:
             return error(f"Pushing needs your own account: {can}.")
         try:
             where = _place(repo, "explanations", "")
-            result = push_records(
-                [session.explanation.record],
-                where.repo_id,
-                private=True if private else None,
-                token=token_of(shared, token),
-                # A visitor's explanation does not stay on the disk of whoever runs the app.
-                keep=shared.settings.account == "machine",
-            )
+            with within_a_click():
+                result = push_records(
+                    [session.explanation.record],
+                    where.repo_id,
+                    private=True if private else None,
+                    token=token_of(shared, token),
+                    # A visitor's explanation does not stay on the disk of whoever runs the app.
+                    keep=shared.settings.account == "machine",
+                )
         except Exception as problem:  # noqa: BLE001 - whatever it is, the page says it in words
             return error(in_words(problem))
         link = Source("hub", repo_id=result.repo_id, id=result.ids[0]).query()
@@ -197,13 +201,14 @@ def resolved(
         return source, load_example(source.name)
     if source.kind == "own":
         return source, shared.house.kept.get(source.name)
-    made = InteractionExplanation.from_hub(
-        source.repo_id,
-        source.id or None,
-        config_name=source.config_name,
-        revision=source.revision,
-        token=token_of(shared, token),
-    )
+    with within_a_click():
+        made = InteractionExplanation.from_hub(
+            source.repo_id,
+            source.id or None,
+            config_name=source.config_name,
+            revision=source.revision,
+            token=token_of(shared, token),
+        )
     return replace(source, id=content_id(made.record)), made
 
 

@@ -18,7 +18,6 @@ from proxyspex_hf.errors import InputError, SchemaError
 from proxyspex_hf.hub.entries import INDEX, LISTED_COLUMNS, HubEntry
 from proxyspex_hf.hub.schema import Column
 from proxyspex_hf.hub.tables import (
-    MAX_GATHERED_GROUPS,
     MAX_ROWS,
     Allowance,
     Table,
@@ -217,7 +216,7 @@ class Snapshot:
         """
         files = set(self.files(config))
         found: dict[str, HubEntry] = {}
-        allowance = allowance or Allowance(groups=MAX_GATHERED_GROUPS)
+        allowance = allowance or Allowance.gathering()
         index = index_path(config)
         if files and index in self.sizes:
             for entry in self._index(index, files, allowance):

@@ -24,7 +24,7 @@ from proxyspex_hf.hub.repository import (
 )
 from proxyspex_hf.hub.rows import MAX_EFFECTS, Row
 from proxyspex_hf.hub.schema import EXPLANATIONS, SUMMARIZED
-from proxyspex_hf.hub.tables import MAX_GATHERED_GROUPS, Allowance
+from proxyspex_hf.hub.tables import Allowance
 from proxyspex_hf.record.json_reader import Reader, integers, short
 from proxyspex_hf.record.limits import MAX_EFFECT, MAX_FEATURES, MAX_TEXT
 
@@ -141,7 +141,7 @@ def _read(
     wanted: dict[str, set[str]] = defaultdict(set)
     for entry in entries:
         wanted[entry.file].add(entry.id)
-    allowance, found = Allowance(groups=MAX_GATHERED_GROUPS), dict[str, Summarized | None]()
+    allowance, found = Allowance.gathering(), dict[str, Summarized | None]()
     for file, ids in wanted.items():
         place = paths_of(config, file)[0]
         with snapshot.table(place, _COLUMNS, allowance=allowance) as table:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from itertools import accumulate, count
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -106,6 +107,20 @@ class TooManyRowsError(SchemaError):
     """A table is whole, but longer than any that is read."""
 
 
+#: Row groups of one gathering; None is as many as there may be.
+_gathered: ContextVar[int | None] = ContextVar("row groups of one gathering", default=None)
+
+
+@contextmanager
+def within_a_click() -> Iterator[None]:
+    """Gather no more while inside than a click may take: where who asks is not who runs this."""
+    token = _gathered.set(MAX_LISTED_GROUPS)
+    try:
+        yield
+    finally:
+        _gathered.reset(token)
+
+
 class Allowance:
     """What may still be read for one listing. Of what was read, only the beginnings of texts stay
     in memory: this bounds the time.
@@ -117,6 +132,12 @@ class Allowance:
 
     def __init__(self, left: int = MAX_LISTED_BYTES, groups: int | None = None) -> None:
         self._left, self._groups = left, MAX_LISTED_GROUPS if groups is None else groups
+
+    @classmethod
+    def gathering(cls) -> Allowance:
+        """Of a collection without an index, or of a summary."""
+        most = _gathered.get()
+        return cls(groups=MAX_GATHERED_GROUPS if most is None else most)
 
     def spend(self, size: int, name: str) -> None:
         """Take ``size`` from it.

@@ -17,6 +17,10 @@ from proxyspex_hf import (
     pull_explanations,
     push_explanations,
 )
+from proxyspex_hf.app.folders import Folders
+from proxyspex_hf.app.models import Models
+from proxyspex_hf.app.page import build
+from proxyspex_hf.app.settings import Settings
 from proxyspex_hf.cli.main import main
 from proxyspex_hf.hub import push, repository, summaries, tables
 
@@ -120,6 +124,24 @@ def test_pushes_of_one_explanation_each_can_be_gathered_and_summarized(
     hub.repo(REPO).commit("main", {}, {INDEX}, "delete it")
     with pytest.raises(SchemaError, match="more row groups than are read for a listing"):
         InteractionExplanation.list_hub(REPO)
+
+
+def test_a_click_gathers_less(
+    hub: HubServer, several: list[InteractionExplanation], limit: Callable[[str, int], None]
+) -> None:
+    limit("MAX_LISTED_GROUPS", 2)
+    for explanation in several[:4]:
+        explanation.push_to_hub(REPO)
+    hub.repo(REPO).commit("main", {}, {INDEX}, "delete it")
+    demo = build(Settings(Models()), folders := Folders())
+    handlers = {getattr(fn.fn, "__name__", ""): fn.fn for fn in demo.fns.values() if fn.fn}
+    asked = (REPO, "explanations", "", None)
+    _, listed = handlers["look"](*asked)
+    _, recurred = handlers["recur"](*asked)
+    for news in (listed, recurred):
+        assert "more row groups than are read for a listing" in news
+    assert len(InteractionExplanation.list_hub(REPO)) == 4  # whoever runs it may wait
+    folders.close()
 
 
 def test_hundreds_of_row_groups_are_no_reason_to_refuse() -> None:
