@@ -72,7 +72,7 @@ def goal_note(record: ExplanationRecord, plan: Plan) -> str | None:
     if goal.r2 is not None:
         low = [s for s in record.faithfulness if s.r2 is None or s.r2 < goal.r2]
         found = ", ".join(
-            f"{'not measured' if s.r2 is None else f'{s.r2:.3g}'} at {s.density:g}" for s in low
+            f"{'not measured' if s.r2 is None else f'{s.r2:.4g}'} at {s.density:g}" for s in low
         )
         missed += [f"R² is {found}, and was to be {goal.r2:g}"] if low else []
     if goal.width is not None:
@@ -80,12 +80,12 @@ def goal_note(record: ExplanationRecord, plan: Plan) -> str | None:
         width = float(np.median([high - low for low, high in filter(None, ends)] or [0.0]))
         if width > goal.width:
             missed.append(
-                f"the median 90% interval of a single feature is {width:.3g} wide, and was to be "
+                f"the median 90% interval of a single feature is {width:.4g} wide, and was to be "
                 f"{goal.width:g}"
             )
     if not missed:
         return None
-    calls = len(record.queries)
+    calls = record.queries.n_fit
     more = (
         f"All {calls} masks of the budget were asked."
         if calls >= plan.budget

@@ -55,6 +55,17 @@ def test_the_core_loads_nothing_of_hugging_face() -> None:
     assert python(code).split("\n") == ["[]"] * 5 + ["[] True", ""]
 
 
+def test_the_command_line_says_how_it_is_used_without_loading_anything() -> None:
+    heavy = ["numpy", "PIL", "torch", "transformers", "pyarrow", "huggingface_hub", "gradio"]
+    for command in ("explain", "explain-dataset", "show", "push", "app"):
+        code = (
+            "import sys\nfrom proxyspex_hf.cli.main import main\n"
+            f"try: main([{command!r}, '--help'])\nexcept SystemExit: pass\n"
+            f"print([name for name in {heavy} if name in sys.modules])"
+        )
+        assert python(code).splitlines()[-1] == "[]", command
+
+
 def test_a_checkout_that_is_not_installed_explains() -> None:
     """It has no metadata; what was asked of the model must not be lost for that."""
     printed = python(

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from proxyspex_hf.cli.served import add_server_options, check_server_options, served_model
-from proxyspex_hf.dataset.sources import FILE_ENDS
 from proxyspex_hf.errors import InputError
 
 #: Exit code where rows have errors, but all of them were read.
@@ -120,6 +119,8 @@ def _explainer(given: argparse.Namespace, options: dict[str, Any]) -> Any:
 
 def _opened(given: argparse.Namespace) -> Any:
     """A file, a folder, or a data set on the Hub."""
+    from proxyspex_hf.dataset.sources import FILE_ENDS
+
     is_file = Path(given.data).exists() or Path(given.data).suffix in FILE_ENDS
     if is_file or given.data.count("/") != 1:
         if given.data_config is not None:

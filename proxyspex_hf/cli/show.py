@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from proxyspex_hf.errors import HubError, InputError, ProxySpexError
-from proxyspex_hf.files import check_writable, replaces
 
 
 def add_output(parser: argparse.ArgumentParser, *, saved: bool = False) -> None:
@@ -200,6 +199,8 @@ def check_output(given: argparse.Namespace, *sources: Path) -> None:
         InputError: a place that cannot be written, that is read, or that is given twice, or a
             number of rows below one.
     """
+    from proxyspex_hf.files import check_writable, replaces
+
     if given.top < 1:
         raise InputError(f"--top must be at least 1, got {given.top}.")
     image = getattr(given, "image", None)

@@ -26,8 +26,8 @@ TEST_DENSITIES = (0.5, 0.7, 0.9)
 MIN_TEST_MASKS = 10
 #: The same where masks of other densities count by their weight: what they are worth together.
 _MIN_WORTH = 8.0
-#: The least share of what is drawn at a density that may be of sizes that some mask has. Masks of
-#: other densities cover 0.33 and more where they are enough, and less than 0.1 where R² was wrong.
+#: Convention: at least this share of what is drawn at a density must be of a size that a mask has.
+#: ``test_masks_that_are_like_none_of_a_density_say_nothing_of_it`` has cases that need it.
 _COVER = 0.3
 #: Conventions, so that every R² is a number that can be stored: errors are cut here, in units of
 #: the largest difference between values, and R² there.

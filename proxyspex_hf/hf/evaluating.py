@@ -15,11 +15,12 @@ from proxyspex_hf.hf.kept_state import KeptState
 
 class _Modes:
     """Which modules of a model were training, and which threads are evaluating it now, each as
-    often as it has entered."""
+    often as it has entered; and what the model was before the first of them."""
 
     def __init__(self) -> None:
         self.threads: list[int] = []
         self.training: list[torch.nn.Module] = []
+        self.state: KeptState | None = None
 
 
 _modes: weakref.WeakKeyDictionary[torch.nn.Module, _Modes] = weakref.WeakKeyDictionary()
@@ -48,16 +49,18 @@ def evaluating(model: Any) -> Iterator[None]:
         modes.training += training
         for module in training:
             module.training = False
-    state = KeptState(model)
+        # Of the first alone: others may come while it has the model changed.
+        modes.state = modes.state or KeptState(model)
     try:
         with torch.no_grad():
             yield
     finally:
         with _modes_lock:
-            if set(modes.threads) == {thread}:
-                state.restore()
+            if set(modes.threads) == {thread} and modes.state is not None:
+                modes.state.restore()
             modes.threads.remove(thread)
             if not modes.threads:
+                modes.state = None
                 for module in modes.training:
                     module.training = True
                 modes.training.clear()

@@ -3,6 +3,7 @@ they are set to do is what is explained."""
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from proxyspex_hf import InteractionExplainer
 from proxyspex_hf.core import all_masks
+from proxyspex_hf.hf.evaluating import evaluating
 
 TEXT = "The plot is dull, but never funny"
 
@@ -392,3 +394,24 @@ def test_the_shortest_and_the_longest_masked_text(masking: Any) -> None:
             lengths = [len(item) // 8 for item in function.items(masks)]
             assert function._masked.shortest() == min(lengths)
             assert function._masked.longest() >= max(lengths)
+
+
+def test_a_model_is_as_it_was_when_the_last_of_two_threads_has_left_it() -> None:
+    model = Keeping(torch.nn.Linear(2, 2))
+    model.way = "first"
+    entered, left = threading.Event(), threading.Event()
+
+    def changing() -> None:
+        with evaluating(model):
+            model.way = "second"
+            entered.set()
+            assert left.wait(20)
+
+    one = threading.Thread(target=changing)
+    one.start()
+    assert entered.wait(20)
+    with evaluating(model):  # comes while the other has it changed, and stays longer
+        left.set()
+        one.join(20)
+        assert model.way == "second"
+    assert model.way == "first"
